@@ -1,0 +1,162 @@
+#pragma once
+// Every message between a sidecar and the master (docs/protocol.md, section 4: the table there has
+// each field's number on the wire). Values only; how they look as bytes is codec.h's business.
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "protocol/event.h"
+
+namespace rollcall {
+
+inline constexpr std::uint32_t kProtocolMin = 1;
+inline constexpr std::uint32_t kProtocolMax = 1;
+
+// Worker -> master, the first frame on every connection.
+struct Hello {
+  std::uint32_t protocol_min = kProtocolMin;
+  std::uint32_t protocol_max = kProtocolMax;
+  std::string cluster;
+  NodeName node;
+  std::string machine;  // the machine's id, to tell a cloned machine from a reconnect
+  StoreId store{};
+  StreamId stream{};
+  std::uint64_t first_seq = 1;  // the first event of this stream that can still be sent
+  Epoch highest_epoch = kUnstamped;
+  // Places in the store's outbox, which only grow: at the start of this process, and the last one
+  // that the master acked. With them each side notices that the other is an older copy.
+  std::uint64_t start_position = 0;
+  std::uint64_t acked_position = 0;
+  MasterId last_master{};  // last spoken to; 0: none
+  Term last_term{};
+  std::uint64_t open_sessions = 0;
+  std::string software;
+  std::int64_t t0 = 0;  // the sidecar's boot clock, microseconds
+  bool operator==(const Hello&) const = default;
+};
+
+// Master -> worker: answers HELLO.
+struct Welcome {
+  std::uint32_t protocol = kProtocolMax;
+  MasterId master{};
+  Term term{};
+  std::uint64_t last_seq = 0;   // of this stream; 0: nothing yet
+  bool store_is_older = false;  // this store has said more before: it is an older copy
+  std::int64_t heartbeat_us = 10'000'000;
+  std::int64_t ttl_us = 30'000'000;
+  std::uint32_t max_frame = 1u << 20;
+  std::uint64_t window = 1u << 20;      // bytes sent and not acked
+  std::int64_t t0 = 0, t1 = 0, t2 = 0;  // t1, t2: the master's time at receipt and at sending
+  bool operator==(const Welcome&) const = default;
+};
+
+// Worker -> master: consecutive events of the stream.
+struct Delta {
+  std::uint64_t first_seq = 1;
+  std::uint64_t position = 0;  // of the last event, in the store's outbox
+  std::vector<Event> events;
+  bool operator==(const Delta&) const = default;
+};
+
+// The session that stands instead, and whether it is open.
+struct Winner {
+  Version version;
+  bool open = false;
+  bool operator==(const Winner&) const = default;
+};
+
+enum class ExceptionKind : std::uint8_t { superseded = 1, need_info = 2, future_epoch = 3 };
+std::string_view to_string(ExceptionKind kind);
+
+struct AckException {
+  std::uint64_t seq = 0;
+  AgentId agent{};
+  ExceptionKind kind = ExceptionKind::superseded;
+  Winner winner;  // with `superseded` only
+  bool operator==(const AckException&) const = default;
+};
+
+// Master -> worker: every event up to `through` is durable; those with an exception were decided
+// as it says.
+struct Ack {
+  std::uint64_t through = 0;
+  std::vector<AckException> exceptions;
+  bool operator==(const Ack&) const = default;
+};
+
+// Master -> worker: sessions of this worker that are not, or no longer, the ones that stand.
+struct Superseded {
+  struct Entry {
+    AgentId agent{};
+    Winner winner;
+    bool operator==(const Entry&) const = default;
+  };
+  std::vector<Entry> entries;
+  bool operator==(const Superseded&) const = default;
+};
+
+// Master -> worker: another worker may have spoken to the agent as late as `upto`. Confirm this
+// session with evidence after it, or close it.
+struct Challenge {
+  struct Entry {
+    AgentId agent{};
+    Epoch epoch = kUnstamped;
+    MasterTime upto;
+    bool operator==(const Entry&) const = default;
+  };
+  std::vector<Entry> entries;
+  bool operator==(const Challenge&) const = default;
+};
+
+// Worker -> master, also when idle.
+struct Heartbeat {
+  std::uint64_t seq = 0;  // the last one sent
+  std::uint64_t open_sessions = 0;
+  std::int64_t t0 = 0;
+  bool operator==(const Heartbeat&) const = default;
+};
+
+struct HeartbeatAck {
+  std::int64_t t0 = 0, t1 = 0, t2 = 0;
+  bool operator==(const HeartbeatAck&) const = default;
+};
+
+// Wire numbers; never reused.
+enum class ErrorCode : std::uint16_t {
+  malformed = 1,     // bytes that are not a message, or a limit was passed
+  protocol = 2,      // a message that this state does not allow
+  version = 3,       // no protocol version in common
+  cluster = 4,       // another cluster
+  name = 5,          // the node name is not in the certificate, or not allowed
+  node_in_use = 6,   // another machine is connected under this name
+  sequence = 7,      // a gap inside a connection
+  unknown_type = 8,  // not fatal
+  busy = 9,          // come again later
+  new_term = 10,     // the master began a new term: connect again
+  shutting_down = 11,
+  reserved_change = 12,  // a change that only the master may use
+};
+std::string_view to_string(ErrorCode code);
+
+// Either direction; says why before closing.
+struct ErrorMessage {
+  ErrorCode code = ErrorCode::malformed;
+  std::string text;
+  bool fatal = true;
+  std::int64_t retry_after_us = 0;
+  bool operator==(const ErrorMessage&) const = default;
+};
+
+// A message of a type that this version does not know: answered, not obeyed.
+struct UnknownMessage {
+  std::uint32_t type = 0;
+  bool operator==(const UnknownMessage&) const = default;
+};
+
+using Message = std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat,
+                             HeartbeatAck, ErrorMessage, UnknownMessage>;
+std::string_view name_of(const Message& message);  // "DELTA"
+
+}  // namespace rollcall
