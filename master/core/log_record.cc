@@ -1,0 +1,116 @@
+#include "master/core/log_record.h"
+
+#include "protocol/codec.h"
+#include "protocol/wire.h"
+
+namespace rollcall::master {
+namespace {
+
+using wire::Document;
+using wire::Packer;
+using wire::Value;
+
+// Numbers of the records; never reused. A record is [number, field, …]; fields are only added at
+// the end.
+enum : std::uint64_t { kGenesis = 1, kTermBegun = 2, kTimeReserved = 3, kNodeWelcomed = 4, kDecided = 5 };
+
+wire::Limits limits() {
+  wire::Limits l;
+  l.max_depth = 10;
+  return l;
+}
+
+Error bad(std::string_view what) {
+  return Error{"log record: " + std::string(what) + " is not as this version writes it"};
+}
+
+}  // namespace
+
+std::string encode(const LogRecord& record) {
+  std::string out;
+  Packer p(out);
+  std::visit(
+      [&](const auto& r) {
+        using T = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<T, Genesis>) {
+          p.array(2).u64(kGenesis).u64(static_cast<std::uint64_t>(r.master));
+        } else if constexpr (std::is_same_v<T, TermBegun>) {
+          p.array(3).u64(kTermBegun).u64(static_cast<std::uint64_t>(r.term)).str(r.cause);
+        } else if constexpr (std::is_same_v<T, TimeReserved>) {
+          p.array(2).u64(kTimeReserved).i64(r.until.us);
+        } else if constexpr (std::is_same_v<T, NodeWelcomed>) {
+          p.array(8).u64(kNodeWelcomed).str(r.node).str(r.machine);
+          p.u64(static_cast<std::uint64_t>(r.store)).u64(static_cast<std::uint64_t>(r.stream));
+          p.u64(r.first_seq).u64(r.start_position).i64(r.at.us);
+        } else {
+          p.array(7).u64(kDecided).str(r.node).u64(r.first_seq).u64(r.position).i64(r.at.us);
+          p.array(static_cast<std::uint32_t>(r.events.size()));
+          for (const Event& e : r.events) pack_event(p, e);
+          std::string rules;
+          for (Rule rule : r.rules) rules.push_back(static_cast<char>(rule));
+          p.bin(rules);
+        }
+      },
+      record);
+  return out;
+}
+
+std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
+  auto doc = Document::parse(bytes, limits());
+  if (!doc) return std::unexpected(doc.error());
+  const Value v = doc->root();
+  const auto type = v.at(0).as_u64();
+  if (!type) return std::unexpected(bad("its number"));
+  bool ok = true;
+  auto u64 = [&](std::size_t i) {
+    const auto x = v.at(i).as_u64();
+    ok = ok && x.has_value();
+    return x.value_or(0);
+  };
+  auto i64 = [&](std::size_t i) {
+    const auto x = v.at(i).as_i64();
+    ok = ok && x.has_value();
+    return x.value_or(0);
+  };
+  auto text = [&](std::size_t i) {
+    const auto x = v.at(i).as_str();
+    ok = ok && x.has_value();
+    return std::string(x.value_or(""));
+  };
+  LogRecord out;
+  switch (*type) {
+    case kGenesis: out = Genesis{MasterId{u64(1)}}; break;
+    case kTermBegun: out = TermBegun{Term{u64(1)}, text(2)}; break;
+    case kTimeReserved: out = TimeReserved{{i64(1)}}; break;
+    case kNodeWelcomed:
+      out = NodeWelcomed{text(1), text(2), StoreId{u64(3)}, StreamId{u64(4)}, u64(5), u64(6), {i64(7)}};
+      break;
+    case kDecided: {
+      Decided d;
+      d.node = text(1);
+      d.first_seq = u64(2);
+      d.position = u64(3);
+      d.at = {i64(4)};
+      const Value events = v.at(5);
+      const auto rules = v.at(6).as_bin();
+      if (!events.is_array() || !rules || rules->size() != events.size())
+        return std::unexpected(bad("a decision"));
+      d.events.reserve(events.size());
+      for (std::size_t i = 0; i < events.size(); ++i) {
+        auto e = unpack_event(events.at(i));
+        if (!e) return std::unexpected(e.error());
+        d.events.push_back(std::move(*e));
+        d.rules.push_back(static_cast<Rule>((*rules)[i]));
+      }
+      out = std::move(d);
+      break;
+    }
+    default:
+      return std::unexpected(Error{"log record of number " + std::to_string(*type) +
+                                   ": written by a newer version of rollcall-master; run that one"});
+  }
+  if (!ok) return std::unexpected(bad("a field"));
+  return out;
+}
+
+}  // namespace rollcall::master

@@ -1,0 +1,540 @@
+#include "master/core/master_core.h"
+
+#include <algorithm>
+
+namespace rollcall::master {
+namespace {
+
+std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
+
+std::uint64_t nonzero(std::mt19937_64& random) {
+  for (;;) {
+    if (const std::uint64_t v = random(); v != 0) return v;
+  }
+}
+
+Winner winner_of(const AgentRecord& record) { return {record.top, record.is_open()}; }
+
+}  // namespace
+
+MasterCore::MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed,
+                       const Now& now)
+    : config_(std::move(config)),
+      state_(std::move(state)),
+      may_have_lost_(std::move(may_have_lost)),
+      random_(seed),
+      time_(state_.reserved(), now) {
+  for (const auto& [agent, record] : state_.agents()) {
+    if (record.doubt()) doubts_.insert(agent);
+  }
+}
+
+Output MasterCore::start(const Now& now) {
+  Output out;
+  if (state_.master() == MasterId{}) {
+    log(Genesis{MasterId{nonzero(random_)}});
+    begin_term("a new log", out);
+  } else if (!may_have_lost_.empty()) {
+    begin_term(may_have_lost_, out);
+  }
+  return finish(now, std::move(out));
+}
+
+void MasterCore::begin_term(std::string cause, Output& out) {
+  note(out, NoteLevel::warning, "a new term begins: every worker is asked to tell everything again",
+       {{"cause", cause}});
+  log(TermBegun{Term{nonzero(random_)}, std::move(cause)});
+  // Those that are connected were welcomed to the old one: they learn of it by connecting again.
+  for (const auto& [node, id] : std::map(by_node_)) {
+    ErrorMessage e;
+    e.code = ErrorCode::new_term;
+    e.text = "a new term begins; connect again";
+    out.send.push_back({id, std::move(e)});
+    close(id, "a new term begins", out);
+  }
+}
+
+// The state changes at once; what is said of it waits in say() until it is durable.
+void MasterCore::log(LogRecord record) {
+  if (auto ok = state_.apply(record); !ok) std::abort();  // only a replay can disagree
+  pending_.push_back(encode(record));
+  pending_bytes_ += pending_.back().size();
+}
+
+void MasterCore::say(ConnId conn, Message message) {
+  waiting_.push_back({pending_.empty() ? ticket_ : ticket_ + 1, conn, std::move(message)});
+}
+
+Output MasterCore::finish(const Now& now, Output out) {
+  if (const auto until = time_.due(now)) {
+    log(TimeReserved{*until});
+    pending_reservation_ = *until;
+  }
+  for (auto& [node, entries] : superseded_) {
+    if (const ConnId conn = conn_of(node); conn != ConnId{}) {
+      counters_.superseded_sent += entries.size();
+      say(conn, Superseded{std::move(entries)});
+    }
+  }
+  superseded_.clear();
+  for (auto& [node, entries] : challenges_) {
+    if (const ConnId conn = conn_of(node); conn != ConnId{}) {
+      counters_.challenges_sent += entries.size();
+      say(conn, Challenge{std::move(entries)});
+    }
+  }
+  challenges_.clear();
+  // One group at a time; what comes meanwhile goes into the next one.
+  if (stored_ticket_ == ticket_ && !pending_.empty()) {
+    out.append = Output::Append{++ticket_, std::exchange(pending_, {})};
+    in_group_bytes_ = pending_bytes_;
+    reservation_in_group_ = std::exchange(pending_reservation_, std::nullopt);
+  }
+  std::size_t said = 0;
+  for (; said < waiting_.size() && waiting_[said].ticket <= stored_ticket_; ++said) {
+    Waiting& w = waiting_[said];
+    const auto it = conns_.find(w.conn);
+    if (it == conns_.end() || it->second.closing) continue;
+    if (auto* welcome = std::get_if<Welcome>(&w.message)) welcome->t2 = time_.tell(now).us;
+    out.send.push_back({w.conn, std::move(w.message)});
+  }
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(said));
+  return out;
+}
+
+Output MasterCore::stored(std::uint64_t ticket, const Now& now) {
+  stored_ticket_ = std::max(stored_ticket_, ticket);
+  pending_bytes_ -= std::min(pending_bytes_, in_group_bytes_);
+  in_group_bytes_ = 0;
+  if (reservation_in_group_) time_.reserved(*reservation_in_group_);
+  reservation_in_group_.reset();
+  return finish(now, {});
+}
+
+// ---- connections -----------------------------------------------------------------------------
+
+ConnId MasterCore::conn_of(const NodeName& node) const {
+  const auto it = by_node_.find(node);
+  return it == by_node_.end() ? ConnId{} : it->second;
+}
+
+Output MasterCore::connected(ConnId id, std::vector<std::string> peer_names, std::string address,
+                             const Now& now) {
+  Conn c;
+  c.names = std::move(peer_names);
+  c.address = std::move(address);
+  c.since_mono_us = c.heard_mono_us = now.mono_us;
+  conns_.insert_or_assign(id, std::move(c));
+  return finish(now, {});
+}
+
+Output MasterCore::disconnected(ConnId id, const Now& now) {
+  Output out;
+  const auto it = conns_.find(id);
+  if (it != conns_.end()) {
+    const auto node = by_node_.find(it->second.node);
+    if (node != by_node_.end() && node->second == id) {
+      by_node_.erase(node);
+      note(out, NoteLevel::info, "worker disconnected",
+           {{"node", it->second.node}, {"peer", it->second.address}});
+    }
+    conns_.erase(it);
+  }
+  return finish(now, std::move(out));
+}
+
+void MasterCore::close(ConnId id, std::string reason, Output& out) {
+  const auto it = conns_.find(id);
+  if (it == conns_.end() || it->second.closing) return;
+  it->second.closing = true;
+  const auto node = by_node_.find(it->second.node);
+  if (node != by_node_.end() && node->second == id) by_node_.erase(node);
+  out.close.push_back({id, std::move(reason)});
+}
+
+void MasterCore::refuse(ConnId id, ErrorCode code, std::string text, const Now&, Output& out,
+                        std::int64_t retry_after_us) {
+  const Conn& c = conns_.at(id);
+  ++counters_.refused_connections;
+  if (code == ErrorCode::malformed || code == ErrorCode::protocol || code == ErrorCode::sequence)
+    ++counters_.protocol_errors;
+  note(out, NoteLevel::warning, "connection refused: " + text,
+       {{"code", std::string(to_string(code))},
+        {"node", c.node.empty() ? (c.names.empty() ? "?" : c.names.front()) : c.node},
+        {"peer", c.address}});
+  ErrorMessage e;
+  e.code = code;
+  e.text = text;
+  e.retry_after_us = retry_after_us;
+  out.send.push_back({id, std::move(e)});
+  close(id, std::move(text), out);
+}
+
+Output MasterCore::malformed(ConnId id, const Error& error, const Now& now) {
+  Output out;
+  if (conns_.contains(id) && !conns_.at(id).closing)
+    refuse(id, ErrorCode::malformed, error.message, now, out, config_.heartbeat_us);
+  return finish(now, std::move(out));
+}
+
+Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
+  Output out;
+  const auto it = conns_.find(id);
+  if (it == conns_.end() || it->second.closing) return out;
+  Conn& conn = it->second;
+  conn.heard_mono_us = now.mono_us;
+  if (const auto* hello = std::get_if<Hello>(&message)) {
+    if (!conn.node.empty()) {
+      refuse(id, ErrorCode::protocol, "a second HELLO on one connection", now, out);
+    } else {
+      on(id, conn, *hello, now, out);
+    }
+  } else if (const auto* unknown = std::get_if<UnknownMessage>(&message)) {
+    ErrorMessage e;
+    e.code = ErrorCode::unknown_type;
+    e.text = "message type " + std::to_string(unknown->type) + " is not known here";
+    e.fatal = false;
+    out.send.push_back({id, std::move(e)});
+  } else if (const auto* error = std::get_if<ErrorMessage>(&message)) {
+    note(out, NoteLevel::warning, "a worker says: " + error->text,
+         {{"code", std::string(to_string(error->code))}, {"node", conn.node}, {"peer", conn.address}});
+    if (error->fatal) close(id, "the worker gave up: " + error->text, out);
+  } else if (conn.node.empty()) {
+    refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " before HELLO", now, out);
+  } else if (const auto* delta = std::get_if<Delta>(&message)) {
+    on(id, conn, *delta, now, out);
+  } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
+    conn.open_sessions = beat->open_sessions;
+    const std::int64_t t = time_.tell(now).us;
+    out.send.push_back({id, HeartbeatAck{beat->t0, t, t}});
+  } else {
+    refuse(id, ErrorCode::protocol,
+           std::string(name_of(message)) + " comes from a master only", now, out);
+  }
+  return finish(now, std::move(out));
+}
+
+void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out) {
+  if (m.protocol_min > kProtocolMax || m.protocol_max < kProtocolMin) {
+    return refuse(id, ErrorCode::version,
+                  "the worker speaks protocol " + std::to_string(m.protocol_min) + " to " +
+                      std::to_string(m.protocol_max) + ", this master " + std::to_string(kProtocolMin) +
+                      " to " + std::to_string(kProtocolMax) + "; upgrade the older one",
+                  now, out, 60'000'000);
+  }
+  if (m.cluster != config_.cluster) {
+    return refuse(id, ErrorCode::cluster,
+                  "the worker belongs to cluster '" + m.cluster + "', this master to '" +
+                      config_.cluster + "'; set [node] cluster alike on both",
+                  now, out, 60'000'000);
+  }
+  if (std::ranges::find(conn.names, m.node) == conn.names.end()) {
+    return refuse(id, ErrorCode::name,
+                  "the worker calls itself '" + m.node +
+                      "', which is not in its certificate; issue one for that name or set [node] name",
+                  now, out, 60'000'000);
+  }
+  if (!config_.allow.empty() && std::ranges::find(config_.allow, m.node) == config_.allow.end()) {
+    return refuse(id, ErrorCode::name, "node '" + m.node + "' is not in this master's allow list", now,
+                  out, 60'000'000);
+  }
+  if (const ConnId other = conn_of(m.node); other != ConnId{}) {
+    const Conn& old = conns_.at(other);
+    const bool same = old.machine == m.machine && old.stream == m.stream;
+    const bool alive = now.mono_us - old.heard_mono_us < config_.heartbeat_us * 3 / 2;
+    if (!same && alive) {
+      return refuse(id, ErrorCode::node_in_use,
+                    "node '" + m.node + "' is connected from " + old.address +
+                        "; two machines with one name, or a restart that was too quick",
+                    now, out, config_.heartbeat_us);
+    }
+    note(out, NoteLevel::info, "worker connected again; the older connection is closed",
+         {{"node", m.node}, {"peer", conn.address}, {"older", old.address}});
+    close(other, "the worker connected again", out);
+  }
+
+  const auto known = state_.nodes().find(m.node);
+  bool older = false;
+  if (known != state_.nodes().end() && known->second.store == m.store) {
+    const NodeLog& log = known->second;
+    // The worker was acked what this log does not have: a log restored from an older copy.
+    const bool lost_seqs = log.stream == m.stream && m.first_seq > log.last_seq + 1;
+    if (m.last_master == state_.master() && m.last_term == state_.term() &&
+        (m.acked_position > log.position || lost_seqs)) {
+      begin_term("worker " + m.node + " was acked more than this log has: an older copy of it", out);
+    } else if (log.stream != m.stream && m.start_position < log.position) {
+      older = true;
+    }
+  } else if (m.last_master == state_.master() && m.last_term == state_.term() && m.acked_position > 0) {
+    begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy", out);
+  }
+
+  const MasterTime at = time_.tell(now);
+  Welcome w;
+  w.master = state_.master();
+  w.term = state_.term();
+  w.store_is_older = older;
+  w.heartbeat_us = config_.heartbeat_us;
+  w.ttl_us = config_.ttl_us;
+  w.window = config_.window;
+  w.t0 = m.t0;
+  w.t1 = at.us;
+  conn.machine = m.machine;
+  conn.software = m.software;
+  conn.open_sessions = m.open_sessions;
+  if (older) {
+    note(out, NoteLevel::warning,
+         "the worker's store is an older copy: it has said more than it remembers",
+         {{"node", m.node}, {"peer", conn.address}});
+    say(id, w);
+    return;  // it comes back as a store of its own
+  }
+  conn.node = m.node;
+  conn.stream = m.stream;
+  conn.expected_seq = m.first_seq;
+  by_node_[m.node] = id;
+  log(NodeWelcomed{m.node, m.machine, m.store, m.stream, m.first_seq, m.start_position, at});
+  w.last_seq = state_.nodes().at(m.node).last_seq;
+  note(out, NoteLevel::info, "worker connected",
+       {{"node", m.node}, {"peer", conn.address}, {"sessions", std::to_string(m.open_sessions)},
+        {"software", m.software}});
+  say(id, w);
+  // What it may not have heard: sessions that it left open and that do not stand.
+  for (const auto& [agent, own] : state_.nodes().at(m.node).open) tell_superseded(m.node, agent, now);
+  for (AgentId agent : doubts_) {
+    if (state_.find(agent)->top.node == m.node) check_doubt(agent);
+  }
+}
+
+// ---- events ----------------------------------------------------------------------------------
+
+void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Output& out) {
+  if (m.first_seq != conn.expected_seq) {
+    return refuse(id, ErrorCode::sequence,
+                  "DELTA begins at seq " + std::to_string(m.first_seq) + ", expected " +
+                      std::to_string(conn.expected_seq),
+                  now, out);
+  }
+  for (const Event& e : m.events) {
+    if (e.change >= kFirstMasterChange) {
+      return refuse(id, ErrorCode::reserved_change,
+                    "agent " + id_text(e.agent) + ": change " + std::to_string(e.change) +
+                        " is reserved for the master",
+                    now, out);
+    }
+  }
+  conn.expected_seq += m.events.size();
+  ++counters_.frames;
+  counters_.events += m.events.size();
+
+  const std::uint64_t last = state_.nodes().at(conn.node).last_seq;
+  Decided d;
+  d.node = conn.node;
+  d.at = time_.tell(now);
+  d.position = m.position;
+  Ack ack;
+  ack.through = m.first_seq + m.events.size() - 1;
+
+  // Owners before the decisions, to know whom they supersede.
+  struct Before {
+    bool open = false;
+    NodeName node;
+  };
+  std::vector<Before> before;
+  std::vector<std::uint64_t> seqs;
+  auto exception = [&](std::uint64_t seq, const Event& e, Rule rule) {
+    if (rule == Rule::future_epoch) {
+      ack.exceptions.push_back({seq, e.agent, ExceptionKind::future_epoch, {}});
+      return;
+    }
+    const AgentRecord& r = *state_.find(e.agent);
+    const Version said{e.epoch, conn.node, e.change};
+    const bool own_top_stands = r.is_open() && r.top.same_session(said);
+    // An open session that does not stand, or an end while a session of its own stands that the
+    // worker does not know of.
+    const bool lost = leaves_open(e.kind) ? !own_top_stands && r.top >= said
+                                          : e.kind != EventKind::contact && r.is_open() &&
+                                                r.top.node == conn.node && r.top >= said;
+    if (lost && !accepted(rule)) {
+      if (may_tell(conn.node, e.agent, now))
+        ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
+    } else if (e.info_hash && r.info_missing() && r.claimed->stamp == said) {
+      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
+    }
+  };
+
+  std::size_t skipped = 0;
+  for (; skipped < m.events.size() && m.first_seq + skipped <= last; ++skipped) {
+    // Sent again because the ACK was lost. The record has it, but what the ACK would have said is
+    // said again. An event that was refused as from the future may have become acceptable: then it
+    // is decided anew, as if it had only now arrived.
+    const Event& e = m.events[skipped];
+    ++counters_.duplicates;
+    AgentRecord copy;
+    if (const AgentRecord* r = state_.find(e.agent)) copy = *r;
+    const Rule rule = copy.apply(conn.node, e, d.at);
+    if (rule == Rule::future_epoch || !accepted(rule)) {
+      exception(m.first_seq + skipped, e, rule);
+      continue;
+    }
+    d.events.push_back(e);
+    seqs.push_back(m.first_seq + skipped);
+  }
+  for (std::size_t i = skipped; i < m.events.size(); ++i) {
+    d.events.push_back(m.events[i]);
+    seqs.push_back(m.first_seq + i);
+  }
+  if (!d.events.empty()) {
+    d.first_seq = seqs.back() + 1 - d.events.size();
+    before.reserve(d.events.size());
+    for (const Event& e : d.events) {
+      const AgentRecord* r = state_.find(e.agent);
+      before.push_back(r ? Before{r->has_session(), r->top.node} : Before{});
+    }
+    LogRecord record = std::move(d);
+    if (!state_.apply(record)) std::abort();  // only a replay can disagree
+    pending_.push_back(encode(record));
+    pending_bytes_ += pending_.back().size();
+    Decided& done = std::get<Decided>(record);
+    for (std::size_t i = 0; i < done.events.size(); ++i) {
+      Event& e = done.events[i];
+      const Rule rule = done.rules[i];
+      const AgentRecord* r = state_.find(e.agent);
+      ++counters_.by_rule[std::string(to_string(rule))];
+      if (rule == Rule::conflict) {
+        note(out, NoteLevel::warning, "one version with two meanings; the first stands",
+             {{"agent", id_text(e.agent)},
+              {"version", to_string(Version{e.epoch, conn.node, e.change})},
+              {"event", std::string(to_string(e.kind))}});
+      }
+      exception(seqs[i], e, rule);
+      if (r) {
+        if (accepted(rule) && before[i].open && before[i].node != conn.node) {
+          owner_changed(e.agent, now, out);
+          // Whoever held it hears that its session does not stand any more.
+          tell_superseded(before[i].node, e.agent, now);
+        }
+        check_doubt(e.agent);
+      }
+      Decision seen;
+      seen.number = ++decision_number_;
+      seen.at = done.at;
+      seen.node = conn.node;
+      seen.seq = seqs[i];
+      seen.rule = rule;
+      if (r) {
+        seen.top = r->top;
+        seen.top_phase = r->phase;
+      }
+      seen.event = std::move(e);
+      decisions_.push_back(std::move(seen));
+      if (decisions_.size() > config_.keep_decisions) decisions_.pop_front();
+    }
+  }
+  say(id, std::move(ack));
+}
+
+void MasterCore::owner_changed(AgentId agent, const Now& now, Output& out) {
+  Moves& moves = moves_[agent];
+  const bool was = contested(agent, now);
+  moves.at_mono_us.push_back(now.mono_us);
+  while (moves.at_mono_us.size() > config_.contested_changes) moves.at_mono_us.pop_front();
+  if (!was && contested(agent, now)) {
+    const AgentRecord& r = *state_.find(agent);
+    note(out, NoteLevel::warning,
+         "contested: two workers keep claiming this agent with fresh evidence; a cloned agent key?",
+         {{"agent", id_text(agent)}, {"node", r.contacts[0].node}, {"other", r.contacts[1].node}});
+  }
+}
+
+bool MasterCore::contested(AgentId agent, const Now& now) const {
+  const auto it = moves_.find(agent);
+  return it != moves_.end() && it->second.at_mono_us.size() >= config_.contested_changes &&
+         now.mono_us - it->second.at_mono_us.front() < config_.contested_window_us;
+}
+
+// A contested agent's losers are told at most once a minute, or two clones would chase each other
+// as fast as messages travel.
+bool MasterCore::may_tell(const NodeName& node, AgentId agent, const Now& now) {
+  if (!contested(agent, now)) return true;
+  std::int64_t& told = moves_[agent].told_mono_us[node];
+  if (told == 0 || now.mono_us - told >= config_.contested_tell_us) {
+    told = now.mono_us;
+    return true;
+  }
+  later_[{node, agent}] = told + config_.contested_tell_us;
+  return false;
+}
+
+void MasterCore::tell_superseded(const NodeName& node, AgentId agent, const Now& now) {
+  const auto log = state_.nodes().find(node);
+  const AgentRecord* r = state_.find(agent);
+  if (log == state_.nodes().end() || !r || conn_of(node) == ConnId{}) return;
+  const auto own = log->second.open.find(agent);
+  if (own == log->second.open.end()) return;
+  const Version said{own->second.epoch, node, own->second.change};
+  if (r->top.same_session(said) && r->is_open()) return;
+  if (r->top < said || !may_tell(node, agent, now)) return;
+  superseded_[node].push_back({agent, winner_of(*r)});
+}
+
+// Asks again whenever anything is heard of the agent and the doubt remains: the winner may not have
+// heard, or its answer did not reach far enough.
+void MasterCore::check_doubt(AgentId agent) {
+  const AgentRecord& r = *state_.find(agent);
+  const auto upto = r.doubt();
+  if (!upto) {
+    doubts_.erase(agent);
+    return;
+  }
+  doubts_.insert(agent);
+  if (conn_of(r.top.node) != ConnId{})
+    challenges_[r.top.node].push_back({agent, r.top.epoch, *upto});
+}
+
+Output MasterCore::tick(const Now& now) {
+  Output out;
+  std::vector<ConnId> silent;
+  for (const auto& [id, conn] : conns_) {
+    if (!conn.closing && now.mono_us - conn.heard_mono_us > config_.ttl_us) silent.push_back(id);
+  }
+  for (ConnId id : silent) {
+    const Conn& c = conns_.at(id);
+    note(out, NoteLevel::warning, "nothing heard for a TTL; closing",
+         {{"node", c.node.empty() ? "?" : c.node}, {"peer", c.address}});
+    close(id, "nothing heard for a TTL", out);
+  }
+  std::vector<std::pair<NodeName, AgentId>> due;
+  for (const auto& [key, at] : later_) {
+    if (at <= now.mono_us) due.push_back(key);
+  }
+  for (const auto& key : due) {
+    later_.erase(key);
+    tell_superseded(key.first, key.second, now);
+  }
+  std::erase_if(moves_, [&](const auto& m) {
+    return now.mono_us - m.second.at_mono_us.back() > config_.contested_window_us;
+  });
+  return finish(now, std::move(out));
+}
+
+MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& now) const {
+  NodeStatus s;
+  const ConnId id = conn_of(node);
+  if (id == ConnId{}) return s;
+  const Conn& c = conns_.at(id);
+  s.connected = true;
+  s.address = c.address;
+  s.software = c.software;
+  s.connected_for_us = now.mono_us - c.since_mono_us;
+  s.silent_for_us = now.mono_us - c.heard_mono_us;
+  s.open_sessions_reported = c.open_sessions;
+  return s;
+}
+
+void MasterCore::note(Output& out, NoteLevel level, std::string text,
+                      std::vector<std::pair<std::string, std::string>> fields) {
+  out.notes.push_back({level, std::move(text), std::move(fields)});
+}
+
+}  // namespace rollcall::master

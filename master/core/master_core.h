@@ -1,0 +1,190 @@
+#pragma once
+// The master's half of the protocol (docs/protocol.md, sections 2, 4, 6, 9, 11): workers' events
+// are decided, logged, and only then answered. Loop thread only. No I/O; the time comes with each
+// input, and what is to be done comes back as an Output.
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "master/core/log_record.h"
+#include "master/core/master_time.h"
+#include "master/core/state.h"
+#include "protocol/messages.h"
+#include "protocol/note.h"
+#include "protocol/now.h"
+
+namespace rollcall::master {
+
+enum class ConnId : std::uint64_t {};
+
+struct Output {
+  struct Append {
+    std::uint64_t ticket = 0;
+    std::vector<std::string> records;  // one group, in this order
+  };
+  struct Send {
+    ConnId conn{};
+    Message message;
+  };
+  struct Close {
+    ConnId conn{};
+    std::string reason;
+  };
+  std::optional<Append> append;  // to be made durable, then told by stored(ticket)
+  std::vector<Send> send;
+  std::vector<Close> close;      // after what is sent to it before
+  std::vector<Note> notes;
+};
+
+// A decision as people look at it: the newest are kept in memory, all of them are in the log.
+struct Decision {
+  std::uint64_t number = 0;  // counts from 1 since this process started
+  MasterTime at;
+  NodeName node;
+  std::uint64_t seq = 0;
+  Event event;
+  Rule rule = Rule::first;
+  Version top;          // the record's version after the decision
+  Phase top_phase = Phase::closed;
+};
+
+class MasterCore {
+ public:
+  struct Config {
+    std::string cluster = "wazuh";
+    std::vector<NodeName> allow;  // empty: every node with a certificate of the cluster
+    std::int64_t heartbeat_us = 10'000'000;
+    std::int64_t ttl_us = 30'000'000;
+    std::uint32_t window = 1u << 20;
+    std::size_t keep_decisions = 10'000;
+    // An agent with this many changes of owner within this time is contested.
+    std::size_t contested_changes = 4;
+    std::int64_t contested_window_us = 600'000'000;
+    std::int64_t contested_tell_us = 60'000'000;
+  };
+
+  // `state`: the fold of the log as it was found. `may_have_lost`: why the log may be missing
+  // something that was acked (empty: it is whole); a new term begins then, as in an empty log.
+  MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed, const Now& now);
+
+  // First call: what the log needs before anybody can be welcomed.
+  Output start(const Now& now);
+  // Whether the time can be told, so that workers can be let in.
+  bool ready(const Now& now) const { return time_.ready(now); }
+
+  // A connection whose peer proved a certificate with these names.
+  Output connected(ConnId conn, std::vector<std::string> peer_names, std::string address, const Now& now);
+  Output message(ConnId conn, const Message& message, const Now& now);
+  Output malformed(ConnId conn, const Error& error, const Now& now);
+  Output disconnected(ConnId conn, const Now& now);
+  Output stored(std::uint64_t ticket, const Now& now);
+  Output tick(const Now& now);  // about once a second
+
+  // Too much waits for the disk: the shell should stop reading until this is false.
+  bool congested() const { return pending_bytes_ > kMaxPendingBytes; }
+
+  // For people and tests.
+  const State& state() const { return state_; }
+  MasterTime time(const Now& now) { return time_.tell(now); }
+  struct NodeStatus {
+    bool connected = false;
+    std::string address;
+    std::string software;
+    std::int64_t connected_for_us = 0;
+    std::int64_t silent_for_us = 0;
+    std::uint64_t open_sessions_reported = 0;
+  };
+  NodeStatus node_status(const NodeName& node, const Now& now) const;
+  const std::deque<Decision>& decisions() const { return decisions_; }
+  bool contested(AgentId agent, const Now& now) const;
+  std::size_t in_doubt() const { return doubts_.size(); }
+  bool in_doubt(AgentId agent) const { return doubts_.contains(agent); }
+  struct Counters {
+    std::uint64_t frames = 0, events = 0, duplicates = 0;
+    std::map<std::string, std::uint64_t, std::less<>> by_rule;
+    std::uint64_t superseded_sent = 0, challenges_sent = 0, refused_connections = 0;
+    std::uint64_t protocol_errors = 0;
+  };
+  const Counters& counters() const { return counters_; }
+  std::size_t connections() const { return conns_.size(); }
+
+ private:
+  static constexpr std::size_t kMaxPendingBytes = 16u << 20;
+
+  struct Conn {
+    std::vector<std::string> names;
+    std::string address;
+    NodeName node;  // empty until HELLO was accepted
+    std::string machine;
+    StreamId stream{};
+    std::string software;
+    std::uint64_t expected_seq = 1;
+    std::uint64_t open_sessions = 0;
+    std::int64_t since_mono_us = 0;
+    std::int64_t heard_mono_us = 0;
+    bool closing = false;
+  };
+  // Said only after the group that it rests on is durable.
+  struct Waiting {
+    std::uint64_t ticket = 0;
+    ConnId conn{};
+    Message message;
+  };
+  struct Moves {
+    std::deque<std::int64_t> at_mono_us;  // the newest changes of owner
+    std::map<NodeName, std::int64_t> told_mono_us;
+  };
+
+  void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Delta& m, const Now& now, Output& out);
+  void log(LogRecord record);
+  void say(ConnId conn, Message message);  // after all that was logged so far is durable
+  void refuse(ConnId id, ErrorCode code, std::string text, const Now& now, Output& out,
+              std::int64_t retry_after_us = 0);
+  void close(ConnId id, std::string reason, Output& out);
+  void begin_term(std::string cause, Output& out);
+  void check_doubt(AgentId agent);
+  void tell_superseded(const NodeName& node, AgentId agent, const Now& now);
+  bool may_tell(const NodeName& node, AgentId agent, const Now& now);
+  void owner_changed(AgentId agent, const Now& now, Output& out);
+  ConnId conn_of(const NodeName& node) const;
+  Output finish(const Now& now, Output out);
+  void note(Output& out, NoteLevel level, std::string text,
+            std::vector<std::pair<std::string, std::string>> fields = {});
+
+  Config config_;
+  State state_;
+  std::string may_have_lost_;
+  std::mt19937_64 random_;
+  MasterTimeSource time_;
+
+  std::map<ConnId, Conn> conns_;
+  std::map<NodeName, ConnId> by_node_;
+  std::vector<Waiting> waiting_;
+
+  std::vector<std::string> pending_;  // records that no group has taken yet
+  std::size_t pending_bytes_ = 0, in_group_bytes_ = 0;
+  std::optional<MasterTime> pending_reservation_, reservation_in_group_;
+  std::uint64_t ticket_ = 0, stored_ticket_ = 0;
+
+  std::unordered_set<AgentId> doubts_;
+  std::unordered_map<AgentId, Moves> moves_;
+  std::map<std::pair<NodeName, AgentId>, std::int64_t> later_;  // SUPERSEDED held back until then
+  std::map<NodeName, std::vector<Superseded::Entry>> superseded_;
+  std::map<NodeName, std::vector<Challenge::Entry>> challenges_;
+
+  std::deque<Decision> decisions_;
+  std::uint64_t decision_number_ = 0;
+  Counters counters_;
+};
+
+}  // namespace rollcall::master

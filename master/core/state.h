@@ -1,0 +1,62 @@
+#pragma once
+// The fold of the event log: everything that the master knows and must not forget. The only way to
+// change it is apply(); the running master and a replay call the same. Pure; loop thread.
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "master/core/log_record.h"
+#include "protocol/agent_record.h"
+
+namespace rollcall::master {
+
+// What one worker's own events say, apart from who wins: other workers' claims do not touch it.
+struct NodeLog {
+  std::string machine;
+  StoreId store{};
+  StreamId stream{};
+  std::uint64_t last_seq = 0;   // of the stream
+  std::uint64_t position = 0;   // of the store's outbox, the furthest heard of
+  MasterTime welcomed_at;
+  struct Own {
+    Epoch epoch = kUnstamped;
+    std::uint32_t change = 0;
+    bool operator==(const Own&) const = default;
+  };
+  std::unordered_map<AgentId, Own> open;  // sessions that its own events left open
+  bool operator==(const NodeLog&) const = default;
+};
+
+class State {
+ public:
+  // Carries out one record. A Decided record without rules is decided and given them; one with
+  // rules (from the log) is decided again, and another outcome is an error: the log and this
+  // program disagree.
+  std::expected<void, Error> apply(LogRecord& record);
+
+  MasterId master() const { return master_; }
+  Term term() const { return term_; }
+  MasterTime reserved() const { return reserved_; }
+  const std::unordered_map<AgentId, AgentRecord>& agents() const { return agents_; }
+  const std::map<NodeName, NodeLog>& nodes() const { return nodes_; }
+  const AgentRecord* find(AgentId agent) const;
+
+  // Canonical: equal states give equal bytes.
+  std::string encode() const;
+  static std::expected<State, Error> decode(std::string_view bytes);
+
+ private:
+  std::expected<void, Error> decide(Decided& record);
+
+  MasterId master_{};
+  Term term_{};
+  MasterTime reserved_;
+  std::unordered_map<AgentId, AgentRecord> agents_;
+  std::map<NodeName, NodeLog> nodes_;
+};
+
+}  // namespace rollcall::master

@@ -1,0 +1,157 @@
+#include "sidecar/core/agent_state.h"
+
+#include "protocol/codec.h"
+#include "protocol/wire.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+using wire::Document;
+using wire::Packer;
+using wire::Value;
+
+// Every list below only grows at its end; a reader takes what is missing as the default.
+void pack(Packer& p, const LocalMoment& m) { p.array(3).u64(m.boot).i64(m.boot_us).i64(m.wall_us); }
+
+// Reads fixed lists field by field and remembers whether all were of the right type.
+class Fields {
+ public:
+  explicit Fields(Value list) : list_(list) {}
+  std::uint64_t u64() { return take(list_.at(next_++).as_u64()); }
+  std::int64_t i64() { return take(list_.at(next_++).as_i64()); }
+  bool boolean() { return take(list_.at(next_++).as_bool()); }
+  template <typename E>
+  E id() {
+    return static_cast<E>(u64());
+  }
+  LocalMoment moment() {
+    Fields f(list_.at(next_++));
+    LocalMoment m{f.u64(), f.i64(), f.i64()};
+    ok_ = ok_ && f.ok_;
+    return m;
+  }
+  Value value() { return list_.at(next_++); }
+  bool ok() const { return ok_; }
+
+ private:
+  template <typename T>
+  T take(std::optional<T> v) {
+    if (!v) ok_ = false;
+    return v.value_or(T{});
+  }
+  Value list_;
+  std::size_t next_ = 0;
+  bool ok_ = true;
+};
+
+}  // namespace
+
+std::string encode(const AgentState& s) {
+  std::string out;
+  Packer p(out);
+  p.array(5);
+  if (s.row) {
+    p.array(4).u64(static_cast<std::uint64_t>(s.row->status)).i64(s.row->keepalive_s);
+    p.u64(s.row->code).u64(s.row->visits);
+  } else {
+    p.nil();
+  }
+  if (s.session) {
+    const Session& x = *s.session;
+    p.array(8).u64(static_cast<std::uint64_t>(x.epoch)).u64(x.change);
+    p.u64(static_cast<std::uint64_t>(x.phase)).u64(static_cast<std::uint64_t>(x.reason));
+    pack(p, x.start);
+    pack(p, x.evidence.lo);
+    pack(p, x.evidence.hi);
+    p.u64(static_cast<std::uint64_t>(x.fence));
+  } else {
+    p.nil();
+  }
+  p.u64(static_cast<std::uint64_t>(s.accepted));
+  p.u64(static_cast<std::uint64_t>(s.info_hash)).u64(static_cast<std::uint64_t>(s.told_hash));
+  return out;
+}
+
+std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
+  auto doc = Document::parse(bytes);
+  if (!doc) return std::unexpected(doc.error());
+  AgentState s;
+  Fields f(doc->root());
+  const Value row = f.value();
+  bool ok = true;
+  if (!row.is_nil()) {
+    Fields r(row);
+    s.row.emplace();
+    s.row->status = static_cast<RowStatus>(r.u64());
+    s.row->keepalive_s = r.i64();
+    s.row->code = static_cast<std::uint8_t>(r.u64());
+    s.row->visits = static_cast<std::uint32_t>(r.u64());
+    ok = ok && r.ok() && s.row->status <= RowStatus::disconnected;
+  }
+  const Value session = f.value();
+  if (!session.is_nil()) {
+    Fields r(session);
+    Session& x = s.session.emplace();
+    x.epoch = r.id<Epoch>();
+    x.change = static_cast<std::uint32_t>(r.u64());
+    x.phase = static_cast<Phase>(r.u64());
+    x.reason = static_cast<Reason>(r.u64());
+    x.start = r.moment();
+    x.evidence.lo = r.moment();
+    x.evidence.hi = r.moment();
+    x.fence = r.id<Epoch>();
+    ok = ok && r.ok() && x.phase >= Phase::open && x.phase <= Phase::closed;
+  }
+  s.accepted = f.id<Epoch>();
+  s.info_hash = f.id<InfoHash>();
+  s.told_hash = f.id<InfoHash>();
+  if (!ok || !f.ok()) return std::unexpected(Error{"an agent's state is not as this version writes it"});
+  return s;
+}
+
+std::string encode(const LocalEvent& e) {
+  std::string out;
+  Packer p(out);
+  p.array(12).u64(static_cast<std::uint64_t>(e.agent)).u64(static_cast<std::uint64_t>(e.kind));
+  p.u64(static_cast<std::uint64_t>(e.epoch)).u64(e.change).boolean(e.starts_session);
+  pack(p, e.start);
+  pack(p, e.evidence.lo);
+  pack(p, e.evidence.hi);
+  p.u64(static_cast<std::uint64_t>(e.reason)).u64(static_cast<std::uint64_t>(e.info_hash));
+  if (e.info) {
+    pack_info(p, *e.info);
+  } else {
+    p.nil();
+  }
+  p.u64(e.folded);
+  return out;
+}
+
+std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes) {
+  auto doc = Document::parse(bytes);
+  if (!doc) return std::unexpected(doc.error());
+  Fields f(doc->root());
+  LocalEvent e;
+  e.agent = f.id<AgentId>();
+  e.kind = f.id<EventKind>();
+  e.epoch = f.id<Epoch>();
+  e.change = static_cast<std::uint32_t>(f.u64());
+  e.starts_session = f.boolean();
+  e.start = f.moment();
+  e.evidence.lo = f.moment();
+  e.evidence.hi = f.moment();
+  e.reason = f.id<Reason>();
+  e.info_hash = f.id<InfoHash>();
+  const Value info = f.value();
+  if (!info.is_nil()) {
+    auto fields = unpack_info(info);
+    if (!fields) return std::unexpected(fields.error());
+    e.info = std::make_shared<const AgentInfo>(std::move(*fields));
+  }
+  e.folded = static_cast<std::uint32_t>(f.u64());
+  if (!f.ok() || e.agent == AgentId{} || e.kind < EventKind::opened || e.kind > EventKind::contact)
+    return std::unexpected(Error{"an outbox event is not as this version writes it"});
+  return e;
+}
+
+}  // namespace rollcall::sidecar

@@ -1,0 +1,89 @@
+#pragma once
+// What a sidecar keeps about one agent, and the events it still has to tell. Both survive a restart
+// in the store; docs/store-format.md has their bytes.
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/agent_record.h"
+#include "protocol/error.h"
+#include "protocol/event.h"
+#include "sidecar/core/observation.h"
+#include "sidecar/core/timeline.h"
+
+namespace rollcall::sidecar {
+
+// Evidence in local terms.
+struct LocalEvidence {
+  LocalMoment lo;
+  LocalMoment hi;
+  bool operator==(const LocalEvidence&) const = default;
+};
+
+// The newest stay of an agent on this worker.
+struct Session {
+  Epoch epoch = kUnstamped;  // unstamped until the master's time is known
+  std::uint32_t change = 0;
+  Phase phase = Phase::open;
+  Reason reason = Reason::none;
+  LocalMoment start;       // the `lo` of its first evidence: what the epoch is made of
+  LocalEvidence evidence;  // its newest
+  Epoch fence = kUnstamped;  // released: the epoch of the winner that released it
+  bool operator==(const Session&) const = default;
+};
+
+// A CHALLENGE that waits for evidence after `upto`.
+struct Due {
+  MasterTime upto;
+  std::int64_t covered_us = 0;  // of the wait, time covered by successful looks
+};
+
+// A row that was not there at a complete look.
+struct Missing {
+  std::int64_t since_mono_us = 0;
+  std::uint64_t connection = 0;
+};
+
+struct AgentState {
+  // Stored.
+  std::optional<Row> row;  // as last seen: after a restart an unchanged row is no new evidence
+  std::optional<Session> session;
+  Epoch accepted = kUnstamped;  // the greatest epoch that this master took as final
+  InfoHash info_hash{};         // of the info as last read; 0: not known
+  InfoHash told_hash{};         // of the info whose fields this master was told
+
+  // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
+  std::optional<Due> due;
+  std::optional<Missing> missing;
+  std::int64_t largest_gap_us = 0;  // between two pieces of evidence of one session
+  std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
+  bool info_asked = false;          // a fetch is under way
+  bool send_fields = false;         // the master asked for the fields
+  bool info_told_here = false;      // since the session opened
+};
+
+std::string encode(const AgentState& state);
+std::expected<AgentState, Error> decode_agent_state(std::string_view bytes);
+
+// One event in the outbox. Its epoch is final once it has been sent; its evidence is translated
+// into the master's time when it is sent.
+struct LocalEvent {
+  AgentId agent{};
+  EventKind kind = EventKind::opened;
+  Epoch epoch = kUnstamped;
+  std::uint32_t change = 0;
+  bool starts_session = false;  // the first event of its session: takes an epoch of its own
+  LocalMoment start;
+  LocalEvidence evidence;
+  Reason reason = Reason::none;
+  InfoHash info_hash{};
+  InfoPtr info;
+  std::uint32_t folded = 0;
+};
+
+std::string encode(const LocalEvent& event);
+std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes);
+
+}  // namespace rollcall::sidecar

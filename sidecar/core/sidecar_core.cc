@@ -1,0 +1,567 @@
+#include "sidecar/core/sidecar_core.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "protocol/codec.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+constexpr std::int64_t kSilentHeartbeats = 3;  // without a word from the master: connect again
+constexpr std::int64_t kGreetingTimeoutUs = 10'000'000;
+
+std::uint64_t read_meta(const StoreImage& image, const char* key) {
+  const auto it = image.meta.find(key);
+  if (it == image.meta.end()) return 0;
+  std::uint64_t v = 0;
+  std::from_chars(it->second.data(), it->second.data() + it->second.size(), v);
+  return v;
+}
+
+std::uint64_t nonzero(std::mt19937_64& random) {
+  for (;;) {
+    if (const std::uint64_t v = random(); v != 0) return v;
+  }
+}
+
+std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
+
+}  // namespace
+
+SidecarCore::SidecarCore(Config config, std::uint64_t seed)
+    : config_(std::move(config)),
+      random_(seed),
+      timeline_(config_.boot),
+      tracker_(config_.tracker, config_.node, timeline_) {}
+
+std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const Now& now) {
+  for (const auto& [id, bytes] : image.agents) {
+    auto state = decode_agent_state(bytes);
+    if (!state)
+      return std::unexpected(Error{"store: agent " + std::to_string(id) + ": " + state.error().message});
+    tracker_.restore(AgentId{id}, std::move(*state));
+  }
+  for (const auto& [position, bytes] : image.outbox) {
+    auto event = decode_local_event(bytes);
+    if (!event)
+      return std::unexpected(
+          Error{"store: outbox event " + std::to_string(position) + ": " + event.error().message});
+    if (event->epoch == kUnstamped) ++unstamped_;
+    outbox_.push_back({position, std::move(*event), 0, 0, bytes.size(), 0, now.boot_us});
+    outbox_bytes_ += bytes.size();
+    position_ = position;
+  }
+  position_ = std::max(position_, read_meta(image, "position"));
+  acked_position_ = read_meta(image, "acked");
+  master_ = MasterId{read_meta(image, "master")};
+  term_ = Term{read_meta(image, "term")};
+  store_ = StoreId{read_meta(image, "store")};
+  if (store_ == StoreId{}) {
+    store_ = StoreId{nonzero(random_)};
+    set_meta("store", static_cast<std::uint64_t>(store_));
+  }
+  new_stream();
+  last_commit_mono_us_ = now.mono_us;
+  return finish(now, {});
+}
+
+void SidecarCore::new_stream() {
+  // Seqs number what one stream sends; another stream sends all that is unacked under new ones.
+  stream_ = StreamId{nonzero(random_)};
+  start_position_ = position_;
+  next_seq_ = 1;
+  acked_seq_ = 0;
+  in_flight_ = 0;
+  next_unsent_ = 0;
+  for (Entry& e : outbox_) e.seq = 0;
+}
+
+// ---- the source ------------------------------------------------------------------------------
+
+Output SidecarCore::look(const Look& look) {
+  ++counters_.looks;
+  tracker_.look(look);
+  return finish(look.finished, {});
+}
+
+Output SidecarCore::look_failed(const Now& now) {
+  ++counters_.failed_looks;
+  tracker_.look_failed(now);
+  return finish(now, {});
+}
+
+Output SidecarCore::info_read(AgentId agent, const AgentInfo& info, const Now& now) {
+  tracker_.info_read(agent, info, now);
+  return finish(now, {});
+}
+
+// ---- the store -------------------------------------------------------------------------------
+
+Output SidecarCore::stored(std::uint64_t ticket, const Now& now) {
+  stored_ticket_ = std::max(stored_ticket_, ticket);
+  return finish(now, {});
+}
+
+void SidecarCore::set_meta(std::string key, std::uint64_t value) {
+  meta_[std::move(key)] = std::to_string(value);
+}
+
+void SidecarCore::enqueue(LocalEvent event, const Now& now) {
+  if (event.epoch == kUnstamped) ++unstamped_;
+  std::string bytes = encode(event);
+  outbox_bytes_ += bytes.size();
+  outbox_.push_back({++position_, std::move(event), 0, ticket_ + 1, bytes.size(), 0, now.boot_us});
+  pending_.outbox.emplace_back(position_, std::move(bytes));
+  urgent_ = true;
+}
+
+void SidecarCore::collect(const Now& now) {
+  for (LocalEvent& e : tracker_.take_events()) enqueue(std::move(e), now);
+  for (AgentId agent : tracker_.take_removed()) {
+    pending_.removed_agents.push_back(static_cast<std::uint32_t>(agent));
+    urgent_ = true;
+  }
+  if (outbox_.size() > std::max(config_.max_events, fold_at_) || outbox_bytes_ > config_.max_bytes)
+    fold(now);
+}
+
+// The master was away for so long that the backlog passed its bound: of each agent only the newest
+// unsent event stays, with the latest moment of all. What it leaves behind is the same; how it came
+// about is lost, and counted.
+void SidecarCore::fold(const Now& now) {
+  std::unordered_map<AgentId, std::size_t> newest;
+  for (std::size_t i = outbox_.size(); i-- > 0;) {
+    Entry& e = outbox_[i];
+    if (e.seq != 0 || e.event.kind == EventKind::contact) continue;
+    newest.try_emplace(e.event.agent, i);
+  }
+  std::deque<Entry> kept;
+  outbox_bytes_ = 0;
+  unstamped_ = 0;
+  std::size_t gone = 0;
+  auto merge = [&](Entry& into, const Entry& old) {
+    auto later = [&](const LocalMoment& a, const LocalMoment& b) {
+      return timeline_.at(a, now) < timeline_.at(b, now) ? b : a;
+    };
+    into.event.evidence.hi = later(into.event.evidence.hi, old.event.evidence.hi);
+    into.event.folded += 1 + old.event.folded;
+    if (!into.event.info && old.event.info &&
+        (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
+      into.event.info = old.event.info;
+      into.event.info_hash = old.event.info_hash;
+    }
+    if (into.event.epoch == kUnstamped) into.event.starts_session = true;
+  };
+  // The newest info wins: merge from the newest of the old ones to the oldest.
+  for (std::size_t i = outbox_.size(); i-- > 0;) {
+    const auto it = newest.find(outbox_[i].event.agent);
+    if (it == newest.end() || it->second <= i || outbox_[i].seq != 0) continue;
+    merge(outbox_[it->second], outbox_[i]);
+  }
+  std::size_t unsent_at = 0;
+  for (std::size_t i = 0; i < outbox_.size(); ++i) {
+    Entry& e = outbox_[i];
+    const auto it = newest.find(e.event.agent);
+    if (e.seq == 0 && it != newest.end() && it->second > i) {
+      pending_.removed_outbox.push_back(e.position);
+      std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+      ++gone;
+      continue;
+    }
+    if (e.seq == 0 && it != newest.end() && it->second == i && e.event.folded > 0) {
+      std::string bytes = encode(e.event);
+      e.bytes = bytes.size();
+      e.ticket = ticket_ + 1;
+      std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+      pending_.outbox.emplace_back(e.position, std::move(bytes));
+    }
+    if (i < next_unsent_) ++unsent_at;
+    outbox_bytes_ += e.bytes;
+    if (e.event.epoch == kUnstamped) ++unstamped_;
+    kept.push_back(std::move(e));
+  }
+  outbox_ = std::move(kept);
+  next_unsent_ = unsent_at;
+  counters_.folded += gone;
+  urgent_ = true;
+  // What remains may be over the bound by itself (one event for each agent): look again later.
+  fold_at_ = outbox_.size() + outbox_.size() / 2;
+}
+
+void SidecarCore::stamp_all(const Now& now) {
+  if (unstamped_ == 0 || !timeline_.known()) return;
+  for (Entry& e : outbox_) {
+    const bool was = e.event.epoch == kUnstamped;
+    tracker_.stamp(e.event, now);
+    if (!was) continue;
+    std::string bytes = encode(e.event);
+    std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+    pending_.outbox.emplace_back(e.position, std::move(bytes));
+    e.ticket = ticket_ + 1;
+  }
+  tracker_.end_stamping();
+  unstamped_ = 0;
+  urgent_ = true;
+}
+
+Output SidecarCore::finish(const Now& now, Output out) {
+  collect(now);
+  stamp_all(now);
+  for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
+  for (AgentId a : tracker_.take_wanted_info()) out.read_info.push_back(a);
+
+  // One commit at a time; what comes meanwhile goes into the next one.
+  const bool idle = stored_ticket_ == ticket_;
+  const bool lazy_due = now.mono_us - last_commit_mono_us_ >= config_.lazy_commit_us;
+  const bool anything = urgent_ || !tracker_.dirty().empty() || !meta_.empty() ||
+                        pending_.drop_outbox_through != 0;
+  if (idle && anything && (urgent_ || lazy_due)) {
+    for (AgentId agent : tracker_.dirty()) {
+      const auto it = tracker_.agents().find(agent);
+      if (it != tracker_.agents().end())
+        pending_.agents.emplace_back(static_cast<std::uint32_t>(agent), encode(it->second));
+    }
+    tracker_.dirty().clear();
+    if (!pending_.outbox.empty()) set_meta("position", position_);
+    for (auto& [k, v] : meta_) pending_.meta.emplace_back(k, v);
+    meta_.clear();
+    out.commit = Output::Commit{++ticket_, std::exchange(pending_, {})};
+    urgent_ = false;
+    last_commit_mono_us_ = now.mono_us;
+  }
+  pump(now, out);
+  return out;
+}
+
+// ---- the stream ------------------------------------------------------------------------------
+
+Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
+  Event w;
+  w.agent = e.agent;
+  w.epoch = e.epoch;
+  w.change = e.change;
+  w.kind = e.kind;
+  // Widened by what the translation can be off; the epoch is not.
+  w.evidence.lo = {timeline_.at(e.evidence.lo, now).us - timeline_.error_us(e.evidence.lo, now)};
+  w.evidence.hi = {timeline_.at(e.evidence.hi, now).us + timeline_.error_us(e.evidence.hi, now)};
+  w.evidence.hi = std::max(w.evidence.hi, w.evidence.lo);
+  w.reason = e.reason;
+  if (e.info_hash != InfoHash{}) w.info_hash = e.info_hash;
+  w.info = e.info;
+  w.folded = e.folded;
+  return w;
+}
+
+void SidecarCore::pump(const Now& now, Output& out) {
+  if (link_ != Link::streaming || out.close) return;
+  while (next_unsent_ < outbox_.size() && in_flight_ < window_) {
+    Delta delta;
+    std::size_t bytes = 0;
+    while (next_unsent_ < outbox_.size() && bytes < kFrameTarget &&
+           delta.events.size() < kMaxEventsPerDelta) {
+      Entry& e = outbox_[next_unsent_];
+      // Durable before sent: this is the only place that sends an event.
+      if (e.ticket > stored_ticket_ || e.event.epoch == kUnstamped) break;
+      if (e.seq == 0) e.seq = next_seq_++;
+      if (delta.events.empty()) delta.first_seq = e.seq;
+      delta.position = e.position;
+      delta.events.push_back(on_wire(e.event, now));
+      e.wire_bytes = packed_size_bound(delta.events.back());
+      bytes += e.wire_bytes;
+      ++next_unsent_;
+    }
+    if (delta.events.empty()) return;
+    in_flight_ += bytes;
+    out.send.emplace_back(std::move(delta));
+  }
+}
+
+// A refused session is stamped anew as a whole: what of it was not sent yet would only be refused
+// again.
+void SidecarCore::drop_unsent(AgentId agent, Epoch epoch) {
+  for (std::size_t i = outbox_.size(); i-- > next_unsent_;) {
+    const Entry& e = outbox_[i];
+    if (e.seq != 0 || e.event.agent != agent || e.event.epoch != epoch) continue;
+    pending_.removed_outbox.push_back(e.position);
+    std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+    outbox_bytes_ -= std::min(outbox_bytes_, e.bytes);
+    outbox_.erase(outbox_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+// ---- the connection --------------------------------------------------------------------------
+
+Output SidecarCore::connected(const Now& now) {
+  link_ = Link::greeting;
+  last_heard_mono_us_ = now.mono_us;
+  hello_t0_ = now.boot_us;
+  Hello h;
+  h.cluster = config_.cluster;
+  h.node = config_.node;
+  h.machine = config_.machine;
+  h.store = store_;
+  h.stream = stream_;
+  h.first_seq = outbox_.empty() || outbox_.front().seq == 0 ? next_seq_ : outbox_.front().seq;
+  for (const auto& [agent, state] : tracker_.agents()) {
+    if (state.session) h.highest_epoch = std::max(h.highest_epoch, state.session->epoch);
+  }
+  h.start_position = start_position_;
+  h.acked_position = acked_position_;
+  h.last_master = master_;
+  h.last_term = term_;
+  h.open_sessions = tracker_.open_sessions();
+  h.software = config_.software;
+  h.t0 = hello_t0_;
+  Output out;
+  out.send.emplace_back(std::move(h));
+  return finish(now, std::move(out));
+}
+
+Output SidecarCore::disconnected(const Now& now) {
+  link_ = Link::down;
+  // All that was sent and not acked is sent again, under the seqs that it had.
+  next_unsent_ = 0;
+  in_flight_ = 0;
+  return finish(now, {});
+}
+
+Output SidecarCore::malformed(const Error& error, const Now& now) {
+  Output out;
+  out.close = "the master sent something that is not a message: " + error.message;
+  note(out, NoteLevel::error, *out.close);
+  return finish(now, std::move(out));
+}
+
+Output SidecarCore::message(const Message& message, const Now& now) {
+  Output out;
+  last_heard_mono_us_ = now.mono_us;
+  if (link_ == Link::down) return out;
+  if (const auto* error = std::get_if<ErrorMessage>(&message)) {
+    on(*error, now, out);
+    return finish(now, std::move(out));
+  }
+  const bool greeting = link_ == Link::greeting;
+  if (greeting != std::holds_alternative<Welcome>(message)) {
+    out.close = "the master sent " + std::string(name_of(message)) +
+                (greeting ? " before WELCOME" : " twice");
+    if (std::holds_alternative<UnknownMessage>(message)) {
+      out.close.reset();
+      return finish(now, std::move(out));
+    }
+    note(out, NoteLevel::error, *out.close);
+    return finish(now, std::move(out));
+  }
+  std::visit(
+      [&](const auto& m) {
+        using T = std::decay_t<decltype(m)>;
+        if constexpr (std::is_same_v<T, Welcome> || std::is_same_v<T, Ack> ||
+                      std::is_same_v<T, Superseded> || std::is_same_v<T, Challenge> ||
+                      std::is_same_v<T, HeartbeatAck>) {
+          on(m, now, out);
+        } else if constexpr (std::is_same_v<T, UnknownMessage>) {
+          ErrorMessage e;
+          e.code = ErrorCode::unknown_type;
+          e.text = "message type " + std::to_string(m.type) + " is not known here";
+          e.fatal = false;
+          out.send.emplace_back(std::move(e));
+        } else {
+          out.close = "the master sent " + std::string(name_of(message)) + ", which only a worker sends";
+          note(out, NoteLevel::error, *out.close);
+        }
+      },
+      message);
+  return finish(now, std::move(out));
+}
+
+void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
+  if (m.t0 != hello_t0_) {
+    out.close = "WELCOME does not answer this HELLO";
+    note(out, NoteLevel::error, *out.close);
+    return;
+  }
+  if (m.store_is_older) {
+    // Another copy of this store has told the master more than this one knows. It goes on as a
+    // store of its own and tells everything; the master's answers then outbid nothing that it does
+    // not know, because what the source says now is the truth.
+    note(out, NoteLevel::warning,
+         "this store is an older copy: the master has heard more from it than it remembers; every "
+         "session is told anew");
+    store_ = StoreId{nonzero(random_)};
+    acked_position_ = 0;
+    term_ = Term{};
+    set_meta("store", static_cast<std::uint64_t>(store_));
+    set_meta("acked", 0);
+    set_meta("term", 0);
+    new_stream();
+    urgent_ = true;
+    out.close = "the store is an older copy";
+    return;
+  }
+  link_ = Link::streaming;
+  heartbeat_us_ = std::clamp<std::int64_t>(m.heartbeat_us, 100'000, 600'000'000);
+  window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
+  last_heartbeat_mono_us_ = now.mono_us;
+  const bool another_master = m.master != master_;
+  if (another_master) timeline_.clock().reset();
+  timeline_.clock().add(m.t0, m.t1, m.t2, now.boot_us);
+  if (another_master || m.term != term_) {
+    if (another_master) {
+      if (master_ != MasterId{})
+        note(out, NoteLevel::warning, "another master (or one with an empty log): everything is told anew",
+             {{"master", to_hex(static_cast<std::uint64_t>(m.master))}});
+      const bool sent = std::ranges::any_of(outbox_, [](const Entry& e) { return e.seq != 0; });
+      tracker_.forget_master();
+      pending_.outbox.clear();
+      pending_.removed_outbox.clear();
+      pending_.drop_outbox_through = position_;
+      outbox_.clear();
+      outbox_bytes_ = 0;
+      unstamped_ = 0;
+      next_unsent_ = 0;
+      acked_position_ = 0;
+      set_meta("acked", 0);
+      if (sent) {
+        // HELLO promised seqs that are dropped now: another stream promises anew.
+        master_ = m.master;
+        term_ = Term{};
+        set_meta("master", static_cast<std::uint64_t>(master_));
+        set_meta("term", 0);
+        new_stream();
+        urgent_ = true;
+        out.close = "another master: a new stream begins";
+        return;
+      }
+    } else if (term_ != Term{}) {
+      note(out, NoteLevel::info, "the master began a new term: every session is told again",
+           {{"term", to_hex(static_cast<std::uint64_t>(m.term))}});
+    }
+    master_ = m.master;
+    term_ = m.term;
+    set_meta("master", static_cast<std::uint64_t>(master_));
+    set_meta("term", static_cast<std::uint64_t>(term_));
+    tracker_.tell_everything(now);
+    urgent_ = true;
+  }
+  tracker_.sampled(now);
+}
+
+void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
+  if (m.through >= next_seq_) {
+    out.close = "ACK of seq " + std::to_string(m.through) + ", which was never sent";
+    note(out, NoteLevel::error, *out.close);
+    return;
+  }
+  std::unordered_map<std::uint64_t, const AckException*> exceptions;
+  for (const AckException& e : m.exceptions) exceptions[e.seq] = &e;
+  std::vector<std::pair<LocalEvent, const AckException*>> answered;
+  while (!outbox_.empty() && outbox_.front().seq != 0 && outbox_.front().seq <= m.through) {
+    Entry& e = outbox_.front();
+    acked_seq_ = e.seq;
+    acked_position_ = e.position;
+    pending_.drop_outbox_through = e.position;
+    if (next_unsent_ > 0) {
+      --next_unsent_;
+      in_flight_ -= std::min(in_flight_, e.wire_bytes);
+    }
+    outbox_bytes_ -= std::min(outbox_bytes_, e.bytes);
+    const auto it = exceptions.find(e.seq);
+    const AckException* exception = it == exceptions.end() ? nullptr : it->second;
+    if (!exception || exception->kind != ExceptionKind::future_epoch) tracker_.acked(e.event);
+    if (exception) answered.emplace_back(std::move(e.event), exception);
+    outbox_.pop_front();
+  }
+  if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
+  set_meta("acked", acked_position_);
+  for (auto& [event, exception] : answered) {
+    switch (exception->kind) {
+      case ExceptionKind::superseded:
+        ++counters_.superseded;
+        tracker_.superseded(event.agent, exception->winner, now);
+        break;
+      case ExceptionKind::need_info:
+        ++counters_.need_info;
+        tracker_.fields_wanted(event.agent);
+        break;
+      case ExceptionKind::future_epoch:
+        ++counters_.future_epoch;
+        drop_unsent(event.agent, event.epoch);
+        tracker_.future_epoch(event.agent, event.epoch);
+        break;
+    }
+  }
+}
+
+void SidecarCore::on(const Superseded& m, const Now& now, Output&) {
+  for (const auto& e : m.entries) {
+    ++counters_.superseded;
+    tracker_.superseded(e.agent, e.winner, now);
+  }
+}
+
+void SidecarCore::on(const Challenge& m, const Now& now, Output&) {
+  for (const auto& e : m.entries) {
+    ++counters_.challenged;
+    tracker_.challenged(e.agent, e.epoch, e.upto, now);
+  }
+}
+
+void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
+  timeline_.clock().add(m.t0, m.t1, m.t2, now.boot_us);
+  tracker_.sampled(now);
+}
+
+void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
+  counters_.last_error = std::string(to_string(m.code)) + ": " + m.text;
+  note(out, m.fatal ? NoteLevel::error : NoteLevel::warning, "the master says: " + m.text,
+       {{"code", std::string(to_string(m.code))}});
+  if (!m.fatal) return;
+  out.close = m.text;
+  out.retry_after_us = std::clamp<std::int64_t>(m.retry_after_us, 0, 600'000'000);
+}
+
+Output SidecarCore::tick(const Now& now) {
+  Output out;
+  const std::int64_t silence = now.mono_us - last_heard_mono_us_;
+  if (link_ == Link::greeting && silence > kGreetingTimeoutUs) {
+    out.close = "no WELCOME within 10 s";
+    note(out, NoteLevel::warning, *out.close);
+  } else if (link_ == Link::streaming && silence > kSilentHeartbeats * heartbeat_us_) {
+    out.close = "nothing from the master for three heartbeats";
+    note(out, NoteLevel::warning, *out.close);
+  } else if (link_ == Link::streaming && now.mono_us - last_heartbeat_mono_us_ >= heartbeat_us_) {
+    last_heartbeat_mono_us_ = now.mono_us;
+    out.send.emplace_back(Heartbeat{next_seq_ - 1, tracker_.open_sessions(), now.boot_us});
+  }
+  return finish(now, std::move(out));
+}
+
+void SidecarCore::note(Output& out, NoteLevel level, std::string text,
+                       std::vector<std::pair<std::string, std::string>> fields) {
+  out.notes.push_back({level, std::move(text), std::move(fields)});
+}
+
+SidecarCore::Status SidecarCore::status(const Now& now) const {
+  Status s = counters_;
+  s.link = link_;
+  s.unacked = outbox_.size();
+  s.unsent = outbox_.size() - next_unsent_;
+  s.in_flight_bytes = in_flight_;
+  s.backlog_bytes = outbox_bytes_;
+  s.oldest_unacked_us = outbox_.empty() ? 0 : now.boot_us - outbox_.front().made_boot_us;
+  s.last_seq = next_seq_ - 1;
+  s.acked_seq = acked_seq_;
+  s.master = master_;
+  s.term = term_;
+  s.stream = stream_;
+  s.store = store_;
+  s.clock_known = timeline_.known();
+  if (s.clock_known) {
+    s.clock_offset_us = timeline_.clock().offset_us() + now.boot_us - now.wall_us;
+    s.clock_error_us = timeline_.clock().error_us(now.boot_us);
+  }
+  return s;
+}
+
+}  // namespace rollcall::sidecar

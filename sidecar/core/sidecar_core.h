@@ -1,0 +1,182 @@
+#pragma once
+// The sidecar's half of the protocol (docs/protocol.md, sections 4 to 6): what is observed becomes
+// events, events are stored, stored events are sent, sent events are kept until the master acked
+// them. Loop thread only. No I/O; the time comes with each input, and what is to be done comes back
+// as an Output, to be carried out in the order of its members.
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "protocol/messages.h"
+#include "protocol/note.h"
+#include "protocol/now.h"
+#include "sidecar/core/tracker.h"
+
+namespace rollcall::sidecar {
+
+// One change of the store, applied whole or not at all; the order of the members is the order of
+// their effects.
+struct StoreChange {
+  bool clear_outbox = false;
+  std::vector<std::pair<std::uint32_t, std::string>> agents;
+  std::vector<std::uint32_t> removed_agents;
+  std::uint64_t drop_outbox_through = 0;
+  std::vector<std::uint64_t> removed_outbox;
+  std::vector<std::pair<std::uint64_t, std::string>> outbox;
+  std::vector<std::pair<std::string, std::string>> meta;
+};
+
+// The store as it was found at start.
+struct StoreImage {
+  std::map<std::uint32_t, std::string> agents;
+  std::map<std::uint64_t, std::string> outbox;
+  std::map<std::string, std::string> meta;
+};
+
+struct Output {
+  struct Commit {
+    std::uint64_t ticket = 0;
+    StoreChange change;
+  };
+  std::optional<Commit> commit;   // to be made durable, then told by stored(ticket)
+  std::vector<Message> send;      // on the present connection, in this order
+  std::optional<std::string> close;  // the connection, for this reason
+  std::int64_t retry_after_us = 0;   // with close: connect again no earlier than this
+  std::vector<AgentId> read_info;    // fields to be read from the source
+  std::vector<Note> notes;
+};
+
+class SidecarCore {
+ public:
+  struct Config {
+    std::string cluster = "wazuh";
+    NodeName node;
+    std::string machine;
+    std::string software;
+    std::uint64_t boot = 0;         // hash of the boot id
+    std::size_t max_events = 1'000'000;       // of the backlog, then older ones are folded
+    std::size_t max_bytes = 256u << 20;
+    std::int64_t lazy_commit_us = 1'000'000;  // how long a change may wait that sends nothing
+    Tracker::Config tracker;
+  };
+
+  SidecarCore(Config config, std::uint64_t seed);
+
+  // First call. Damage is an error that names the agent or event.
+  std::expected<Output, Error> start(const StoreImage& image, const Now& now);
+
+  Output look(const Look& look);
+  Output look_failed(const Now& now);
+  Output info_read(AgentId agent, const AgentInfo& info, const Now& now);
+
+  Output connected(const Now& now);
+  Output message(const Message& message, const Now& now);
+  Output malformed(const Error& error, const Now& now);  // bytes that are no message
+  Output disconnected(const Now& now);
+
+  Output stored(std::uint64_t ticket, const Now& now);
+  Output tick(const Now& now);  // a few times a second
+
+  // For people and tests.
+  enum class Link { down, greeting, streaming };
+  struct Status {
+    Link link = Link::down;
+    std::size_t unacked = 0, unsent = 0;
+    std::size_t in_flight_bytes = 0;
+    std::size_t backlog_bytes = 0;
+    std::int64_t oldest_unacked_us = 0;  // its age
+    std::uint64_t last_seq = 0, acked_seq = 0;
+    MasterId master{};
+    Term term{};
+    StreamId stream{};
+    StoreId store{};
+    bool clock_known = false;
+    std::int64_t clock_offset_us = 0, clock_error_us = 0;
+    std::uint64_t looks = 0, failed_looks = 0;
+    std::uint64_t folded = 0;
+    std::uint64_t superseded = 0, challenged = 0, future_epoch = 0, need_info = 0;
+    std::string last_error;  // what the master last complained of
+  };
+  Status status(const Now& now) const;
+  const Tracker& tracker() const { return tracker_; }
+  const Timeline& timeline() const { return timeline_; }
+  const NodeName& node() const { return config_.node; }
+
+ private:
+  struct Entry {
+    std::uint64_t position = 0;
+    LocalEvent event;
+    std::uint64_t seq = 0;     // 0: not sent in this stream
+    std::uint64_t ticket = 0;  // stored when this commit is
+    std::size_t bytes = 0;       // in the store
+    std::size_t wire_bytes = 0;  // in flight
+    std::int64_t made_boot_us = 0;
+  };
+
+  Output finish(const Now& now, Output out);
+  void collect(const Now& now);
+  void enqueue(LocalEvent event, const Now& now);
+  void fold(const Now& now);
+  void stamp_all(const Now& now);
+  void pump(const Now& now, Output& out);
+  Event on_wire(const LocalEvent& event, const Now& now) const;
+  void on(const Welcome& m, const Now& now, Output& out);
+  void on(const Ack& m, const Now& now, Output& out);
+  void on(const Superseded& m, const Now& now, Output& out);
+  void on(const Challenge& m, const Now& now, Output& out);
+  void on(const HeartbeatAck& m, const Now& now, Output& out);
+  void on(const ErrorMessage& m, const Now& now, Output& out);
+  void note(Output& out, NoteLevel level, std::string text,
+            std::vector<std::pair<std::string, std::string>> fields = {});
+  void new_stream();
+  void drop_unsent(AgentId agent, Epoch epoch);
+  void set_meta(std::string key, std::uint64_t value);
+
+  Config config_;
+  std::mt19937_64 random_;
+  Timeline timeline_;
+  Tracker tracker_;
+
+  // The store.
+  StoreId store_{};
+  MasterId master_{};
+  Term term_{};
+  std::uint64_t position_ = 0;        // of the last event ever put into the outbox
+  std::uint64_t start_position_ = 0;  // the same, when this process (or store id) began
+  std::uint64_t acked_position_ = 0;
+  std::map<std::string, std::string> meta_;     // to be stored
+  StoreChange pending_;
+  bool urgent_ = false;
+  std::uint64_t ticket_ = 0;
+  std::uint64_t stored_ticket_ = 0;
+  std::int64_t last_commit_mono_us_ = 0;
+
+  // The stream.
+  StreamId stream_{};
+  std::deque<Entry> outbox_;
+  std::size_t outbox_bytes_ = 0;
+  std::size_t next_unsent_ = 0;  // index into outbox_: those before it were sent on this connection
+  std::uint64_t next_seq_ = 1;
+  std::uint64_t acked_seq_ = 0;
+  std::size_t in_flight_ = 0;
+  std::size_t unstamped_ = 0;
+  std::size_t fold_at_ = 0;
+
+  // The connection.
+  Link link_ = Link::down;
+  std::int64_t hello_t0_ = 0;
+  std::int64_t last_heard_mono_us_ = 0;
+  std::int64_t last_heartbeat_mono_us_ = 0;
+  std::int64_t heartbeat_us_ = 10'000'000;
+  std::size_t window_ = 1u << 20;
+
+  Status counters_;
+};
+
+}  // namespace rollcall::sidecar

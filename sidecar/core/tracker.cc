@@ -1,0 +1,506 @@
+#include "sidecar/core/tracker.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "protocol/codec.h"
+
+namespace rollcall::sidecar {
+
+Reason reason_of(std::uint8_t status_code) {
+  switch (status_code) {
+    case 1: return Reason::invalid_version;
+    case 2: return Reason::version_error;
+    case 3: return Reason::shutdown;
+    case 4: return Reason::no_keepalive;
+    // Says nothing about the agent; until a restart is a handoff, it ends the session with a
+    // reason of its own.
+    case 5: return Reason::worker_restart;
+    default: return Reason::unknown;
+  }
+}
+
+namespace {
+
+std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
+
+// The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
+constexpr std::int64_t kMarginUs = 1'000;
+
+bool is_open(const AgentState& s) { return s.session && s.session->phase == Phase::open; }
+
+}  // namespace
+
+std::size_t Tracker::count_open() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(agents_, [](const auto& a) { return is_open(a.second); }));
+}
+
+void Tracker::set_phase(Session& session, Phase phase) {
+  if (session.phase == Phase::open && phase != Phase::open) --open_;
+  if (session.phase != Phase::open && phase == Phase::open) ++open_;
+  session.phase = phase;
+}
+
+void Tracker::restore(AgentId agent, AgentState state) {
+  if (state.row) state.row->agent = agent;
+  state.info_told_here = state.info_hash != InfoHash{};
+  if (is_open(state)) ++open_;
+  agents_.insert_or_assign(agent, std::move(state));
+}
+
+// ---- looks -------------------------------------------------------------------------------------
+
+void Tracker::look(const Look& look) {
+  covered_us_ = last_good_mono_us_ ? look.finished.mono_us - *last_good_mono_us_ : 0;
+  for (const Row& row : look.rows) {
+    if (row.agent == AgentId{}) continue;
+    AgentState& state = agents_[row.agent];
+    observe(row.agent, state, row, look);
+  }
+  if (look.complete) find_missing(look);
+  refresh_info(look);
+  last_started_ = look.started;
+  last_good_mono_us_ = look.finished.mono_us;
+}
+
+void Tracker::look_failed(const Now&) {
+  // Nobody can be said to have been silent while nobody could see. The look before still bounds
+  // when a row changed, so last_started_ stays.
+  last_good_mono_us_.reset();
+  for (auto& [agent, state] : agents_) {
+    if (state.due) state.due->covered_us = 0;
+  }
+}
+
+// The row says in which second of the wall clock the agent last spoke; the looks say between which
+// two moments the row changed. Where the two disagree the wall clock has stepped, and only the
+// looks count.
+LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
+  const Now& now = look.finished;
+  const std::int64_t to_boot = now.boot_us - now.wall_us;
+  const std::int64_t second = row.keepalive_s * 1'000'000 + to_boot;
+  std::int64_t lo = second;
+  std::int64_t hi = std::min(second + 1'000'000, now.boot_us);
+  if (last_started_) {
+    const std::int64_t before = last_started_->boot_us;
+    if (second > now.boot_us || second + 1'000'000 < before) {
+      lo = before;
+      hi = now.boot_us;
+    } else {
+      lo = std::max(lo, before);
+    }
+  } else if (lo > now.boot_us) {
+    // The first look, and a row from the future: the wall clock was set back since. All that is
+    // sure is that it was before now.
+    lo = now.boot_us - Timeline::kOtherBootErrorUs;
+    hi = now.boot_us;
+  }
+  return {timeline_.moment(lo, now), timeline_.moment(std::max(lo, hi), now)};
+}
+
+bool Tracker::later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const {
+  if (!state.session) return true;
+  const MasterTime lo = timeline_.at(evidence.lo, now);
+  return lo > timeline_.at(state.session->evidence.lo, now) && lo > time_of(state.session->fence);
+}
+
+void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Look& look) {
+  const Now& now = look.finished;
+  state.missing.reset();
+  if (state.row == row && !state.due) return;  // by far the most rows
+
+  const bool spoke = row.keepalive_s > 0 && (!state.row || state.row->keepalive_s != row.keepalive_s ||
+                                             state.row->visits != row.visits);
+  if (state.row != row) {
+    state.row = row;
+    dirty_.insert(agent);
+  }
+  const LocalEvidence evidence = spoke ? evidence_of(row, look) : LocalEvidence{};
+
+  if (is_open(state)) {
+    Session& session = *state.session;
+    if (spoke) {
+      const bool newer = timeline_.at(evidence.lo, now) > timeline_.at(session.evidence.lo, now);
+      if (newer && evidence.lo.boot == session.evidence.lo.boot) {
+        state.largest_gap_us = std::max(state.largest_gap_us,
+                                        evidence.lo.boot_us - session.evidence.lo.boot_us);
+      }
+      if (newer) session.evidence.lo = evidence.lo;
+      if (timeline_.at(evidence.hi, now) > timeline_.at(session.evidence.hi, now))
+        session.evidence.hi = evidence.hi;
+    }
+    if (!row.present()) {
+      change_session(agent, state, EventKind::closed, reason_of(row.code));
+    } else {
+      if (row.status == RowStatus::active && !state.info_told_here) want_info(agent, state);
+      if (state.due) answer_due(agent, state, look);
+    }
+    return;
+  }
+  state.due.reset();
+  if (!spoke) return;
+  if (later(evidence, state, now)) {
+    if (row.present()) {
+      open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
+      if (row.status == RowStatus::active) want_info(agent, state);
+    } else {
+      // It came and went between two looks: without a word of it, another worker's ghost would
+      // stay on top.
+      open_session(agent, state, evidence, now, EventKind::closed, reason_of(row.code));
+    }
+  } else if (timeline_.at(evidence.hi, now) > time_of(state.session->fence)) {
+    contact(agent, state, evidence);
+  }
+}
+
+void Tracker::answer_due(AgentId agent, AgentState& state, const Look& look) {
+  Session& session = *state.session;
+  if (sent_lo(session.evidence, look.finished) > state.due->upto) {
+    state.due.reset();
+    change_session(agent, state, EventKind::confirmed, Reason::none);
+    return;
+  }
+  state.due->covered_us += covered_us_;
+  const std::int64_t interval = std::max(
+      config_.keepalive_us, std::min(state.largest_gap_us, 3 * config_.keepalive_us));
+  if (state.due->covered_us * 2 <= interval * 5) return;
+  state.due.reset();
+  change_session(agent, state, EventKind::closed, Reason::unconfirmed);
+}
+
+void Tracker::find_missing(const Look& look) {
+  if (look.rows.empty() && look.no_agents_enrolled != true) return;
+  std::unordered_set<AgentId> seen;
+  std::size_t present = 0;
+  for (const Row& row : look.rows) present += agents_.contains(row.agent) ? 1u : 0u;
+  if (present == agents_.size()) {
+    missing_reported_ = 0;
+    return;
+  }
+  seen.reserve(look.rows.size());
+  for (const Row& row : look.rows) seen.insert(row.agent);
+  const std::size_t gone = agents_.size() - present;
+  if (gone > std::max<std::size_t>(50, agents_.size() * 15 / 100) && gone > missing_reported_) {
+    notes_.push_back({NoteLevel::warning,
+                      "many agents are missing from the source at once; they are removed if a look "
+                      "30 s from now does not find them either",
+                      {{"missing", std::to_string(gone)}, {"known", std::to_string(agents_.size())}}});
+  }
+  missing_reported_ = gone;
+  for (auto it = agents_.begin(); it != agents_.end();) {
+    auto& [agent, state] = *it;
+    if (seen.contains(agent)) {
+      ++it;
+      continue;
+    }
+    if (!state.missing || state.missing->connection != look.connection) {
+      state.missing = Missing{look.finished.mono_us, look.connection};
+      ++it;
+      continue;
+    }
+    if (look.finished.mono_us - state.missing->since_mono_us < config_.missing_for_us) {
+      ++it;
+      continue;
+    }
+    if (state.session) {
+      change_session(agent, state, EventKind::removed, Reason::removed);
+    }
+    notes_.push_back({NoteLevel::info, "agent is gone from the source", {{"agent", id_text(agent)}}});
+    removed_.push_back(agent);
+    dirty_.erase(agent);
+    it = agents_.erase(it);
+  }
+}
+
+// ---- info --------------------------------------------------------------------------------------
+
+void Tracker::want_info(AgentId agent, AgentState& state) {
+  if (state.info_asked) return;
+  state.info_asked = true;
+  wanted_info_.push_back(agent);
+}
+
+void Tracker::refresh_info(const Look& look) {
+  if (refresh_queue_.empty() &&
+      look.finished.mono_us - refresh_began_us_ >= config_.info_refresh_us) {
+    refresh_began_us_ = look.finished.mono_us;
+    for (const auto& [agent, state] : agents_) {
+      if (is_open(state) && state.row && state.row->status == RowStatus::active)
+        refresh_queue_.push_back(agent);
+    }
+  }
+  while (!refresh_queue_.empty() && wanted_info_.size() < config_.info_batch) {
+    const AgentId agent = refresh_queue_.back();
+    refresh_queue_.pop_back();
+    const auto it = agents_.find(agent);
+    if (it != agents_.end() && is_open(it->second)) want_info(agent, it->second);
+  }
+}
+
+namespace {
+
+// What does not fit into a frame is left out: a row that large is not one that Wazuh writes.
+constexpr std::size_t kMaxInfoBytes = 128u << 10;
+AgentInfo bounded(const AgentInfo& info) {
+  AgentInfo out;
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : info) {
+    bytes += name.size() + value.size();
+    if (name.size() > kMaxInfoField || value.size() > kMaxInfoField) continue;
+    if (out.size() == kMaxInfoFields || bytes > kMaxInfoBytes) break;
+    out.emplace(name, value);
+  }
+  return out;
+}
+
+}  // namespace
+
+void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
+  const AgentInfo info = bounded(read);
+  if (info.size() != read.size()) {
+    notes_.push_back({NoteLevel::warning,
+                      "an agent's fields are larger than a frame may be; the rest is left out",
+                      {{"agent", id_text(agent)}, {"fields", std::to_string(read.size())}}});
+  }
+  const auto it = agents_.find(agent);
+  if (it == agents_.end()) return;
+  AgentState& state = it->second;
+  state.info_asked = false;
+  // Only the worker that has the agent knows its fields: other workers' rows are old copies.
+  if (info.empty() || !is_open(state)) return;
+  const InfoHash hash = hash_of(info);
+  const bool fields = state.send_fields || hash != state.told_hash;
+  // Once in each session the hash is told even if it is the one told before: another worker may
+  // have told another one in between.
+  if (!fields && state.info_told_here) return;
+  state.info_hash = hash;
+  state.told_hash = hash;
+  state.send_fields = false;
+  state.info_told_here = true;
+  change_session(agent, state, EventKind::info, Reason::none,
+                 fields ? std::make_shared<const AgentInfo>(info) : nullptr);
+}
+
+void Tracker::fields_wanted(AgentId agent) {
+  const auto it = agents_.find(agent);
+  if (it == agents_.end() || !is_open(it->second)) return;
+  it->second.send_fields = true;
+  want_info(agent, it->second);
+}
+
+// ---- sessions ----------------------------------------------------------------------------------
+
+MasterTime Tracker::sent_lo(const LocalEvidence& evidence, const Now& now) const {
+  return {timeline_.at(evidence.lo, now).us - timeline_.error_us(evidence.lo, now) - kMarginUs};
+}
+
+LocalEvent Tracker::event_of(AgentId agent, const AgentState& state, EventKind kind) const {
+  const Session& s = *state.session;
+  LocalEvent e;
+  e.agent = agent;
+  e.kind = kind;
+  e.epoch = s.epoch;
+  e.change = s.change;
+  e.start = s.start;
+  e.evidence = s.evidence;
+  e.reason = s.reason;
+  return e;
+}
+
+void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence,
+                           const Now& now, EventKind kind, Reason reason, Epoch at_least) {
+  const Epoch last = std::max(state.session ? state.session->epoch : kUnstamped, state.accepted);
+  if (state.session) set_phase(*state.session, Phase::closed);
+  Session& s = state.session.emplace();
+  s.phase = Phase::closed;
+  s.start = evidence.lo;
+  s.evidence = evidence;
+  s.reason = reason;
+  s.change = leaves_open(kind) ? 0 : 1;
+  set_phase(s, phase_after(kind));
+  if (timeline_.known()) {
+    s.epoch = std::max({epoch_at(timeline_.at(evidence.lo, now)), next(last), at_least});
+  }
+  state.due.reset();
+  state.restamp_after = -1;
+  state.info_told_here = false;
+  LocalEvent e = event_of(agent, state, kind);
+  e.starts_session = true;
+  // Fields that are known from an earlier stay may have changed elsewhere since: they are told
+  // when they have been read here again.
+  events_.push_back(std::move(e));
+  dirty_.insert(agent);
+}
+
+void Tracker::change_session(AgentId agent, AgentState& state, EventKind kind, Reason reason,
+                             InfoPtr info) {
+  Session& s = *state.session;
+  s.change += 1;
+  s.reason = reason;
+  set_phase(s, phase_after(kind));
+  LocalEvent e = event_of(agent, state, kind);
+  if (kind == EventKind::info) {
+    e.info_hash = state.info_hash;
+    e.info = std::move(info);
+  }
+  if (!is_open(state)) state.due.reset();
+  events_.push_back(std::move(e));
+  dirty_.insert(agent);
+}
+
+void Tracker::contact(AgentId agent, const AgentState& state, const LocalEvidence& evidence) {
+  LocalEvent e = event_of(agent, state, EventKind::contact);
+  e.evidence = evidence;
+  events_.push_back(std::move(e));
+}
+
+void Tracker::tell(AgentId agent, const AgentState& state) {
+  const Session& s = *state.session;
+  const EventKind kind = s.phase == Phase::open       ? EventKind::opened
+                         : s.phase == Phase::released ? EventKind::released
+                                                      : EventKind::closed;
+  LocalEvent e = event_of(agent, state, kind);
+  e.starts_session = s.epoch == kUnstamped;
+  e.info_hash = state.info_hash;
+  events_.push_back(std::move(e));
+}
+
+// ---- the master's word -------------------------------------------------------------------------
+
+void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
+  const auto it = agents_.find(agent);
+  if (it == agents_.end() || !it->second.session) return;
+  AgentState& state = it->second;
+  Session& s = *state.session;
+  const Version& top = winner.version;
+  const bool own = top.node == own_node_;
+  // What the master holds is older than what is already on its way to it.
+  if (top < Version{s.epoch, own_node_, s.change}) return;
+
+  if (own) {
+    // A session that this store does not know: an older copy of it, or a close of the master's
+    // own. What the source says now is the truth, one epoch above.
+    const bool here = s.phase == Phase::open;
+    if (here && winner.open && top.epoch == s.epoch) return;
+    if (!here && !winner.open) return;
+    const LocalEvidence evidence = s.evidence;
+    const Reason reason = s.reason;
+    open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
+                 here ? Reason::none : reason, next(top.epoch));
+    if (here) want_info(agent, state);
+    return;
+  }
+  if (s.phase != Phase::open) return;
+  if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {
+    const LocalEvidence evidence = s.evidence;
+    open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
+    want_info(agent, state);
+    return;
+  }
+  change_session(agent, state, EventKind::released, Reason::moved);
+  state.session->fence = top.epoch;
+}
+
+void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now) {
+  const auto it = agents_.find(agent);
+  if (it == agents_.end() || !is_open(it->second)) return;
+  AgentState& state = it->second;
+  if (state.session->epoch != epoch) return;
+  if (sent_lo(state.session->evidence, now) > upto) {
+    state.due.reset();
+    change_session(agent, state, EventKind::confirmed, Reason::none);
+  } else if (state.due) {
+    state.due->upto = std::max(state.due->upto, upto);
+  } else {
+    state.due = Due{upto, 0};
+  }
+}
+
+void Tracker::acked(const LocalEvent& event) {
+  const auto it = agents_.find(event.agent);
+  if (it == agents_.end() || it->second.accepted >= event.epoch) return;
+  it->second.accepted = event.epoch;
+  dirty_.insert(event.agent);
+}
+
+void Tracker::future_epoch(AgentId agent, Epoch epoch) {
+  const auto it = agents_.find(agent);
+  if (it == agents_.end() || !it->second.session || it->second.session->epoch != epoch) return;
+  if (it->second.restamp_after < 0) it->second.restamp_after = timeline_.clock().samples();
+  restamp_.insert(agent);
+}
+
+void Tracker::sampled(const Now& now) {
+  for (auto it = restamp_.begin(); it != restamp_.end();) {
+    const auto found = agents_.find(*it);
+    if (found == agents_.end() || !found->second.session || found->second.restamp_after < 0) {
+      it = restamp_.erase(it);
+      continue;
+    }
+    AgentState& state = found->second;
+    if (timeline_.clock().samples() <= state.restamp_after) {
+      ++it;
+      continue;
+    }
+    state.restamp_after = -1;
+    Session& s = *state.session;
+    s.epoch = std::max(epoch_at(timeline_.at(s.start, now)), next(state.accepted));
+    notes_.push_back({NoteLevel::warning,
+                      "the master refused a session as from the future; stamped anew",
+                      {{"agent", id_text(*it)}}});
+    tell(*it, state);
+    dirty_.insert(*it);
+    it = restamp_.erase(it);
+  }
+}
+
+void Tracker::tell_everything(const Now&) {
+  for (auto& [agent, state] : agents_) {
+    if (!state.session) continue;
+    tell(agent, state);
+  }
+}
+
+void Tracker::forget_master() {
+  for (auto& [agent, state] : agents_) {
+    state.accepted = kUnstamped;
+    state.told_hash = InfoHash{};
+    state.due.reset();
+    state.restamp_after = -1;
+    if (!state.session) continue;
+    state.session->epoch = kUnstamped;
+    state.session->fence = kUnstamped;
+    dirty_.insert(agent);
+  }
+}
+
+void Tracker::stamp(LocalEvent& event, const Now& now) {
+  assert(timeline_.known());
+  const auto it = agents_.find(event.agent);
+  Epoch& last = stamped_[event.agent];
+  if (event.epoch != kUnstamped) {
+    last = std::max(last, event.epoch);
+    return;
+  }
+  if (it != agents_.end()) last = std::max(last, it->second.accepted);
+  if (event.starts_session || last == kUnstamped) {
+    last = std::max(epoch_at(timeline_.at(event.start, now)), next(last));
+  }
+  event.epoch = last;
+  // The state's own session is the agent's newest, so the last of its events leaves its epoch.
+  if (it != agents_.end() && it->second.session &&
+      (it->second.session->epoch == kUnstamped || stamping_.contains(event.agent))) {
+    it->second.session->epoch = last;
+    stamping_.insert(event.agent);
+    dirty_.insert(event.agent);
+  }
+}
+
+void Tracker::end_stamping() {
+  stamped_.clear();
+  stamping_.clear();
+}
+
+}  // namespace rollcall::sidecar

@@ -1,0 +1,116 @@
+#pragma once
+// From what the source shows to sessions and events: the sidecar's decisions about its agents
+// (docs/protocol.md, section 5). Loop thread only. No I/O; the time comes with each input.
+//
+// Every call may append to events() and dirty(); the caller stores both before anything is sent.
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "protocol/messages.h"
+#include "protocol/note.h"
+#include "sidecar/core/agent_state.h"
+#include "sidecar/core/observation.h"
+#include "sidecar/core/timeline.h"
+
+namespace rollcall::sidecar {
+
+class Tracker {
+ public:
+  struct Config {
+    std::int64_t keepalive_us = 20'000'000;        // an agent's interval until more is seen
+    std::int64_t missing_for_us = 30'000'000;      // how far apart two looks find a row gone
+    std::int64_t info_refresh_us = 60'000'000;     // how often an open session's info is read again
+    std::size_t info_batch = 400;                  // agents asked for at one look
+  };
+  using Agents = std::unordered_map<AgentId, AgentState>;
+
+  Tracker(Config config, NodeName own_node, Timeline& timeline)
+      : config_(config), own_node_(std::move(own_node)), timeline_(timeline) {}
+
+  // From the store, at start.
+  void restore(AgentId agent, AgentState state);
+
+  // One look at the source, or the news that it failed.
+  void look(const Look& look);
+  void look_failed(const Now& now);
+  // The fields of an agent that wanted_info() asked for; `info` empty if the source has no such row.
+  void info_read(AgentId agent, const AgentInfo& info, const Now& now);
+
+  // From the master.
+  void superseded(AgentId agent, const Winner& winner, const Now& now);
+  void challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now);
+  void acked(const LocalEvent& event);
+  void future_epoch(AgentId agent, Epoch epoch);
+  void fields_wanted(AgentId agent);
+
+  // A clock sample came: sessions that were refused as from the future are stamped anew.
+  void sampled(const Now& now);
+  // The newest session of every agent, closed and released ones too: the master may have lost it.
+  void tell_everything(const Now& now);
+  // Another master: epochs made in the old one's time mean nothing to it.
+  void forget_master();
+
+  // Gives an unstamped event its epoch, from the master's time; events of one agent in the order in
+  // which they were made. Needs timeline.known().
+  // end_stamping() after the last of a batch.
+  void stamp(LocalEvent& event, const Now& now);
+  void end_stamping();
+
+  const Agents& agents() const { return agents_; }
+  std::size_t open_sessions() const { return open_; }
+  std::size_t count_open() const;  // by counting, to check open_sessions() in tests
+
+  std::vector<LocalEvent> take_events() { return std::exchange(events_, {}); }
+  // Agents whose stored state changed: `urgent` if an event goes with it, else to be stored at ease.
+  std::unordered_set<AgentId>& dirty() { return dirty_; }
+  std::vector<AgentId> take_removed() { return std::exchange(removed_, {}); }
+  std::vector<AgentId> take_wanted_info() { return std::exchange(wanted_info_, {}); }
+  std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+
+ private:
+  void observe(AgentId agent, AgentState& state, const Row& row, const Look& look);
+  void find_missing(const Look& look);
+  void refresh_info(const Look& look);
+  LocalEvidence evidence_of(const Row& row, const Look& look) const;
+  bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
+  void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,
+                    EventKind kind, Reason reason, Epoch at_least = kUnstamped);
+  void change_session(AgentId agent, AgentState& state, EventKind kind, Reason reason,
+                      InfoPtr info = nullptr);
+  void contact(AgentId agent, const AgentState& state, const LocalEvidence& evidence);
+  void tell(AgentId agent, const AgentState& state);
+  void answer_due(AgentId agent, AgentState& state, const Look& look);
+  void set_phase(Session& session, Phase phase);
+  MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
+  LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
+  void want_info(AgentId agent, AgentState& state);
+
+  Config config_;
+  NodeName own_node_;
+  Timeline& timeline_;
+  Agents agents_;
+  std::size_t open_ = 0;
+  std::vector<LocalEvent> events_;
+  std::unordered_set<AgentId> dirty_;
+  std::vector<AgentId> removed_;
+  std::vector<AgentId> wanted_info_;
+  std::vector<Note> notes_;
+
+  std::optional<Now> last_started_;       // of the look before, if it succeeded
+  std::optional<std::int64_t> last_good_mono_us_;
+  std::int64_t covered_us_ = 0;           // by this look and the successful one before it
+  std::int64_t refresh_began_us_ = 0;
+  std::vector<AgentId> refresh_queue_;
+  std::size_t missing_reported_ = 0;
+  std::unordered_set<AgentId> restamp_;
+  std::unordered_map<AgentId, Epoch> stamped_;  // during one batch of stamp()
+  std::unordered_set<AgentId> stamping_;
+};
+
+Reason reason_of(std::uint8_t status_code);
+
+}  // namespace rollcall::sidecar
