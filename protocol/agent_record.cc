@@ -44,7 +44,7 @@ Phase phase_after(EventKind kind) {
 Rule AgentRecord::apply(const NodeName& node, const Event& event, MasterTime now) {
   // A sidecar whose clock estimate is off must not hold the agent for as long as it is off. Its
   // evidence comes from the same clock, so nothing of such an event counts.
-  if (time_of(event.epoch).us > now.us + kFutureToleranceUs) return Rule::future_epoch;
+  if (event.epoch > epoch_at({now.us + kFutureToleranceUs})) return Rule::future_epoch;
 
   const MasterTime at_lo = std::min(event.evidence.lo, now);
   const MasterTime at_hi = std::min(event.evidence.hi, now);
@@ -85,8 +85,10 @@ std::optional<MasterTime> AgentRecord::doubt() const {
 }
 
 void AgentRecord::raise_contact(const NodeName& node, MasterTime at) {
-  // Ordered by (hi, node) from the greatest: the two that remain do not depend on arrival.
+  // Ordered by (hi, node) from the greatest: the two that remain do not depend on arrival. A free
+  // place is the least, also beside a moment before 1970.
   auto greater = [](const Contact& a, const Contact& b) {
+    if (a.node.empty() || b.node.empty()) return b.node.empty() && !a.node.empty();
     return a.hi != b.hi ? a.hi > b.hi : a.node > b.node;
   };
   for (Contact& c : contacts) {

@@ -16,26 +16,40 @@ inline constexpr std::size_t kMaxFrame = 1u << 20;  // header not counted
 inline constexpr std::size_t kFrameTarget = 64u << 10;
 inline constexpr std::size_t kMaxEventsPerDelta = 16384;
 inline constexpr std::size_t kMaxInfoFields = 256;
-inline constexpr std::size_t kMaxInfoField = 8192;  // bytes of one value
-inline constexpr std::size_t kMaxText = 1024;       // ERROR texts, software, machine, cluster
+inline constexpr std::size_t kMaxInfoField = 8192;   // bytes of one value
+inline constexpr std::size_t kMaxInfoName = 128;     // bytes of one field's name
+inline constexpr std::size_t kMaxInfo = 256u << 10;  // bytes of all names and values of one agent
+inline constexpr std::size_t kMaxText = 1024;        // ERROR texts, software, machine, cluster
+inline constexpr std::size_t kMaxEntries = 16384;    // of an ACK, SUPERSEDED or CHALLENGE
+// No moment, epoch or duration is beyond this (the year 38500), so that sums of a few never wrap.
+inline constexpr std::int64_t kMaxTimeUs = std::int64_t{1} << 60;
 
 // Appends one whole frame. The message must be one that a correct program makes (sizes within the
-// limits above): a frame over kMaxFrame is a broken invariant and aborts.
+// limits above): a frame over kMaxFrame is a broken invariant and aborts. The text of an ERROR is
+// cut to kMaxText, since it may quote anything.
 void encode_frame(const Message& message, std::string& out);
 
 // The payload of one frame, header taken off. The error names the message and the field.
 std::expected<Message, Error> decode(std::string_view payload);
 
 // One event as DELTA carries it and as stores and logs keep it:
-// [agent, epoch, change, kind, lo, hi, {optional fields}], lo and hi relative to the epoch.
+// [agent, epoch, change, kind, lo, hi, {optional fields}], lo and hi relative to the epoch. An
+// epoch of 0 passes here, since a store may keep an event that is not stamped yet; decode() refuses
+// it in a DELTA, except for a contact.
 void pack_event(wire::Packer& packer, const Event& event);
 std::expected<Event, Error> unpack_event(const wire::Value& value);
 // An upper bound of what pack_event adds for this event, cheap to compute.
 std::size_t packed_size_bound(const Event& event);
+// An upper bound of what a DELTA needs besides its events.
+inline constexpr std::size_t kDeltaOverhead = 32;
 
-void pack_version(wire::Packer& packer, const Version& version);  // [epoch, node, change]
+// [epoch, node, change]. The default Version, "none", passes; no other with an epoch of 0 does.
+void pack_version(wire::Packer& packer, const Version& version);
 std::expected<Version, Error> unpack_version(const wire::Value& value);
 void pack_info(wire::Packer& packer, const AgentInfo& info);  // map of strings
 std::expected<AgentInfo, Error> unpack_info(const wire::Value& value);
+// Cuts values and drops fields until the info is within the limits above; true if it had to. Info
+// comes from agents and operators, and a DELTA that the master refuses would be sent for ever.
+bool clip_info(AgentInfo& info);
 
 }  // namespace rollcall

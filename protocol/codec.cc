@@ -1,0 +1,733 @@
+#include "protocol/codec.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+namespace rollcall {
+
+namespace {
+
+// Numbers on the wire (docs/protocol.md, section 6). Never reused.
+enum Type : std::uint32_t {
+  kHello = 1,
+  kWelcome = 2,
+  kDelta = 3,
+  kAck = 4,
+  kSuperseded = 5,
+  kChallenge = 6,
+  kHeartbeat = 7,
+  kHeartbeatAck = 8,
+  kError = 9,
+  // 10 to 17 are reserved: DIGESTS, INVENTORY_BEGIN, INVENTORY_CHUNK, INVENTORY_END, WANT, COMMAND,
+  // RESULT, BYE.
+};
+
+enum EventField : std::uint64_t {
+  kEventReason = 1,
+  kEventInfoHash = 2,
+  kEventInfo = 3,
+  kEventFrom = 4,
+  kEventFolded = 5,
+};
+
+template <typename E>
+constexpr auto number(E e) {
+  return static_cast<std::uint64_t>(std::to_underlying(e));
+}
+
+std::unexpected<Error> fail(std::string message) {
+  return std::unexpected(Error{std::move(message)});
+}
+
+// ---- Parts, decoding -------------------------------------------------------------------------
+
+std::optional<std::uint32_t> as_u32(const wire::Value& value) {
+  const auto v = value.as_u64();
+  if (!v || *v > UINT32_MAX) return std::nullopt;
+  return static_cast<std::uint32_t>(*v);
+}
+
+std::optional<Epoch> as_epoch(const wire::Value& value) {
+  const auto v = value.as_u64();
+  if (!v || *v > static_cast<std::uint64_t>(kMaxTimeUs)) return std::nullopt;
+  return Epoch{*v};
+}
+
+std::optional<Epoch> as_stamped_epoch(const wire::Value& value) {
+  const auto epoch = as_epoch(value);
+  return epoch == kUnstamped ? std::nullopt : epoch;
+}
+
+std::optional<AgentId> as_agent(const wire::Value& value) {
+  const auto v = as_u32(value);
+  if (!v || *v == 0) return std::nullopt;
+  return AgentId{*v};
+}
+
+std::optional<NodeName> as_node(const wire::Value& value) {
+  const auto v = value.as_str();
+  if (!v || !is_valid_node_name(*v)) return std::nullopt;
+  return NodeName(*v);
+}
+
+bool in_time_range(std::int64_t us) {
+  return us >= -kMaxTimeUs && us <= kMaxTimeUs;
+}
+
+// A moment that the wire gives relative to an epoch.
+std::optional<MasterTime> as_moment(Epoch epoch, const wire::Value& value) {
+  const auto relative = value.as_i64();
+  std::int64_t us = 0;
+  if (!relative || __builtin_add_overflow(time_of(epoch).us, *relative, &us) ||
+      !in_time_range(us)) {
+    return std::nullopt;
+  }
+  return MasterTime{us};
+}
+
+std::int64_t relative_to(Epoch epoch, MasterTime moment) {
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(moment.us) -
+                                   static_cast<std::uint64_t>(epoch));
+}
+
+bool is_known_kind(std::uint64_t v) {
+  return v >= number(EventKind::opened) && v <= number(EventKind::contact);
+}
+
+// A reason is for people: one that a later version added is still an end of the session.
+Reason reason_of(std::uint64_t v) {
+  return v <= number(Reason::unknown) ? static_cast<Reason>(v) : Reason::unknown;
+}
+
+std::optional<Error> unpack_optional_fields(const wire::Value& fields, Event& event) {
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const auto key = fields.key_at(i).as_u64();
+    if (!key) continue;
+    const wire::Value value = fields.value_at(i);
+    switch (*key) {
+      case kEventReason: {
+        const auto reason = value.as_u64();
+        if (!reason) return Error{"reason is not a number"};
+        event.reason = reason_of(*reason);
+        break;
+      }
+      case kEventInfoHash: {
+        const auto hash = value.as_u64();
+        if (!hash || *hash == 0) return Error{"info hash is not a number from 1 up"};
+        event.info_hash = InfoHash{*hash};
+        break;
+      }
+      case kEventInfo: {
+        auto info = unpack_info(value);
+        if (!info) return info.error();
+        event.info = std::make_shared<const AgentInfo>(std::move(*info));
+        break;
+      }
+      case kEventFrom: {
+        const auto epoch = as_stamped_epoch(value.at(0));
+        auto node = as_node(value.at(1));
+        if (!epoch || !node) return Error{"from is not [epoch, node]"};
+        event.from = SessionName{*epoch, std::move(*node)};
+        break;
+      }
+      case kEventFolded: {
+        const auto folded = as_u32(value);
+        if (!folded) return Error{"folded is not a 32-bit number"};
+        event.folded = *folded;
+        break;
+      }
+      default:  // of a later version
+        break;
+    }
+  }
+  if (event.info && !event.info_hash) return Error{"info comes without its hash"};
+  return std::nullopt;
+}
+
+// The body map of one message. Keeps the first thing that is wrong and goes on with defaults, so
+// that each decoder below reads like the table in docs/protocol.md.
+class Body {
+ public:
+  Body(std::string_view message, const wire::Value& map) : message_(message), map_(map) {}
+
+  void wrong(std::string_view field, std::string_view what) {
+    if (!error_) error_ = Error{std::string(message_) + " " + std::string(field) + what.data()};
+  }
+  // Something about entry `index` of an array, as "DELTA event 3: lo is after hi".
+  void wrong_entry(std::string_view entry, std::size_t index, const std::string& what) {
+    if (error_) return;
+    error_ = Error{std::string(message_) + " " + std::string(entry) + " " + std::to_string(index) +
+                   ": " + what};
+  }
+
+  enum class Need : bool { optional, required };
+
+  // Each reader leaves `out` as it is, the default, if the key is absent and not required.
+  template <typename T>
+  void unsigned_number(std::uint64_t key, std::string_view field, Need need, T& out,
+                       std::uint64_t min = 0, std::uint64_t max = UINT64_MAX) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return;
+    const auto v = value.as_u64();
+    if (!v || *v < min || *v > max) {
+      wrong(field, ": not a number, or out of range");
+      return;
+    }
+    out = static_cast<T>(*v);
+  }
+  void time(std::uint64_t key, std::string_view field, Need need, std::int64_t& out,
+            std::int64_t min = 0) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return;
+    const auto v = value.as_i64();
+    if (!v || *v < min || *v > kMaxTimeUs) {
+      wrong(field, ": not a time, or out of range");
+      return;
+    }
+    out = *v;
+  }
+  void boolean(std::uint64_t key, std::string_view field, Need need, bool& out) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return;
+    const auto v = value.as_bool();
+    if (!v) {
+      wrong(field, ": not a boolean");
+      return;
+    }
+    out = *v;
+  }
+  void text(std::uint64_t key, std::string_view field, Need need, std::string& out) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return;
+    const auto v = value.as_str();
+    if (!v || v->size() > kMaxText) {
+      wrong(field, ": not a string, or too long");
+      return;
+    }
+    out = *v;
+  }
+  void node(std::uint64_t key, std::string_view field, NodeName& out) {
+    const wire::Value value = get(key, field, Need::required);
+    if (value.is_nil()) return;
+    auto v = as_node(value);
+    if (!v) {
+      wrong(field, ": not a valid node name");
+      return;
+    }
+    out = std::move(*v);
+  }
+  wire::Value array(std::uint64_t key, std::string_view field, Need need, std::size_t max) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return value;
+    if (!value.is_array() || value.size() > max) wrong(field, ": not an array, or too long");
+    return value;
+  }
+
+  bool ok() const { return !error_; }
+  template <typename M>
+  std::expected<Message, Error> finish(M&& message) {
+    if (error_) return std::unexpected(std::move(*error_));
+    return Message(std::forward<M>(message));
+  }
+
+ private:
+  wire::Value get(std::uint64_t key, std::string_view field, Need need) {
+    const wire::Value value = map_.get(key);
+    if (need == Need::required && value.is_nil()) wrong(field, " is missing");
+    return value;
+  }
+
+  std::string_view message_;
+  wire::Value map_;
+  std::optional<Error> error_;
+};
+
+constexpr auto kRequired = Body::Need::required;
+constexpr auto kOptional = Body::Need::optional;
+
+// ---- Messages: each pack beside its unpack ---------------------------------------------------
+
+void pack_body(wire::Packer& p, const Hello& m) {
+  p.array(2).u64(kHello).map(16);
+  p.u64(1).u64(m.protocol_min);
+  p.u64(2).u64(m.protocol_max);
+  p.u64(3).str(m.cluster);
+  p.u64(4).str(m.node);
+  p.u64(5).str(m.machine);
+  p.u64(6).u64(number(m.store));
+  p.u64(7).u64(number(m.stream));
+  p.u64(8).u64(m.first_seq);
+  p.u64(9).u64(number(m.highest_epoch));
+  p.u64(10).u64(m.start_position);
+  p.u64(11).u64(m.acked_position);
+  p.u64(12).u64(number(m.last_master));
+  p.u64(13).u64(number(m.last_term));
+  p.u64(14).u64(m.open_sessions);
+  p.u64(15).str(m.software);
+  p.u64(16).i64(m.t0);
+}
+
+std::expected<Message, Error> unpack_hello(const wire::Value& map) {
+  Body b("HELLO", map);
+  Hello m;
+  b.unsigned_number(1, "protocol_min", kRequired, m.protocol_min, 1, UINT32_MAX);
+  b.unsigned_number(2, "protocol_max", kRequired, m.protocol_max, 1, UINT32_MAX);
+  if (m.protocol_min > m.protocol_max) b.wrong("protocol_min", " is after protocol_max");
+  b.text(3, "cluster", kRequired, m.cluster);
+  b.node(4, "node", m.node);
+  b.text(5, "machine", kRequired, m.machine);
+  b.unsigned_number(6, "store", kRequired, m.store, 1);
+  b.unsigned_number(7, "stream", kRequired, m.stream, 1);
+  b.unsigned_number(8, "first_seq", kOptional, m.first_seq, 1);
+  b.unsigned_number(9, "highest_epoch", kOptional, m.highest_epoch, 0, kMaxTimeUs);
+  b.unsigned_number(10, "start_position", kOptional, m.start_position);
+  b.unsigned_number(11, "acked_position", kOptional, m.acked_position);
+  b.unsigned_number(12, "last_master", kOptional, m.last_master);
+  b.unsigned_number(13, "last_term", kOptional, m.last_term);
+  b.unsigned_number(14, "open_sessions", kOptional, m.open_sessions);
+  b.text(15, "software", kOptional, m.software);
+  b.time(16, "t0", kRequired, m.t0);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Welcome& m) {
+  p.array(2).u64(kWelcome).map(12);
+  p.u64(1).u64(m.protocol);
+  p.u64(2).u64(number(m.master));
+  p.u64(3).u64(number(m.term));
+  p.u64(4).u64(m.last_seq);
+  p.u64(5).boolean(m.store_is_older);
+  p.u64(6).i64(m.heartbeat_us);
+  p.u64(7).i64(m.ttl_us);
+  p.u64(8).u64(m.max_frame);
+  p.u64(9).u64(m.window);
+  p.u64(10).i64(m.t0);
+  p.u64(11).i64(m.t1);
+  p.u64(12).i64(m.t2);
+}
+
+std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
+  Body b("WELCOME", map);
+  Welcome m;
+  b.unsigned_number(1, "protocol", kRequired, m.protocol, 1, UINT32_MAX);
+  b.unsigned_number(2, "master", kRequired, m.master, 1);
+  b.unsigned_number(3, "term", kRequired, m.term, 1);
+  b.unsigned_number(4, "last_seq", kOptional, m.last_seq);
+  b.boolean(5, "store_is_older", kOptional, m.store_is_older);
+  b.time(6, "heartbeat_us", kOptional, m.heartbeat_us, 1);
+  b.time(7, "ttl_us", kOptional, m.ttl_us, 1);
+  b.unsigned_number(8, "max_frame", kOptional, m.max_frame, 1, UINT32_MAX);
+  b.unsigned_number(9, "window", kOptional, m.window, 1);
+  b.time(10, "t0", kRequired, m.t0);
+  b.time(11, "t1", kRequired, m.t1);
+  b.time(12, "t2", kRequired, m.t2);
+  if (m.t1 > m.t2) b.wrong("t1", " is after t2");
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Delta& m) {
+  p.array(2).u64(kDelta).map(3);
+  p.u64(1).u64(m.first_seq);
+  p.u64(2).u64(m.position);
+  p.u64(3).array(static_cast<std::uint32_t>(m.events.size()));
+  for (const Event& event : m.events) pack_event(p, event);
+}
+
+std::expected<Message, Error> unpack_delta(const wire::Value& map) {
+  Body b("DELTA", map);
+  Delta m;
+  b.unsigned_number(1, "first_seq", kRequired, m.first_seq, 1);
+  b.unsigned_number(2, "position", kOptional, m.position);
+  const wire::Value events = b.array(3, "events", kRequired, kMaxEventsPerDelta);
+  if (events.size() > UINT64_MAX - m.first_seq) b.wrong("first_seq", ": too near the end of 2^64");
+  if (b.ok()) m.events.reserve(events.size());
+  for (std::size_t i = 0; i < events.size() && b.ok(); ++i) {
+    auto event = unpack_event(events.at(i));
+    if (!event) {
+      b.wrong_entry("event", i, event.error().message);
+    } else if (event->epoch == kUnstamped && event->kind != EventKind::contact) {
+      // A contact may come from a worker that never had a session of this agent.
+      b.wrong_entry("event", i, "epoch is 0");
+    } else {
+      m.events.push_back(std::move(*event));
+    }
+  }
+  return b.finish(std::move(m));
+}
+
+void pack_winner(wire::Packer& p, const Winner& winner) {
+  pack_version(p, winner.version);
+  p.boolean(winner.open);
+}
+
+std::expected<Winner, Error> unpack_winner(const wire::Value& version, const wire::Value& open) {
+  auto v = unpack_version(version);
+  if (!v) return std::unexpected(std::move(v.error()));
+  if (*v == Version{}) return fail("winner is missing");
+  const auto is_open = open.as_bool();
+  if (!is_open) return fail("winner's open is not a boolean");
+  return Winner{std::move(*v), *is_open};
+}
+
+void pack_body(wire::Packer& p, const Ack& m) {
+  p.array(2).u64(kAck).map(2);
+  p.u64(1).u64(m.through);
+  p.u64(2).array(static_cast<std::uint32_t>(m.exceptions.size()));
+  for (const AckException& e : m.exceptions) {
+    const bool has_winner = e.kind == ExceptionKind::superseded;
+    p.array(has_winner ? 5 : 3).u64(e.seq).u64(number(e.agent)).u64(number(e.kind));
+    if (has_winner) pack_winner(p, e.winner);
+  }
+}
+
+std::expected<AckException, Error> unpack_exception(const wire::Value& value) {
+  AckException e;
+  const auto seq = value.at(0).as_u64();
+  const auto agent = as_agent(value.at(1));
+  const auto kind = value.at(2).as_u64();
+  if (!seq || *seq == 0) return fail("seq is not a number from 1 up");
+  if (!agent) return fail("agent is not a 32-bit number from 1 up");
+  if (!kind || *kind < number(ExceptionKind::superseded) ||
+      *kind > number(ExceptionKind::future_epoch)) {
+    return fail("kind is unknown");
+  }
+  e.seq = *seq;
+  e.agent = *agent;
+  e.kind = static_cast<ExceptionKind>(*kind);
+  if (e.kind == ExceptionKind::superseded) {
+    auto winner = unpack_winner(value.at(3), value.at(4));
+    if (!winner) return std::unexpected(std::move(winner.error()));
+    e.winner = std::move(*winner);
+  }
+  return e;
+}
+
+std::expected<Message, Error> unpack_ack(const wire::Value& map) {
+  Body b("ACK", map);
+  Ack m;
+  b.unsigned_number(1, "through", kRequired, m.through);
+  const wire::Value exceptions = b.array(2, "exceptions", kOptional, kMaxEntries);
+  for (std::size_t i = 0; i < exceptions.size() && b.ok(); ++i) {
+    if (auto exception = unpack_exception(exceptions.at(i))) {
+      m.exceptions.push_back(std::move(*exception));
+    } else {
+      b.wrong_entry("exception", i, exception.error().message);
+    }
+  }
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Superseded& m) {
+  p.array(2).u64(kSuperseded).map(1);
+  p.u64(1).array(static_cast<std::uint32_t>(m.entries.size()));
+  for (const Superseded::Entry& e : m.entries) {
+    p.array(3).u64(number(e.agent));
+    pack_winner(p, e.winner);
+  }
+}
+
+std::expected<Message, Error> unpack_superseded(const wire::Value& map) {
+  Body b("SUPERSEDED", map);
+  Superseded m;
+  const wire::Value entries = b.array(1, "entries", kRequired, kMaxEntries);
+  for (std::size_t i = 0; i < entries.size() && b.ok(); ++i) {
+    const wire::Value entry = entries.at(i);
+    const auto agent = as_agent(entry.at(0));
+    auto winner = unpack_winner(entry.at(1), entry.at(2));
+    if (!agent) {
+      b.wrong_entry("entry", i, "agent is not a 32-bit number from 1 up");
+    } else if (!winner) {
+      b.wrong_entry("entry", i, winner.error().message);
+    } else {
+      m.entries.push_back({*agent, std::move(*winner)});
+    }
+  }
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Challenge& m) {
+  p.array(2).u64(kChallenge).map(1);
+  p.u64(1).array(static_cast<std::uint32_t>(m.entries.size()));
+  for (const Challenge::Entry& e : m.entries) {
+    p.array(3).u64(number(e.agent)).u64(number(e.epoch)).i64(relative_to(e.epoch, e.upto));
+  }
+}
+
+std::expected<Message, Error> unpack_challenge(const wire::Value& map) {
+  Body b("CHALLENGE", map);
+  Challenge m;
+  const wire::Value entries = b.array(1, "entries", kRequired, kMaxEntries);
+  for (std::size_t i = 0; i < entries.size() && b.ok(); ++i) {
+    const wire::Value entry = entries.at(i);
+    const auto agent = as_agent(entry.at(0));
+    const auto epoch = as_stamped_epoch(entry.at(1));
+    const auto upto = as_moment(epoch.value_or(kUnstamped), entry.at(2));
+    if (!agent) {
+      b.wrong_entry("entry", i, "agent is not a 32-bit number from 1 up");
+    } else if (!epoch) {
+      b.wrong_entry("entry", i, "epoch is not a number from 1 to 2^60");
+    } else if (!upto) {
+      b.wrong_entry("entry", i, "upto is not a time, or out of range");
+    } else {
+      m.entries.push_back({*agent, *epoch, *upto});
+    }
+  }
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Heartbeat& m) {
+  p.array(2).u64(kHeartbeat).map(3);
+  p.u64(1).u64(m.seq);
+  p.u64(2).u64(m.open_sessions);
+  p.u64(3).i64(m.t0);
+}
+
+std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
+  Body b("HEARTBEAT", map);
+  Heartbeat m;
+  b.unsigned_number(1, "seq", kRequired, m.seq);
+  b.unsigned_number(2, "open_sessions", kOptional, m.open_sessions);
+  b.time(3, "t0", kRequired, m.t0);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const HeartbeatAck& m) {
+  p.array(2).u64(kHeartbeatAck).map(3);
+  p.u64(1).i64(m.t0);
+  p.u64(2).i64(m.t1);
+  p.u64(3).i64(m.t2);
+}
+
+std::expected<Message, Error> unpack_heartbeat_ack(const wire::Value& map) {
+  Body b("HEARTBEAT_ACK", map);
+  HeartbeatAck m;
+  b.time(1, "t0", kRequired, m.t0);
+  b.time(2, "t1", kRequired, m.t1);
+  b.time(3, "t2", kRequired, m.t2);
+  if (m.t1 > m.t2) b.wrong("t1", " is after t2");
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const ErrorMessage& m) {
+  p.array(2).u64(kError).map(4);
+  p.u64(1).u64(number(m.code));
+  p.u64(2).str(std::string_view(m.text).substr(0, kMaxText));
+  p.u64(3).boolean(m.fatal);
+  p.u64(4).i64(m.retry_after_us);
+}
+
+// A code that this version does not know keeps its number: the text still says what is wrong.
+std::expected<Message, Error> unpack_error(const wire::Value& map) {
+  Body b("ERROR", map);
+  ErrorMessage m;
+  b.unsigned_number(1, "code", kRequired, m.code, 1, UINT16_MAX);
+  b.text(2, "text", kOptional, m.text);
+  b.boolean(3, "fatal", kOptional, m.fatal);
+  b.time(4, "retry_after_us", kOptional, m.retry_after_us);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const UnknownMessage& m) {
+  p.array(2).u64(m.type).map(0);
+}
+
+}  // namespace
+
+// ---- Frames ----------------------------------------------------------------------------------
+
+void encode_frame(const Message& message, std::string& out) {
+  const std::size_t start = out.size();
+  out.append(kFrameHeader, '\0');
+  wire::Packer packer(out);
+  std::visit([&](const auto& m) { pack_body(packer, m); }, message);
+  const std::size_t length = out.size() - start - kFrameHeader;
+  if (length > kMaxFrame) {
+    std::fprintf(stderr, "rollcall: a %s of %zu bytes is over the frame limit of %zu\n",
+                 name_of(message).data(), length, kMaxFrame);
+    std::abort();
+  }
+  for (std::size_t i = 0; i < kFrameHeader; ++i) {
+    out[start + i] = static_cast<char>(length >> 8 * (kFrameHeader - 1 - i) & 0xff);
+  }
+}
+
+std::expected<Message, Error> decode(std::string_view payload) {
+  const auto document = wire::Document::parse(payload);
+  if (!document) return fail("message: " + document.error().message);
+  const wire::Value root = document->root();
+  const auto type = as_u32(root.at(0));
+  const wire::Value body = root.at(1);
+  if (!type) return fail("message: not [type, body]");
+  if (!body.is_map()) {
+    return fail("message of type " + std::to_string(*type) + ": its body is not a map");
+  }
+  switch (*type) {
+    case kHello:
+      return unpack_hello(body);
+    case kWelcome:
+      return unpack_welcome(body);
+    case kDelta:
+      return unpack_delta(body);
+    case kAck:
+      return unpack_ack(body);
+    case kSuperseded:
+      return unpack_superseded(body);
+    case kChallenge:
+      return unpack_challenge(body);
+    case kHeartbeat:
+      return unpack_heartbeat(body);
+    case kHeartbeatAck:
+      return unpack_heartbeat_ack(body);
+    case kError:
+      return unpack_error(body);
+    default:
+      return UnknownMessage{*type};
+  }
+}
+
+// ---- Parts that stores and logs share --------------------------------------------------------
+
+void pack_event(wire::Packer& packer, const Event& event) {
+  const std::uint32_t fields = (event.reason != Reason::none) + event.info_hash.has_value() +
+                               (event.info != nullptr) + event.from.has_value() +
+                               (event.folded != 0);
+  packer.array(fields == 0 ? 6 : 7)
+      .u64(number(event.agent))
+      .u64(number(event.epoch))
+      .u64(event.change)
+      .u64(number(event.kind))
+      .i64(relative_to(event.epoch, event.evidence.lo))
+      .i64(relative_to(event.epoch, event.evidence.hi));
+  if (fields == 0) return;
+  packer.map(fields);
+  if (event.reason != Reason::none) packer.u64(kEventReason).u64(number(event.reason));
+  if (event.info_hash) packer.u64(kEventInfoHash).u64(number(*event.info_hash));
+  if (event.info) {
+    packer.u64(kEventInfo);
+    pack_info(packer, *event.info);
+  }
+  if (event.from) {
+    packer.u64(kEventFrom).array(2).u64(number(event.from->epoch)).str(event.from->node);
+  }
+  if (event.folded != 0) packer.u64(kEventFolded).u64(event.folded);
+}
+
+std::expected<Event, Error> unpack_event(const wire::Value& value) {
+  if (!value.is_array() || value.size() < 6) {
+    return fail("not [agent, epoch, change, kind, lo, hi]");
+  }
+  const auto agent = as_agent(value.at(0));
+  const auto epoch = as_epoch(value.at(1));
+  const auto change = as_u32(value.at(2));
+  const auto kind = value.at(3).as_u64();
+  if (!agent) return fail("agent is not a 32-bit number from 1 up");
+  if (!epoch) return fail("epoch is not a number up to 2^60");
+  if (!change) return fail("change is not a 32-bit number");
+  if (!kind || !is_known_kind(*kind)) return fail("kind is unknown");
+
+  Event event;
+  event.agent = *agent;
+  event.epoch = *epoch;
+  event.change = *change;
+  event.kind = static_cast<EventKind>(*kind);
+
+  const auto lo = as_moment(*epoch, value.at(4));
+  const auto hi = as_moment(*epoch, value.at(5));
+  if (!lo) return fail("lo is not a time, or out of range");
+  if (!hi) return fail("hi is not a time, or out of range");
+  if (*lo > *hi) return fail("lo is after hi");
+  event.evidence = {*lo, *hi};
+
+  const wire::Value fields = value.at(6);
+  if (fields.is_nil()) return event;
+  if (!fields.is_map()) return fail("the optional fields are not a map");
+  if (auto error = unpack_optional_fields(fields, event)) return std::unexpected(std::move(*error));
+  return event;
+}
+
+std::size_t packed_size_bound(const Event& event) {
+  // Numbers at their longest: head, agent, epoch, change, kind, lo, hi; reason, hash, folded.
+  std::size_t bound = 1 + 5 + 9 + 5 + 1 + 9 + 9 + 1 + 2 + 10 + 6;
+  if (event.from) bound += 1 + 1 + 9 + 2 + event.from->node.size();
+  if (event.info) {
+    bound += 1 + 5;
+    for (const auto& [name, text] : *event.info) bound += 5 + name.size() + 5 + text.size();
+  }
+  return bound;
+}
+
+void pack_version(wire::Packer& packer, const Version& version) {
+  packer.array(3).u64(number(version.epoch)).str(version.node).u64(version.change);
+}
+
+std::expected<Version, Error> unpack_version(const wire::Value& value) {
+  if (!value.is_array() || value.size() < 3) return fail("version is not [epoch, node, change]");
+  if (value.at(0).as_u64() == 0 && value.at(1).as_str() == "" && value.at(2).as_u64() == 0) {
+    return Version{};
+  }
+  const auto epoch = as_stamped_epoch(value.at(0));
+  auto node = as_node(value.at(1));
+  const auto change = as_u32(value.at(2));
+  if (!epoch) return fail("version's epoch is not a number from 1 to 2^60");
+  if (!node) return fail("version's node is not a valid node name");
+  if (!change) return fail("version's change is not a 32-bit number");
+  return Version{*epoch, std::move(*node), *change};
+}
+
+void pack_info(wire::Packer& packer, const AgentInfo& info) {
+  packer.map(static_cast<std::uint32_t>(info.size()));
+  for (const auto& [name, text] : info) packer.str(name).str(text);
+}
+
+std::expected<AgentInfo, Error> unpack_info(const wire::Value& value) {
+  if (!value.is_map()) return fail("info is not a map");
+  if (value.size() > kMaxInfoFields) return fail("info has too many fields");
+  AgentInfo info;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const auto name = value.key_at(i).as_str();
+    const auto text = value.value_at(i).as_str();
+    if (!name || name->empty() || name->size() > kMaxInfoName) {
+      return fail("info field " + std::to_string(i) + " has no name, or one too long");
+    }
+    if (!text || text->size() > kMaxInfoField) {
+      return fail("info field " + std::to_string(i) + " is not a string, or too long");
+    }
+    bytes += name->size() + text->size();
+    if (bytes > kMaxInfo) return fail("info is too large");
+    const std::size_t before = info.size();
+    info.emplace_hint(info.end(), *name, *text);
+    if (info.size() == before) return fail("info has a field twice");
+  }
+  return info;
+}
+
+bool clip_info(AgentInfo& info) {
+  bool clipped = false;
+  std::size_t bytes = 0;
+  std::size_t fields = 0;
+  for (auto it = info.begin(); it != info.end();) {
+    std::string& text = it->second;
+    if (text.size() > kMaxInfoField) {
+      std::size_t end = kMaxInfoField;
+      // Not within a UTF-8 character.
+      while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+      text.resize(end);
+      clipped = true;
+    }
+    const std::size_t size = it->first.size() + text.size();
+    if (it->first.empty() || it->first.size() > kMaxInfoName || fields == kMaxInfoFields ||
+        bytes + size > kMaxInfo) {
+      it = info.erase(it);
+      clipped = true;
+      continue;
+    }
+    bytes += size;
+    ++fields;
+    ++it;
+  }
+  return clipped;
+}
+
+}  // namespace rollcall

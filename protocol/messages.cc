@@ -1,0 +1,68 @@
+#include "protocol/messages.h"
+
+namespace rollcall {
+
+std::string_view to_string(ExceptionKind kind) {
+  switch (kind) {
+    case ExceptionKind::superseded:
+      return "superseded";
+    case ExceptionKind::need_info:
+      return "need_info";
+    case ExceptionKind::future_epoch:
+      return "future_epoch";
+  }
+  return "?";
+}
+
+std::string_view to_string(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::malformed:
+      return "malformed";
+    case ErrorCode::protocol:
+      return "protocol";
+    case ErrorCode::version:
+      return "version";
+    case ErrorCode::cluster:
+      return "cluster";
+    case ErrorCode::name:
+      return "name";
+    case ErrorCode::node_in_use:
+      return "node_in_use";
+    case ErrorCode::sequence:
+      return "sequence";
+    case ErrorCode::unknown_type:
+      return "unknown_type";
+    case ErrorCode::busy:
+      return "busy";
+    case ErrorCode::new_term:
+      return "new_term";
+    case ErrorCode::shutting_down:
+      return "shutting_down";
+    case ErrorCode::reserved_change:
+      return "reserved_change";
+  }
+  return "?";
+}
+
+namespace {
+
+struct NameOf {
+  std::string_view operator()(const Hello&) const { return "HELLO"; }
+  std::string_view operator()(const Welcome&) const { return "WELCOME"; }
+  std::string_view operator()(const Delta&) const { return "DELTA"; }
+  std::string_view operator()(const Ack&) const { return "ACK"; }
+  std::string_view operator()(const Superseded&) const { return "SUPERSEDED"; }
+  std::string_view operator()(const Challenge&) const { return "CHALLENGE"; }
+  std::string_view operator()(const Heartbeat&) const { return "HEARTBEAT"; }
+  std::string_view operator()(const HeartbeatAck&) const { return "HEARTBEAT_ACK"; }
+  std::string_view operator()(const ErrorMessage&) const { return "ERROR"; }
+  std::string_view operator()(const UnknownMessage&) const { return "UNKNOWN"; }
+};
+
+}  // namespace
+
+std::string_view name_of(const Message& message) {
+  return std::visit(NameOf{}, message);
+}
+
+}  // namespace rollcall

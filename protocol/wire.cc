@@ -1,0 +1,301 @@
+#include "protocol/wire.h"
+
+#include <algorithm>
+#include <msgpack.hpp>
+#include <vector>
+
+namespace rollcall::wire {
+
+namespace {
+
+// One parsed value. A tree is a flat vector of these; the children of an array or map are one
+// block further back in the same vector, found by its distance, so the vector may move while it
+// grows and a Value is one pointer.
+//
+// Memory per document: every value takes at least one byte of input and parse() refuses a document
+// that declares more values than it has bytes, whatever its headers say. So the tree has at most
+// one Node per byte: 16 MiB for a frame of 1 MiB (all of it one-byte values), and 24 MiB for the
+// moment in which the vector grows to that. Strings are not copied. A frame of ordinary DELTAs
+// needs about 6 bytes of nodes per byte.
+struct Node {
+  enum class Type : std::uint32_t { nil, boolean, u64, negative, str, bin, array, map, other };
+  Type type = Type::nil;
+  std::uint32_t size = 0;  // bytes of a str or bin, values of an array, pairs of a map
+  union {
+    std::uint64_t u64 = 0;  // also a boolean
+    std::int64_t i64;
+    const char* bytes;
+    std::size_t first_child;  // distance in nodes
+  };
+};
+static_assert(sizeof(Node) == 16);
+
+const Node* as_node(const void* object) {
+  return static_cast<const Node*>(object);
+}
+
+// Appends to a std::string, as msgpack::packer wants it.
+struct Sink {
+  std::string& out;
+  void write(const char* data, std::size_t size) { out.append(data, size); }
+};
+
+template <typename F>
+void pack(std::string& out, F&& f) {
+  Sink sink{out};
+  msgpack::packer<Sink> packer(sink);
+  f(packer);
+}
+
+// Receives what msgpack's parser sees, in the order of the bytes, and builds the tree. Returning
+// false stops the parser.
+class Builder : public msgpack::null_visitor {
+ public:
+  Builder(std::vector<Node>& nodes, std::size_t bytes, const Limits& limits)
+      : nodes_(nodes), limits_(limits), max_nodes_(std::max<std::size_t>(bytes, 1)) {
+    next_.reserve(limits.max_depth + 1);
+    grow(1);
+    next_.push_back(0);
+  }
+
+  const char* refusal() const { return refusal_; }
+
+  bool visit_nil() { return put(Node::Type::nil); }
+  bool visit_boolean(bool v) { return put(Node::Type::boolean, v ? 1 : 0); }
+  bool visit_positive_integer(std::uint64_t v) { return put(Node::Type::u64, v); }
+  bool visit_negative_integer(std::int64_t v) {
+    return put(v >= 0 ? Node::Type::u64 : Node::Type::negative, static_cast<std::uint64_t>(v));
+  }
+  bool visit_float32(float) { return put(Node::Type::other); }
+  bool visit_float64(double) { return put(Node::Type::other); }
+  bool visit_ext(const char*, std::uint32_t) { return put(Node::Type::other); }
+  bool visit_str(const char* v, std::uint32_t size) {
+    if (size > limits_.max_str) return refuse("a string is too long");
+    return put_bytes(Node::Type::str, v, size);
+  }
+  bool visit_bin(const char* v, std::uint32_t size) {
+    if (size > limits_.max_bin) return refuse("a binary value is too long");
+    return put_bytes(Node::Type::bin, v, size);
+  }
+  bool start_array(std::uint32_t count) {
+    if (count > limits_.max_array) return refuse("an array has too many values");
+    return open(Node::Type::array, count, count);
+  }
+  bool start_map(std::uint32_t count) {
+    if (count > limits_.max_map) return refuse("a map has too many pairs");
+    return open(Node::Type::map, count, 2 * std::size_t{count});
+  }
+  bool end_array_item() { return advance(); }
+  bool end_map_key() { return advance(); }
+  bool end_map_value() { return advance(); }
+  bool end_array() { return close(); }
+  bool end_map() { return close(); }
+  void insufficient_bytes(std::size_t, std::size_t) { refuse("it is cut off"); }
+  void parse_error(std::size_t, std::size_t) { refuse("a byte is not msgpack"); }
+
+ private:
+  bool refuse(const char* why) {
+    if (refusal_ == nullptr) refusal_ = why;
+    return false;
+  }
+  bool put(Node::Type type, std::uint64_t v = 0) {
+    Node& node = nodes_[next_.back()];
+    node.type = type;
+    node.u64 = v;
+    return true;
+  }
+  bool put_bytes(Node::Type type, const char* v, std::uint32_t size) {
+    Node& node = nodes_[next_.back()];
+    node.type = type;
+    node.size = size;
+    node.bytes = v;
+    return true;
+  }
+  bool open(Node::Type type, std::uint32_t size, std::size_t children) {
+    if (next_.size() > limits_.max_depth) return refuse("it is nested too deep");
+    if (children > max_nodes_ - nodes_.size()) {
+      return refuse("it declares more values than it has bytes");
+    }
+    const std::size_t first = nodes_.size();
+    grow(children);
+    Node& node = nodes_[next_.back()];
+    node.type = type;
+    node.size = size;
+    node.first_child = first - next_.back();
+    next_.push_back(first);
+    return true;
+  }
+  bool advance() {
+    ++next_.back();
+    return true;
+  }
+  bool close() {
+    next_.pop_back();
+    return true;
+  }
+  void grow(std::size_t by) {
+    const std::size_t size = nodes_.size() + by;
+    if (size > nodes_.capacity()) {
+      // A third of the bytes fits nearly every document at once; never more than can be needed.
+      nodes_.reserve(std::min(max_nodes_, std::max({size, 2 * nodes_.size(), max_nodes_ / 3})));
+    }
+    nodes_.resize(size);
+  }
+
+  std::vector<Node>& nodes_;
+  const Limits& limits_;
+  const std::size_t max_nodes_;
+  std::vector<std::size_t> next_;  // at each depth, the node that the next value goes to
+  const char* refusal_ = nullptr;
+};
+
+}  // namespace
+
+Packer& Packer::array(std::uint32_t size) {
+  pack(out_, [&](auto& p) { p.pack_array(size); });
+  return *this;
+}
+
+Packer& Packer::map(std::uint32_t size) {
+  pack(out_, [&](auto& p) { p.pack_map(size); });
+  return *this;
+}
+
+Packer& Packer::u64(std::uint64_t v) {
+  pack(out_, [&](auto& p) { p.pack_uint64(v); });
+  return *this;
+}
+
+Packer& Packer::i64(std::int64_t v) {
+  pack(out_, [&](auto& p) { p.pack_int64(v); });
+  return *this;
+}
+
+Packer& Packer::str(std::string_view v) {
+  pack(out_, [&](auto& p) {
+    p.pack_str(static_cast<std::uint32_t>(v.size()));
+    p.pack_str_body(v.data(), static_cast<std::uint32_t>(v.size()));
+  });
+  return *this;
+}
+
+Packer& Packer::bin(std::string_view v) {
+  pack(out_, [&](auto& p) {
+    p.pack_bin(static_cast<std::uint32_t>(v.size()));
+    p.pack_bin_body(v.data(), static_cast<std::uint32_t>(v.size()));
+  });
+  return *this;
+}
+
+Packer& Packer::boolean(bool v) {
+  pack(out_, [&](auto& p) { v ? p.pack_true() : p.pack_false(); });
+  return *this;
+}
+
+Packer& Packer::nil() {
+  pack(out_, [&](auto& p) { p.pack_nil(); });
+  return *this;
+}
+
+std::optional<std::uint64_t> Value::as_u64() const {
+  const Node* node = as_node(object_);
+  if (node == nullptr || node->type != Node::Type::u64) return std::nullopt;
+  return node->u64;
+}
+
+std::optional<std::int64_t> Value::as_i64() const {
+  const Node* node = as_node(object_);
+  if (node == nullptr) return std::nullopt;
+  if (node->type == Node::Type::negative) return node->i64;
+  if (node->type != Node::Type::u64 || node->u64 > INT64_MAX) return std::nullopt;
+  return static_cast<std::int64_t>(node->u64);
+}
+
+std::optional<std::string_view> Value::as_str() const {
+  const Node* node = as_node(object_);
+  if (node == nullptr || node->type != Node::Type::str) return std::nullopt;
+  return std::string_view(node->bytes, node->size);
+}
+
+std::optional<std::string_view> Value::as_bin() const {
+  const Node* node = as_node(object_);
+  if (node == nullptr || node->type != Node::Type::bin) return std::nullopt;
+  return std::string_view(node->bytes, node->size);
+}
+
+std::optional<bool> Value::as_bool() const {
+  const Node* node = as_node(object_);
+  if (node == nullptr || node->type != Node::Type::boolean) return std::nullopt;
+  return node->u64 != 0;
+}
+
+bool Value::is_nil() const {
+  return object_ == nullptr || as_node(object_)->type == Node::Type::nil;
+}
+
+bool Value::is_array() const {
+  return object_ != nullptr && as_node(object_)->type == Node::Type::array;
+}
+
+bool Value::is_map() const {
+  return object_ != nullptr && as_node(object_)->type == Node::Type::map;
+}
+
+std::size_t Value::size() const {
+  return is_array() || is_map() ? as_node(object_)->size : 0;
+}
+
+Value Value::at(std::size_t index) const {
+  if (!is_array() || index >= as_node(object_)->size) return Value(nullptr);
+  return Value(as_node(object_) + as_node(object_)->first_child + index);
+}
+
+Value Value::key_at(std::size_t index) const {
+  if (!is_map() || index >= as_node(object_)->size) return Value(nullptr);
+  return Value(as_node(object_) + as_node(object_)->first_child + 2 * index);
+}
+
+Value Value::value_at(std::size_t index) const {
+  if (!is_map() || index >= as_node(object_)->size) return Value(nullptr);
+  return Value(as_node(object_) + as_node(object_)->first_child + 2 * index + 1);
+}
+
+Value Value::get(std::uint64_t key) const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (key_at(i).as_u64() == key) return value_at(i);
+  }
+  return Value(nullptr);
+}
+
+struct Document::Impl {
+  std::vector<Node> nodes;
+};
+
+Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Document::Document(Document&&) noexcept = default;
+Document& Document::operator=(Document&&) noexcept = default;
+Document::~Document() = default;
+
+Value Document::root() const {
+  return Value(impl_->nodes.data());
+}
+
+std::expected<Document, Error> Document::parse(std::string_view bytes, const Limits& limits) {
+  auto impl = std::make_unique<Impl>();
+  Builder builder(impl->nodes, bytes.size(), limits);
+  std::size_t end = 0;
+  bool whole = false;
+  const char* refusal = nullptr;
+  try {
+    whole = msgpack::parse(bytes.data(), bytes.size(), end, builder);
+    refusal = builder.refusal();
+  } catch (const msgpack::unpack_error& e) {
+    refusal = "a length is out of range";
+  }
+  if (refusal == nullptr && !whole) refusal = "it is not one value";
+  if (refusal == nullptr && end != bytes.size()) refusal = "bytes follow its end";
+  if (refusal != nullptr) return std::unexpected(Error{std::string("msgpack: ") + refusal});
+  return Document(std::move(impl));
+}
+
+}  // namespace rollcall::wire
