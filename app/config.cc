@@ -1,0 +1,586 @@
+#include "app/config.h"
+
+#include <arpa/inet.h>
+#include <ini.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "app/durations.h"
+
+namespace rollcall::app {
+namespace {
+
+constexpr std::size_t kLongestFile = 1 << 20;
+constexpr std::string_view kNameForm = "1 to 64 of the characters A-Z a-z 0-9 . _ -";
+
+// ---------------------------------------------------------------- single values
+
+std::string quoted(std::string_view value) {
+  // The reader lets no control character through; only the length needs a bound.
+  constexpr std::size_t kShown = 80;
+  if (value.size() <= kShown) return '"' + std::string(value) + '"';
+  return '"' + std::string(value.substr(0, kShown)) + "...\"";
+}
+
+std::unexpected<Error> refuse(std::string_view value, std::string_view wrong,
+                              std::string_view allowed) {
+  return std::unexpected(
+      Error{quoted(value) + " " + std::string(wrong) + "; allowed is " + std::string(allowed)});
+}
+
+bool is_name(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+std::vector<std::string_view> split_list(std::string_view text) {
+  std::vector<std::string_view> items;
+  for (;;) {
+    const std::size_t comma = text.find(',');
+    items.push_back(trim(text.substr(0, comma)));
+    if (comma == std::string_view::npos) return items;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+std::optional<std::uint64_t> whole_number(std::string_view text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, problem] = std::from_chars(text.data(), end, value);
+  if (problem != std::errc{} || rest != end) return std::nullopt;
+  return value;
+}
+
+bool is_ipv4(const std::string& host) {
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+bool is_ipv6(const std::string& host) {
+  in6_addr address{};
+  return ::inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
+bool is_host(const std::string& host) {
+  if (host.empty() || host.size() > 253) return false;
+  const bool only_digits =
+      std::ranges::all_of(host, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+  if (only_digits) return is_ipv4(host);
+  return std::ranges::all_of(host, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
+  });
+}
+
+std::string size_text(std::uint64_t bytes) {
+  if (bytes % (1ULL << 30) == 0) return std::to_string(bytes >> 30) + "GiB";
+  if (bytes % (1ULL << 20) == 0) return std::to_string(bytes >> 20) + "MiB";
+  return std::to_string(bytes >> 10) + "KiB";
+}
+
+// ---------------------------------------------------------------- keys
+
+using Outcome = std::expected<void, Error>;
+using Setter = std::function<Outcome(std::string_view)>;
+
+struct Key {
+  std::string_view section;
+  std::string_view name;
+  Setter set;
+  std::string_view required_form = {};  // not empty: the key must be given, and this is allowed
+};
+
+Setter name_into(std::string& to) {
+  return [&to](std::string_view value) -> Outcome {
+    if (!is_name(value)) return refuse(value, "is not a name", kNameForm);
+    to = value;
+    return {};
+  };
+}
+
+Setter names_into(std::vector<std::string>& to) {
+  return [&to](std::string_view value) -> Outcome {
+    to.clear();
+    for (const std::string_view item : split_list(value)) {
+      if (!is_name(item)) {
+        return refuse(item, "is not the name of a node",
+                      "a list with commas, each " + std::string(kNameForm));
+      }
+      to.emplace_back(item);
+    }
+    return {};
+  };
+}
+
+Setter path_into(std::string& to, std::size_t longest = 4095) {
+  return [&to, longest](std::string_view value) -> Outcome {
+    if (value.empty() || value.front() != '/' || value.size() > longest) {
+      return refuse(
+          value, "is not a full path",
+          "a path that begins with / and has at most " + std::to_string(longest) + " bytes");
+    }
+    to = value;
+    while (to.size() > 1 && to.back() == '/') to.pop_back();
+    return {};
+  };
+}
+
+Setter flag_into(bool& to) {
+  return [&to](std::string_view value) -> Outcome {
+    if (value != "true" && value != "false") {
+      return refuse(value, "is not a truth value", "true or false");
+    }
+    to = value == "true";
+    return {};
+  };
+}
+
+Setter duration_into(std::chrono::microseconds& to, std::chrono::microseconds least,
+                     std::chrono::microseconds most) {
+  return [&to, least, most](std::string_view value) -> Outcome {
+    const std::string bounds =
+        to_text(least) + " to " + to_text(most) + ", as " + std::string(kDurationForm);
+    const auto duration = parse_duration(value);
+    if (!duration) return refuse(value, "is not a duration", bounds);
+    if (*duration < least) return refuse(value, "is too short", bounds);
+    if (*duration > most) return refuse(value, "is too long", bounds);
+    to = *duration;
+    return {};
+  };
+}
+
+template <typename Number>
+Setter count_into(Number& to, std::uint64_t least, std::uint64_t most) {
+  return [&to, least, most](std::string_view value) -> Outcome {
+    const auto number = whole_number(value);
+    if (!number || *number < least || *number > most) {
+      return refuse(value, number ? "is out of bounds" : "is not a whole number",
+                    std::to_string(least) + " to " + std::to_string(most));
+    }
+    to = static_cast<Number>(*number);
+    return {};
+  };
+}
+
+Setter size_into(std::uint64_t& to, std::uint64_t least, std::uint64_t most) {
+  return [&to, least, most](std::string_view value) -> Outcome {
+    const auto size = parse_size(value);
+    if (!size || *size < least || *size > most) {
+      return refuse(
+          value, size ? "is out of bounds" : "is not a size",
+          size_text(least) + " to " + size_text(most) + ", as a whole number with KiB, MiB or GiB");
+    }
+    to = *size;
+    return {};
+  };
+}
+
+Setter address_into(Address& to, std::uint16_t default_port) {
+  return [&to, default_port](std::string_view value) -> Outcome {
+    auto address = parse_address(value, default_port, AnyPort::Yes);
+    if (!address) return std::unexpected(address.error());
+    to = *std::move(address);
+    return {};
+  };
+}
+
+Setter addresses_into(std::vector<Address>& to, std::uint16_t default_port) {
+  return [&to, default_port](std::string_view value) -> Outcome {
+    to.clear();
+    for (const std::string_view item : split_list(value)) {
+      auto address = parse_address(item, default_port, AnyPort::No);
+      if (!address) return std::unexpected(address.error());
+      to.push_back(*std::move(address));
+    }
+    return {};
+  };
+}
+
+template <typename Value>
+Setter choice_into(Value& to, std::vector<std::pair<std::string_view, Value>> choices) {
+  return [&to, choices = std::move(choices)](std::string_view value) -> Outcome {
+    std::string allowed;
+    for (const auto& [name, meaning] : choices) {
+      if (name == value) {
+        to = meaning;
+        return {};
+      }
+      if (!allowed.empty()) allowed += name == choices.back().first ? " or " : ", ";
+      allowed += name;
+    }
+    return refuse(value, "is not known here", allowed);
+  };
+}
+
+// ---------------------------------------------------------------- the file
+
+// Feeds inih line by line, so that the line's number is known when a key arrives (inih as it is
+// packaged does not tell), and what inih would take silently is refused: lines longer than its
+// buffer, values that go on in the next line, NUL bytes, sections without keys.
+class Reader {
+ public:
+  Reader(std::string_view text, std::string_view file, const std::vector<Key>& keys)
+      : rest_(text), file_(file), keys_(keys) {}
+
+  std::expected<void, Error> read() {
+    if (rest_.size() > kLongestFile) {
+      return std::unexpected(
+          Error{file_ + ":1: the file is too long; allowed is up to " + size_text(kLongestFile)});
+    }
+    const int problem = ::ini_parse_stream(
+        [](char* buffer, int size, void* self) {
+          return static_cast<Reader*>(self)->next_line(buffer, size);
+        },
+        this,
+        [](void* self, const char* section, const char* name, const char* value) {
+          return static_cast<Reader*>(self)->take(section, name, value == nullptr ? "" : value);
+        },
+        this);
+    // inih goes on after a line that it cannot read, so that line may stand before our fault.
+    if (error_ && (problem <= 0 || problem >= error_line_)) {
+      return std::unexpected(*std::move(error_));
+    }
+    if (problem != 0) {
+      return fail(problem > 0 ? problem : line_,
+                  "this is neither a section nor a key with a value; allowed is [section], key = "
+                  "value, and comments that begin with # or ;");
+    }
+    for (const Key& key : keys_) {
+      if (key.required_form.empty() || seen_.contains(full_name(key.section, key.name))) continue;
+      const auto section = sections_.find(std::string(key.section));
+      return fail(section == sections_.end() ? std::max(line_, 1) : section->second,
+                  full_name(key.section, key.name) + " is missing; allowed is " +
+                      std::string(key.required_form));
+    }
+    return {};
+  }
+
+  // For rules about more than one key: where this key, or else its section, stands.
+  int line_of(std::string_view section, std::string_view name) const {
+    const auto key = seen_.find(full_name(section, name));
+    return key == seen_.end() ? std::max(line_, 1) : key->second;
+  }
+  bool given(std::string_view section, std::string_view name) const {
+    return seen_.contains(full_name(section, name));
+  }
+  std::unexpected<Error> fail(int line, std::string message) const {
+    return std::unexpected(Error{file_ + ":" + std::to_string(line) + ": " + std::move(message)});
+  }
+
+ private:
+  static std::string full_name(std::string_view section, std::string_view name) {
+    std::string text;
+    text += '[';
+    text += section;
+    text += "] ";
+    text += name;
+    return text;
+  }
+
+  char* next_line(char* buffer, int size) {
+    if (rest_.empty() || error_) return nullptr;
+    ++line_;
+    const std::size_t newline = rest_.find('\n');
+    std::string_view line = rest_.substr(0, newline);
+    rest_.remove_prefix(newline == std::string_view::npos ? rest_.size() : newline + 1);
+    if (line_ == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    line = trim(line);  // inih takes a line that begins with a space as more of the value before
+    if (line.starts_with('#') || line.starts_with(';')) line = {};
+    const std::size_t longest = static_cast<std::size_t>(size) - 2;
+    if (line.size() > longest) {
+      stop("the line is too long; allowed are " + std::to_string(longest) + " bytes");
+      return nullptr;
+    }
+    for (const char c : line) {
+      if ((c >= 0 && c < 0x20 && c != '\t') || c == 0x7f) {
+        stop("the line holds a control character; allowed is plain text");
+        return nullptr;
+      }
+    }
+    if (line.starts_with('[') && !enter_section(line)) return nullptr;
+    line.copy(buffer, line.size());
+    buffer[line.size()] = '\n';
+    buffer[line.size() + 1] = '\0';
+    return buffer;
+  }
+
+  bool enter_section(std::string_view line) {
+    const std::size_t end = line.find(']');
+    if (end == std::string_view::npos) return true;  // inih refuses it
+    const std::string_view after = trim(line.substr(end + 1));
+    if (!after.empty() && !after.starts_with(';')) {
+      stop("there is text after the section; allowed is [section] alone on its line");
+      return false;
+    }
+    const std::string_view section = line.substr(1, end - 1);
+    if (std::ranges::none_of(keys_, [&](const Key& key) { return key.section == section; })) {
+      stop("the section " + quoted(section) + " is not known; allowed is " + section_names());
+      return false;
+    }
+    sections_.try_emplace(std::string(section), line_);
+    return true;
+  }
+
+  int take(std::string_view section, std::string_view name, std::string_view value) {
+    if (error_) return 0;
+    if (section.empty()) {
+      stop("the key " + quoted(name) + " stands before any section; allowed is " + section_names() +
+           " above it");
+      return 0;
+    }
+    const auto key = std::ranges::find_if(
+        keys_, [&](const Key& k) { return k.section == section && k.name == name; });
+    if (key == keys_.end()) {
+      stop("the key " + quoted(name) + " is not known in [" + std::string(section) +
+           "]; allowed is " + key_names(section));
+      return 0;
+    }
+    const auto [before, is_new] = seen_.try_emplace(full_name(section, name), line_);
+    if (!is_new) {
+      stop(before->first + " was given in line " + std::to_string(before->second) +
+           " already; allowed is once");
+      return 0;
+    }
+    const Outcome outcome = key->set(value);
+    if (!outcome) {
+      stop(before->first + ": " + outcome.error().message);
+      return 0;
+    }
+    return 1;
+  }
+
+  std::string section_names() const {
+    std::string names;
+    std::string_view last;
+    for (const Key& key : keys_) {
+      if (key.section == last) continue;
+      last = key.section;
+      names += (names.empty() ? "[" : ", [") + std::string(last) + "]";
+    }
+    return names;
+  }
+
+  std::string key_names(std::string_view section) const {
+    std::string names;
+    for (const Key& key : keys_) {
+      if (key.section == section) names += (names.empty() ? "" : ", ") + std::string(key.name);
+    }
+    return names;
+  }
+
+  void stop(std::string message) {
+    if (error_) return;
+    error_ = fail(line_, std::move(message)).error();
+    error_line_ = line_;
+  }
+
+  std::string_view rest_;
+  const std::string file_;
+  const std::vector<Key>& keys_;
+  int line_ = 0;
+  std::map<std::string, int> seen_;      // "[section] key" -> line
+  std::map<std::string, int> sections_;  // -> line of its first header
+  std::optional<Error> error_;           // the first that is ours
+  int error_line_ = 0;
+};
+
+std::expected<std::string, Error> read_file(const std::string& path) {
+  const auto failed = [&] {
+    return std::unexpected(Error{path + ": cannot be read: " + std::strerror(errno) +
+                                 "; needed is a configuration file that this user may read"});
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
+                                                             std::fclose);
+  if (!file) return failed();
+  std::string text;
+  char buffer[4096];
+  // One byte past the bound is enough for the reader to refuse it.
+  while (text.size() <= kLongestFile) {
+    const std::size_t got = std::fread(buffer, 1, sizeof buffer, file.get());
+    text.append(buffer, got);
+    if (got < sizeof buffer) break;
+  }
+  if (std::ferror(file.get()) != 0) return failed();
+  return text;
+}
+
+void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
+  keys.push_back({"log", "level",
+                  choice_into<Level>(log.level, {{"debug", Level::Debug},
+                                                 {"info", Level::Info},
+                                                 {"warn", Level::Warn},
+                                                 {"error", Level::Error}})});
+  keys.push_back(
+      {"log", "format",
+       choice_into<LogFormat>(log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}})});
+}
+
+void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
+  keys.push_back({"tls", "ca", path_into(tls.ca)});
+  keys.push_back({"tls", "certificate", path_into(tls.certificate)});
+  keys.push_back({"tls", "key", path_into(tls.key)});
+}
+
+}  // namespace
+
+std::string to_text(const Address& address) {
+  const bool v6 = address.host.find(':') != std::string::npos;
+  return (v6 ? '[' + address.host + ']' : address.host) + ":" + std::to_string(address.port);
+}
+
+std::expected<Address, Error> parse_address(std::string_view text, std::uint16_t default_port,
+                                            AnyPort any_port) {
+  const std::string allowed = std::string(default_port == 0 ? "host:port" : "host or host:port") +
+                              ", an IPv6 host in brackets, the port from " +
+                              (any_port == AnyPort::Yes ? "0" : "1") + " to 65535";
+  std::string host;
+  std::string_view rest;
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos) return refuse(text, "has no closing bracket", allowed);
+    host = text.substr(1, end - 1);
+    rest = text.substr(end + 1);
+    if (!is_ipv6(host)) return refuse(text, "has no IPv6 address in its brackets", allowed);
+  } else {
+    const std::size_t colon = text.find(':');
+    host = text.substr(0, colon);
+    rest = colon == std::string_view::npos ? std::string_view{} : text.substr(colon);
+    if (!is_host(host)) return refuse(text, "is not an address", allowed);
+  }
+  std::uint64_t port = default_port;
+  if (rest.empty()) {
+    if (default_port == 0) return refuse(text, "has no port", allowed);
+  } else {
+    const auto number = rest.front() == ':' ? whole_number(rest.substr(1)) : std::nullopt;
+    if (!number || *number > 65535 || (*number == 0 && any_port == AnyPort::No)) {
+      return refuse(text, "has no valid port", allowed);
+    }
+    port = *number;
+  }
+  return Address{std::move(host), static_cast<std::uint16_t>(port)};
+}
+
+bool is_loopback(const Address& address) {
+  if (address.host == "localhost") return true;
+  if (is_ipv4(address.host)) return address.host.starts_with("127.");
+  in6_addr v6{};
+  return ::inet_pton(AF_INET6, address.host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+std::expected<std::uint64_t, Error> parse_size(std::string_view text) {
+  constexpr std::string_view kForm = "a whole number with KiB, MiB or GiB, such as 256MiB";
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto count = whole_number(text.substr(0, digits));
+  const std::string_view unit = text.substr(digits);
+  const int shift = unit == "KiB" ? 10 : unit == "MiB" ? 20 : unit == "GiB" ? 30 : 0;
+  if (!count || shift == 0) return refuse(text, "is not a size", kForm);
+  if (*count > (std::uint64_t{1} << 50) >> shift) return refuse(text, "is too large", kForm);
+  return *count << shift;
+}
+
+std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
+                                                         std::string_view file) {
+  using namespace std::chrono_literals;
+  SidecarConfig config;
+  std::vector<Key> keys = {
+      {"node", "name", name_into(config.node.name), kNameForm},
+      {"node", "cluster", name_into(config.node.cluster)},
+      {"source", "wazuh_home", path_into(config.source.wazuh_home)},
+      {"source", "wazuh_db", path_into(config.source.wazuh_db, sizeof(sockaddr_un::sun_path) - 1)},
+      {"source", "poll", duration_into(config.source.poll, 100ms, 1min)},
+      {"source", "keepalive", duration_into(config.source.keepalive, 10s, 1h)},
+      {"source", "node_name", name_into(config.source.node_name)},
+      {"source", "only_node_name", flag_into(config.source.only_node_name)},
+      {"master", "address", addresses_into(config.master.addresses, 9471),
+       "host or host:port, several with commas"},
+      {"master", "name", name_into(config.master.name)},
+  };
+  add_tls_keys(keys, config.tls);
+  keys.push_back({"store", "path", path_into(config.store.path)});
+  keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
+  keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 40)});
+  keys.push_back({"inspect", "address", address_into(config.inspect.address, 9470)});
+  add_log_keys(keys, config.log);
+
+  Reader reader(text, file, keys);
+  if (auto outcome = reader.read(); !outcome) return std::unexpected(outcome.error());
+  if (!reader.given("source", "wazuh_db")) {
+    const auto outcome = path_into(config.source.wazuh_db, sizeof(sockaddr_un::sun_path) - 1)(
+        config.source.wazuh_home + "/queue/db/wdb");
+    if (!outcome) {
+      return reader.fail(reader.line_of("source", "wazuh_home"),
+                         "[source] wazuh_home: " + outcome.error().message);
+    }
+  }
+  if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
+  return config;
+}
+
+std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
+                                                       std::string_view file) {
+  using namespace std::chrono_literals;
+  MasterConfig config;
+  std::vector<Key> keys = {
+      {"node", "name", name_into(config.node.name)},
+      {"node", "cluster", name_into(config.node.cluster)},
+      {"listen", "address", address_into(config.listen.address, 9471)},
+      {"listen", "max_connections", count_into(config.listen.max_connections, 1, 65'536)},
+  };
+  add_tls_keys(keys, config.tls);
+  keys.push_back({"tls", "allow", names_into(config.allow)});
+  keys.push_back({"store", "path", path_into(config.store.path)});
+  keys.push_back(
+      {"store", "snapshot_every", count_into(config.store.snapshot_every, 100, 1'000'000'000)});
+  keys.push_back({"store", "segment", size_into(config.store.segment, 64ULL << 10, 4ULL << 30)});
+  keys.push_back({"inspect", "address", address_into(config.inspect.address, 9472)});
+  keys.push_back({"timing", "heartbeat", duration_into(config.timing.heartbeat, 100ms, 5min)});
+  keys.push_back({"timing", "ttl", duration_into(config.timing.ttl, 200ms, 1h)});
+  add_log_keys(keys, config.log);
+
+  Reader reader(text, file, keys);
+  if (auto outcome = reader.read(); !outcome) return std::unexpected(outcome.error());
+  if (config.timing.ttl < 2 * config.timing.heartbeat) {
+    // One lost heartbeat must not end a lease.
+    const int line =
+        std::max(reader.given("timing", "ttl") ? reader.line_of("timing", "ttl") : 1,
+                 reader.given("timing", "heartbeat") ? reader.line_of("timing", "heartbeat") : 1);
+    return reader.fail(line, "[timing] ttl of " + to_text(config.timing.ttl) +
+                                 " is too short for a heartbeat of " +
+                                 to_text(config.timing.heartbeat) +
+                                 "; allowed is twice the heartbeat and more");
+  }
+  return config;
+}
+
+std::expected<SidecarConfig, Error> load_sidecar_config(const std::string& path) {
+  const auto text = read_file(path);
+  if (!text) return std::unexpected(text.error());
+  return parse_sidecar_config(*text, path);
+}
+
+std::expected<MasterConfig, Error> load_master_config(const std::string& path) {
+  const auto text = read_file(path);
+  if (!text) return std::unexpected(text.error());
+  return parse_master_config(*text, path);
+}
+
+}  // namespace rollcall::app

@@ -1,0 +1,132 @@
+// The ini files of the two daemons. A file is read once, at start; a key that is not known, a value
+// out of its bounds or a key given twice is refused, so that a typing error never passes for a
+// default. The defaults are the initial values below; packaging/*.ini show them all.
+//
+// Every error is one line, "file:line: what is wrong; what is allowed" (without the line if the
+// file cannot be read). A program that gets one prints it and exits with kExitConfig.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/logging.h"
+#include "protocol/error.h"
+
+namespace rollcall::app {
+
+inline constexpr int kExitConfig = 78;  // EX_CONFIG of sysexits.h
+
+struct Address {
+  std::string host;  // a name, an IPv4 address, or an IPv6 address without brackets
+  std::uint16_t port = 0;
+  bool operator==(const Address&) const = default;
+};
+std::string to_text(const Address& address);  // "host:port", "[::1]:port"
+
+// Reads "host:port", "[v6]:port", or without a port when `default_port` is not 0.
+// `AnyPort::Yes` takes port 0, which lets the system choose one; it is for listening only.
+enum class AnyPort { No, Yes };
+std::expected<Address, Error> parse_address(std::string_view text, std::uint16_t default_port,
+                                            AnyPort any_port);
+
+// True if `address` can be reached from this machine only. The HTTP side asks nobody for a
+// password, so a main warns when this is false.
+bool is_loopback(const Address& address);
+
+// Reads "64KiB", "256MiB", "1GiB": a whole number with one of these units.
+std::expected<std::uint64_t, Error> parse_size(std::string_view text);
+
+// protocol.md section 11; PEM files. The ca file may hold two certificates during a change.
+struct TlsConfig {
+  std::string ca;
+  std::string certificate;
+  std::string key;
+  bool operator==(const TlsConfig&) const = default;
+};
+
+struct LogConfig {
+  Level level = Level::Info;
+  LogFormat format = LogFormat::Text;
+  bool operator==(const LogConfig&) const = default;
+};
+
+struct SidecarConfig {
+  struct Node {
+    std::string name;  // required
+    std::string cluster = "wazuh";
+    bool operator==(const Node&) const = default;
+  } node;
+  struct Source {
+    std::string wazuh_home = "/var/ossec";
+    std::string wazuh_db = "/var/ossec/queue/db/wdb";  // follows wazuh_home unless given
+    std::chrono::microseconds poll = std::chrono::seconds(1);
+    std::chrono::microseconds keepalive = std::chrono::seconds(20);
+    std::string node_name;        // this node in Wazuh's own tables; node.name unless given
+    bool only_node_name = false;  // take only rows of node_name: for the master's own table
+    bool operator==(const Source&) const = default;
+  } source;
+  struct Master {
+    std::vector<Address> addresses;  // required; tried in this order
+    std::string name = "master";
+    bool operator==(const Master&) const = default;
+  } master;
+  TlsConfig tls{"/etc/rollcall/ca.pem", "/etc/rollcall/node.pem", "/etc/rollcall/node.key"};
+  struct Store {
+    std::string path = "/var/lib/rollcall/sidecar";
+    std::uint64_t max_events = 1'000'000;
+    std::uint64_t max_bytes = 256ULL << 20;
+    bool operator==(const Store&) const = default;
+  } store;
+  struct Inspect {
+    Address address{"127.0.0.1", 9470};
+    bool operator==(const Inspect&) const = default;
+  } inspect;
+  LogConfig log;
+  bool operator==(const SidecarConfig&) const = default;
+};
+
+struct MasterConfig {
+  struct Node {
+    std::string name = "master";
+    std::string cluster = "wazuh";
+    bool operator==(const Node&) const = default;
+  } node;
+  struct Listen {
+    Address address{"0.0.0.0", 9471};
+    std::uint32_t max_connections = 4096;
+    bool operator==(const Listen&) const = default;
+  } listen;
+  TlsConfig tls{"/etc/rollcall/ca.pem", "/etc/rollcall/master.pem", "/etc/rollcall/master.key"};
+  std::vector<std::string> allow;  // [tls] allow: node names; empty allows every certified node
+  struct Store {
+    std::string path = "/var/lib/rollcall/master";
+    std::uint64_t snapshot_every = 100'000;  // records
+    std::uint64_t segment = 64ULL << 20;     // bytes
+    bool operator==(const Store&) const = default;
+  } store;
+  struct Inspect {
+    Address address{"127.0.0.1", 9472};
+    bool operator==(const Inspect&) const = default;
+  } inspect;
+  struct Timing {
+    std::chrono::microseconds heartbeat = std::chrono::seconds(10);
+    std::chrono::microseconds ttl = std::chrono::seconds(30);  // at least twice the heartbeat
+    bool operator==(const Timing&) const = default;
+  } timing;
+  LogConfig log;
+  bool operator==(const MasterConfig&) const = default;
+};
+
+std::expected<SidecarConfig, Error> load_sidecar_config(const std::string& path);
+std::expected<MasterConfig, Error> load_master_config(const std::string& path);
+
+// The same from the text of a file; `file` is only what the errors call it.
+std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
+                                                         std::string_view file);
+std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
+                                                       std::string_view file);
+
+}  // namespace rollcall::app

@@ -1,0 +1,7 @@
+rollcall_test(inspect_test
+  SOURCES
+    inspect/http_head_test.cc
+    inspect/http_server_test.cc
+  LIBS rollcall_inspect
+  LABELS unit
+)
