@@ -228,6 +228,10 @@ Log::Log(LogFormat format, Level level, Sink sink, Clock& clock)
     : format_(format), level_(level), sink_(std::move(sink)), clock_(clock) {}
 
 void Log::write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+  write(level, message, std::span<const Field>(fields.begin(), fields.size()));
+}
+
+void Log::write(Level level, std::string_view message, std::span<const Field> fields) {
   const std::lock_guard lock(mutex_);
   if (level < level_) return;
   const Now now = clock_.now();
@@ -300,6 +304,9 @@ Level Log::level() const {
 }
 
 void log(Level level, std::string_view message, std::initializer_list<Field> fields) {
+  process_log().write(level, message, fields);
+}
+void log(Level level, std::string_view message, std::span<const Field> fields) {
   process_log().write(level, message, fields);
 }
 void set_log_format(LogFormat format) {

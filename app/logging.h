@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,7 @@ struct Field {
 // `message` is a text of the program, the same for every event of its kind: it is what the rate
 // limit counts by. What varies goes into the fields; their keys are not time, level or message.
 void log(Level level, std::string_view message, std::initializer_list<Field> fields = {});
+void log(Level level, std::string_view message, std::span<const Field> fields);
 
 void set_log_format(LogFormat format);
 void set_log_level(Level level);
@@ -54,6 +56,7 @@ class Log {
   Log(LogFormat format, Level level, Sink sink, Clock& clock);
 
   void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
+  void write(Level level, std::string_view message, std::span<const Field> fields);
   void flush();
   void set_format(LogFormat format);
   void set_level(Level level);

@@ -26,8 +26,6 @@ std::uint64_t nonzero(std::mt19937_64& random) {
   }
 }
 
-std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
-
 }  // namespace
 
 SidecarCore::SidecarCore(Config config, std::uint64_t seed)

@@ -104,6 +104,7 @@ class SidecarCore {
     std::string last_error;  // what the master last complained of
   };
   Status status(const Now& now) const;
+  Link link() const { return link_; }
   const Tracker& tracker() const { return tracker_; }
   const Timeline& timeline() const { return timeline_; }
   const NodeName& node() const { return config_.node; }

@@ -1,0 +1,143 @@
+#include "app/master_driver.h"
+
+#include <utility>
+
+#include "protocol/codec.h"
+
+namespace rollcall::app {
+
+std::expected<master::State, Error> fold_log(const persist::EventLog& log,
+                                             const persist::LogRecovery& recovery) {
+  master::State state;
+  std::uint64_t from = recovery.first_index;
+  if (recovery.snapshot) {
+    auto decoded = master::State::decode(recovery.snapshot->bytes);
+    if (!decoded) return std::unexpected(decoded.error());
+    state = std::move(*decoded);
+    from = recovery.snapshot->upto_index + 1;
+  }
+  std::optional<Error> failed;
+  auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
+    auto record = master::decode_log_record(bytes);
+    std::expected<void, Error> ok;
+    if (!record) {
+      ok = std::unexpected(record.error());
+    } else {
+      ok = state.apply(*record);
+    }
+    if (ok) return persist::Reading::kGoOn;
+    failed = Error{"record " + std::to_string(index) + ": " + ok.error().message};
+    return persist::Reading::kStop;
+  });
+  if (!read) return std::unexpected(read.error());
+  if (failed) return std::unexpected(*failed);
+  return state;
+}
+
+MasterDriver::MasterDriver(master::MasterCore::Config config, Options options, master::State state,
+                           std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log,
+                           Links& links, Notes notes)
+    : clock_(clock),
+      log_(log),
+      links_(links),
+      notes_(std::move(notes)),
+      options_(options),
+      core_(std::move(config), std::move(state), std::move(may_have_lost), seed, clock.now()) {}
+
+void MasterDriver::start() { carry_out(core_.start(clock_.now())); }
+
+void MasterDriver::link_accepted(master::ConnId conn, std::vector<std::string> peer_names,
+                                 std::string address) {
+  readers_.insert_or_assign(conn, FrameReader(kMaxFrame));
+  carry_out(core_.connected(conn, std::move(peer_names), std::move(address), clock_.now()));
+}
+
+void MasterDriver::link_received(master::ConnId conn, std::string_view bytes) {
+  const auto it = readers_.find(conn);
+  if (it == readers_.end()) return;
+  it->second.feed(bytes);
+  while (!stopped_) {
+    const auto payload = it->second.next();
+    if (!payload) {
+      readers_.erase(it);
+      return carry_out(core_.malformed(conn, payload.error(), clock_.now()));
+    }
+    if (!*payload) return;
+    const auto message = decode(**payload);
+    if (!message) {
+      readers_.erase(it);
+      return carry_out(core_.malformed(conn, message.error(), clock_.now()));
+    }
+    carry_out(core_.message(conn, *message, clock_.now()));
+    if (!readers_.contains(conn)) return;  // it was closed meanwhile
+  }
+}
+
+void MasterDriver::link_closed(master::ConnId conn) {
+  readers_.erase(conn);
+  if (!stopped_) carry_out(core_.disconnected(conn, clock_.now()));
+}
+
+void MasterDriver::tick() {
+  if (stopped_) return;
+  const Now now = clock_.now();
+  if (retry_at_mono_us_ && now.mono_us >= *retry_at_mono_us_) {
+    retry_at_mono_us_.reset();
+    append(appending_ticket_);
+  }
+  carry_out(core_.tick(now));
+}
+
+void MasterDriver::carry_out(master::Output out) {
+  if (stopped_) return;
+  for (const Note& n : out.notes) notes_(n);
+  if (out.append) {
+    appending_ = std::move(out.append->records);
+    appending_ticket_ = out.append->ticket;
+    since_snapshot_ += appending_.size();
+    // Nothing is pending in the core now: its state is the fold of all up to this group.
+    if (since_snapshot_ >= options_.snapshot_every) {
+      snapshot_ = core_.state().encode();
+      since_snapshot_ = 0;
+    }
+    append(appending_ticket_);
+  }
+  for (const auto& s : out.send) {
+    std::string bytes;
+    encode_frame(s.message, bytes);
+    links_.send(s.conn, std::move(bytes));
+  }
+  for (const auto& c : out.close) {
+    readers_.erase(c.conn);
+    links_.close(c.conn, c.reason);
+  }
+  if (core_.congested() != paused_) {
+    paused_ = core_.congested();
+    links_.pause_reading(paused_);
+  }
+}
+
+void MasterDriver::append(std::uint64_t ticket) {
+  log_.append(appending_, snapshot_, [this, ticket](std::expected<void, Error> result) {
+    if (stopped_) return;
+    if (!result) {
+      // Hold, keep, say so, try again: nothing is acked that is not in the log.
+      if (log_error_.empty()) {
+        notes_({NoteLevel::error, "the log cannot be written; nothing is acked until it can",
+                {{"why", result.error().message}}});
+      }
+      log_error_ = result.error().message;
+      retry_at_mono_us_ = clock_.now().mono_us + kLogRetryUs;
+      return;
+    }
+    if (!log_error_.empty()) {
+      notes_({NoteLevel::info, "the log can be written again", {}});
+      log_error_.clear();
+    }
+    appending_.clear();
+    snapshot_.clear();
+    carry_out(core_.stored(ticket, clock_.now()));
+  });
+}
+
+}  // namespace rollcall::app

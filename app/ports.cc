@@ -1,0 +1,161 @@
+#include "app/ports.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <span>
+
+#include "app/logging.h"
+
+namespace rollcall::app {
+
+namespace {
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// Jobs that the disk thread does not take can only mean a broken invariant: each driver has at most
+// one commit under way.
+void submit(DiskThread& disk, std::function<void()> job) {
+  if (disk.submit(std::move(job)) == DiskThread::Submitted::Full) std::abort();
+}
+
+}  // namespace
+
+void log_note(const Note& note) {
+  const Level level = note.level == NoteLevel::debug     ? Level::Debug
+                      : note.level == NoteLevel::info    ? Level::Info
+                      : note.level == NoteLevel::warning ? Level::Warn
+                                                         : Level::Error;
+  std::vector<Field> fields;
+  for (const auto& [k, v] : note.fields) fields.push_back({k, v});
+  log(level, note.text, std::span<const Field>(fields));
+}
+
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  if (getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) std::abort();
+  return seed;
+}
+
+std::string machine_id() {
+  std::ifstream file("/etc/machine-id");
+  std::string id;
+  if (file >> id && !id.empty()) return id.substr(0, 64);
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  return host;
+}
+
+void DiskStore::commit(persist::StoreBatch batch, Done done) {
+  submit(disk_, [this, batch = std::move(batch), done = std::move(done)] {
+    auto result = store_.commit(batch);
+    loop_.post([done, result = std::move(result)] { done(result); });
+  });
+}
+
+void DiskLog::append(std::vector<std::string> records, std::string snapshot, Done done) {
+  submit(disk_, [this, records = std::move(records), snapshot = std::move(snapshot),
+                 done = std::move(done)] {
+    auto result = log_.append(records);
+    if (result && !snapshot.empty()) {
+      // Only a shortcut: the log has everything.
+      if (auto written = log_.write_snapshot(log_.next_index() - 1, snapshot); !written)
+        log(Level::Warn, "no snapshot could be written", {{"why", written.error().message}});
+    }
+    loop_.post([done, result = std::move(result)] { done(result); });
+  });
+}
+
+TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
+                 std::string expected_name)
+    : loop_(loop),
+      connector_(loop, std::move(context)),
+      masters_(std::move(masters)),
+      expected_name_(std::move(expected_name)) {}
+
+void TlsLink::connect() {
+  const Address& to = masters_[next_++ % masters_.size()];
+  connector_.connect({to.host, to.port, expected_name_}, [this, to](auto stream) {
+    if (!stream) {
+      driver_->link_closed(to_text(to) + ": " + stream.error().message);
+      return;
+    }
+    --next_;  // this one answers: it is tried first the next time
+    stream_ = std::move(*stream);
+    net::StreamEvents events;
+    events.on_data = [this](std::span<const std::byte> bytes) {
+      driver_->link_received(text_of(bytes));
+    };
+    events.on_closed = [this, to](const std::string& reason) {
+      log(Level::Info, "connection to the master closed", {{"peer", to_text(to)}, {"why", reason}});
+      stream_.reset();
+      ++next_;
+      driver_->link_closed(to_text(to) + ": " + reason);
+    };
+    stream_->start(std::move(events));
+    driver_->link_connected();
+  });
+}
+
+void TlsLink::send(std::string bytes) {
+  if (stream_) stream_->write(std::move(bytes));
+}
+
+void TlsLink::close(const std::string& reason) {
+  if (stream_) stream_->close(reason);
+}
+
+void TlsLink::stop() {
+  connector_.cancel();
+  if (stream_) stream_->close("stopping");
+  stream_.reset();
+}
+
+void TlsLinks::accepted(std::unique_ptr<net::TlsStream> stream) {
+  const master::ConnId conn{++last_};
+  net::TlsStream& s = *stream;
+  streams_.emplace(conn, std::move(stream));
+  net::StreamEvents events;
+  events.on_data = [this, conn](std::span<const std::byte> bytes) {
+    driver_->link_received(conn, text_of(bytes));
+  };
+  events.on_closed = [this, conn](const std::string& reason) {
+    const auto it = streams_.find(conn);
+    log(Level::Debug, "connection closed",
+        {{"peer", it == streams_.end() ? "?" : it->second->peer().address}, {"why", reason}});
+    streams_.erase(conn);
+    driver_->link_closed(conn);
+  };
+  s.start(std::move(events));
+  if (paused_) s.pause_reading();
+  driver_->link_accepted(conn, s.peer().names, s.peer().address);
+}
+
+void TlsLinks::send(master::ConnId conn, std::string bytes) {
+  const auto it = streams_.find(conn);
+  if (it == streams_.end()) return;
+  it->second->write(std::move(bytes));
+  if (it->second->pending_bytes() > kMaxUnsent)
+    it->second->close("the worker does not take what is sent to it");
+}
+
+void TlsLinks::close(master::ConnId conn, const std::string& reason) {
+  const auto it = streams_.find(conn);
+  if (it != streams_.end()) it->second->close(reason);
+}
+
+void TlsLinks::pause_reading(bool paused) {
+  paused_ = paused;
+  for (auto& [conn, stream] : streams_) paused ? stream->pause_reading() : stream->resume_reading();
+}
+
+void TlsLinks::stop() {
+  for (auto& [conn, stream] : streams_) stream->close("the master stops");
+  streams_.clear();
+}
+
+}  // namespace rollcall::app

@@ -1,0 +1,95 @@
+#pragma once
+// The daemons' side of the drivers' ports: the disk thread and TLS. Loop thread only; commits run
+// on the disk thread.
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/disk_thread.h"
+#include "app/master_driver.h"
+#include "app/sidecar_driver.h"
+#include "net/loop.h"
+#include "net/tls_stream.h"
+#include "persist/event_log.h"
+#include "persist/session_store.h"
+
+namespace rollcall::app {
+
+void log_note(const Note& note);
+
+// A random seed from the kernel.
+std::uint64_t random_seed();
+// What tells this machine from a clone of it: /etc/machine-id, else the host name.
+std::string machine_id();
+
+class DiskStore final : public SidecarDriver::Store {
+ public:
+  DiskStore(net::Loop& loop, DiskThread& disk, persist::SessionStore& store)
+      : loop_(loop), disk_(disk), store_(store) {}
+  void commit(persist::StoreBatch batch, Done done) override;
+
+ private:
+  net::Loop& loop_;
+  DiskThread& disk_;
+  persist::SessionStore& store_;
+};
+
+class DiskLog final : public MasterDriver::Log {
+ public:
+  DiskLog(net::Loop& loop, DiskThread& disk, persist::EventLog& log)
+      : loop_(loop), disk_(disk), log_(log) {}
+  void append(std::vector<std::string> records, std::string snapshot, Done done) override;
+
+ private:
+  net::Loop& loop_;
+  DiskThread& disk_;
+  persist::EventLog& log_;
+};
+
+// The connection to the master; its addresses are tried in turn.
+class TlsLink final : public SidecarDriver::Link {
+ public:
+  TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
+          std::string expected_name);
+  void attach(SidecarDriver& driver) { driver_ = &driver; }
+  void connect() override;
+  void send(std::string bytes) override;
+  void close(const std::string& reason) override;
+  void stop();  // drops the connection; no callback comes any more
+
+ private:
+  net::Loop& loop_;
+  net::TlsConnector connector_;
+  std::vector<Address> masters_;
+  std::size_t next_ = 0;
+  std::string expected_name_;
+  SidecarDriver* driver_ = nullptr;
+  std::unique_ptr<net::TlsStream> stream_;
+};
+
+// The workers' connections.
+class TlsLinks final : public MasterDriver::Links {
+ public:
+  // Above this many bytes that a worker does not take, it is cut off: it will connect again.
+  static constexpr std::size_t kMaxUnsent = 8u << 20;
+
+  explicit TlsLinks(net::Loop& loop) : loop_(loop) {}
+  void attach(MasterDriver& driver) { driver_ = &driver; }
+  void accepted(std::unique_ptr<net::TlsStream> stream);
+  void send(master::ConnId conn, std::string bytes) override;
+  void close(master::ConnId conn, const std::string& reason) override;
+  void pause_reading(bool paused) override;
+  void stop();
+
+ private:
+  net::Loop& loop_;
+  MasterDriver* driver_ = nullptr;
+  std::map<master::ConnId, std::unique_ptr<net::TlsStream>> streams_;
+  std::uint64_t last_ = 0;
+  bool paused_ = false;
+};
+
+}  // namespace rollcall::app

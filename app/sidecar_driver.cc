@@ -1,0 +1,146 @@
+#include "app/sidecar_driver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/codec.h"
+
+namespace rollcall::app {
+
+SidecarDriver::SidecarDriver(sidecar::SidecarCore::Config config, std::uint64_t seed, Clock& clock,
+                             Store& store, Link& link, Source& source, Notes notes)
+    : clock_(clock),
+      store_(store),
+      link_(link),
+      source_(source),
+      notes_(std::move(notes)),
+      core_(std::move(config), seed),
+      backoff_(seed ^ 0x5bd1e995u),
+      reader_(kMaxFrame) {}
+
+std::expected<void, Error> SidecarDriver::start(const persist::StoreContents& contents) {
+  auto out = core_.start({contents.agents, contents.outbox, contents.meta}, clock_.now());
+  if (!out) return std::unexpected(out.error());
+  carry_out(std::move(*out));
+  return {};
+}
+
+void SidecarDriver::look(const sidecar::Look& look) { carry_out(core_.look(look)); }
+void SidecarDriver::look_failed() { carry_out(core_.look_failed(clock_.now())); }
+void SidecarDriver::info_read(AgentId agent, const AgentInfo& info) {
+  carry_out(core_.info_read(agent, info, clock_.now()));
+}
+
+void SidecarDriver::link_connected() {
+  if (stopped_) return;
+  state_ = State::connected;
+  closing_ = false;
+  reader_ = FrameReader(kMaxFrame);
+  carry_out(core_.connected(clock_.now()));
+}
+
+void SidecarDriver::link_received(std::string_view bytes) {
+  if (state_ != State::connected || closing_) return;
+  reader_.feed(bytes);
+  while (state_ == State::connected && !closing_) {
+    const auto payload = reader_.next();
+    if (!payload) return carry_out(core_.malformed(payload.error(), clock_.now()));
+    if (!*payload) return;
+    const auto message = decode(**payload);
+    if (!message) return carry_out(core_.malformed(message.error(), clock_.now()));
+    carry_out(core_.message(*message, clock_.now()));
+    if (core_.link() == sidecar::SidecarCore::Link::streaming) {
+      backoff_.reset();
+      link_error_.clear();
+    }
+  }
+}
+
+void SidecarDriver::link_closed(const std::string& reason) {
+  if (stopped_) return;
+  const bool was_connected = state_ == State::connected;
+  state_ = State::idle;
+  if (link_error_.empty() || !was_connected) link_error_ = reason;
+  const std::int64_t now = clock_.now().mono_us;
+  connect_at_mono_us_ =
+      std::max(now + std::chrono::microseconds(backoff_.next()).count(), not_before_us_);
+  if (was_connected) carry_out(core_.disconnected(clock_.now()));
+}
+
+void SidecarDriver::tick() {
+  if (stopped_) return;
+  const Now now = clock_.now();
+  if (retry_at_mono_us_ && now.mono_us >= *retry_at_mono_us_) {
+    retry_at_mono_us_.reset();
+    commit(committing_ticket_, *committing_);
+  }
+  if (state_ == State::idle && now.mono_us >= connect_at_mono_us_) {
+    state_ = State::connecting;
+    link_.connect();
+  }
+  carry_out(core_.tick(now));
+}
+
+void SidecarDriver::close_link(const std::string& reason) {
+  if (state_ != State::connected || closing_) return;
+  closing_ = true;
+  link_error_ = reason;
+  link_.close(reason);
+}
+
+void SidecarDriver::carry_out(sidecar::Output out) {
+  if (stopped_) return;
+  for (const Note& n : out.notes) notes_(n);
+  if (out.commit) {
+    sidecar::StoreChange& c = out.commit->change;
+    persist::StoreBatch batch;
+    batch.clear_outbox = c.clear_outbox;
+    batch.drop_outbox_through = c.drop_outbox_through;
+    batch.removed_outbox = std::move(c.removed_outbox);
+    batch.removed_agents = std::move(c.removed_agents);
+    batch.agents = std::move(c.agents);
+    batch.outbox = std::move(c.outbox);
+    batch.meta = std::move(c.meta);
+    commit(out.commit->ticket, std::move(batch));
+  }
+  if (state_ == State::connected && !closing_ && !out.send.empty()) {
+    std::string bytes;
+    for (const Message& m : out.send) encode_frame(m, bytes);
+    link_.send(std::move(bytes));
+  }
+  if (out.close) {
+    not_before_us_ = clock_.now().mono_us + out.retry_after_us;
+    close_link(*out.close);
+  }
+  if (!out.read_info.empty()) source_.read_info(out.read_info);
+}
+
+void SidecarDriver::commit(std::uint64_t ticket, persist::StoreBatch batch) {
+  committing_ticket_ = ticket;
+  committing_ = batch;
+  store_.commit(std::move(batch), [this, ticket](std::expected<void, Error> result) {
+    committed(ticket, std::move(result));
+  });
+}
+
+void SidecarDriver::committed(std::uint64_t ticket, std::expected<void, Error> result) {
+  if (stopped_) return;
+  if (!result) {
+    // Hold, keep, say so, try again: nothing is sent that could not be stored.
+    if (store_error_.empty()) {
+      notes_({NoteLevel::error, "the store cannot be written; observing goes on, nothing is sent",
+              {{"why", result.error().message}}});
+    }
+    store_error_ = result.error().message;
+    retry_at_mono_us_ = clock_.now().mono_us + kStoreRetryUs;
+    return;
+  }
+  if (!store_error_.empty()) {
+    notes_({NoteLevel::info, "the store can be written again", {}});
+    store_error_.clear();
+  }
+  committing_.reset();
+  carry_out(core_.stored(ticket, clock_.now()));
+}
+
+}  // namespace rollcall::app

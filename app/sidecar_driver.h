@@ -1,0 +1,102 @@
+#pragma once
+// Carries out what a SidecarCore orders, against a store, a link, a source and a clock. The daemon
+// and the simulator use this same driver and exchange those four.
+//
+// Loop thread only. The ports answer later, never from inside a call of the driver.
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/clock.h"
+#include "net/backoff.h"
+#include "persist/session_store.h"
+#include "protocol/framing.h"
+#include "protocol/note.h"
+#include "sidecar/core/sidecar_core.h"
+
+namespace rollcall::app {
+
+class SidecarDriver {
+ public:
+  // Where commits go: durable, then `done`, on the loop thread.
+  class Store {
+   public:
+    virtual ~Store() = default;
+    using Done = std::function<void(std::expected<void, Error>)>;
+    virtual void commit(persist::StoreBatch batch, Done done) = 0;
+  };
+  // The connection to the master, one at a time; the shell calls link_*() below.
+  class Link {
+   public:
+    virtual ~Link() = default;
+    virtual void connect() = 0;  // then link_connected() or link_closed()
+    virtual void send(std::string bytes) = 0;
+    virtual void close(const std::string& reason) = 0;  // then link_closed()
+  };
+  class Source {
+   public:
+    virtual ~Source() = default;
+    virtual void read_info(const std::vector<AgentId>& agents) = 0;  // then info_read() for each
+  };
+  using Notes = std::function<void(const Note&)>;
+
+  SidecarDriver(sidecar::SidecarCore::Config config, std::uint64_t seed, Clock& clock, Store& store,
+                Link& link, Source& source, Notes notes);
+
+  // First call, with what the store holds.
+  std::expected<void, Error> start(const persist::StoreContents& contents);
+  void stop() { stopped_ = true; }  // no further order is carried out
+
+  void look(const sidecar::Look& look);
+  void look_failed();
+  void info_read(AgentId agent, const AgentInfo& info);
+
+  void link_connected();
+  void link_received(std::string_view bytes);
+  void link_closed(const std::string& reason);
+
+  // A few times a second.
+  void tick();
+
+  const sidecar::SidecarCore& core() const { return core_; }
+  // Why nothing can be stored at present; empty if it can.
+  const std::string& store_error() const { return store_error_; }
+  const std::string& link_error() const { return link_error_; }
+
+ private:
+  enum class State { idle, connecting, connected };
+  static constexpr std::int64_t kStoreRetryUs = 1'000'000;
+
+  void carry_out(sidecar::Output out);
+  void commit(std::uint64_t ticket, persist::StoreBatch batch);
+  void committed(std::uint64_t ticket, std::expected<void, Error> result);
+  void close_link(const std::string& reason);
+
+  Clock& clock_;
+  Store& store_;
+  Link& link_;
+  Source& source_;
+  Notes notes_;
+  sidecar::SidecarCore core_;
+  net::Backoff backoff_;
+  FrameReader reader_;
+  State state_ = State::idle;
+  bool closing_ = false;
+  bool stopped_ = false;
+  std::int64_t connect_at_mono_us_ = 0;
+  std::int64_t streaming_since_us_ = 0;
+  std::int64_t not_before_us_ = 0;
+
+  // The batch that is being committed, kept until it is durable.
+  std::optional<persist::StoreBatch> committing_;
+  std::uint64_t committing_ticket_ = 0;
+  std::optional<std::int64_t> retry_at_mono_us_;
+  std::string store_error_;
+  std::string link_error_;
+};
+
+}  // namespace rollcall::app

@@ -1,0 +1,39 @@
+#pragma once
+// What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
+// The handlers run on HTTP threads and ask the loop thread by `post`.
+#include <functional>
+#include <string>
+
+#include "app/clock.h"
+#include "app/master_driver.h"
+#include "app/sidecar_driver.h"
+#include "inspect/http_server.h"
+#include "inspect/loop_call.h"
+
+namespace rollcall::inspect {
+
+// What the source reports of itself, for /status.
+struct SourceStatus {
+  bool connected = false;
+  std::int64_t last_look_us = 0;  // how long it took
+  std::uint64_t last_rows = 0, last_bytes = 0, last_requests = 0;
+  std::uint64_t looks = 0, failures = 0;
+  std::string last_error;
+};
+
+struct SidecarView {
+  app::SidecarDriver& driver;
+  app::Clock& clock;
+  std::function<SourceStatus()> source;  // loop thread
+  std::string version;
+};
+void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
+
+struct MasterView {
+  app::MasterDriver& driver;
+  app::Clock& clock;
+  std::string version;
+};
+void add_master_pages(HttpServer& server, Post post, MasterView view);
+
+}  // namespace rollcall::inspect
