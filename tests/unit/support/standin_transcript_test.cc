@@ -2,12 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cctype>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <regex>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "tests/support/standin_wazuhdb.h"
 #include "tests/unit/support/transcript.h"

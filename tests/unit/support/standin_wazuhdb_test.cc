@@ -11,8 +11,6 @@
 namespace rollcall::testing {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr std::int64_t kNow = 1800000000;
