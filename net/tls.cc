@@ -110,7 +110,9 @@ std::string verify_failure_text(X509_STORE_CTX* store) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-      return who + " is not signed by this cluster's CA: issue one with the CA of this cluster";
+      // The peer's own certificate is meant, wherever in its chain the trouble was seen.
+      return called(X509_STORE_CTX_get0_cert(store)) +
+             " is not signed by this cluster's CA: issue one with the CA of this cluster";
     case X509_V_ERR_INVALID_PURPOSE:
       return who + " is not made for this use: it needs serverAuth and clientAuth";
     default:
@@ -313,7 +315,8 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
   SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
   SSL_CTX_set_num_tickets(ssl, 0);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+  // No automatic chain: the peer has the CA, it need not travel with each handshake.
+  SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 
   auto authorities = read_certificates(files.ca, "the CA file");
   if (!authorities) return std::unexpected(authorities.error());

@@ -1,0 +1,80 @@
+// The tool as its user meets it: arguments in, exit code and words out.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+namespace rollcall::cli {
+namespace {
+
+using testing::HasSubstr;
+
+struct Ended {
+  int code;
+  std::string output;  // standard output and standard error
+};
+
+class PkiCommand : public testing::Test {
+ protected:
+  PkiCommand() {
+    std::string name = (std::filesystem::temp_directory_path() / "rollcall-cli-XXXXXX").string();
+    dir = mkdtemp(name.data());
+  }
+  ~PkiCommand() override { std::filesystem::remove_all(dir); }
+
+  static Ended rollcall(const std::string& arguments) {
+    Ended ended{-1, ""};
+    std::FILE* pipe = popen((std::string(ROLLCALL_TOOL) + " " + arguments + " 2>&1").c_str(), "r");
+    std::array<char, 4096> buffer;
+    while (const std::size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) {
+      ended.output.append(buffer.data(), count);
+    }
+    const int status = pclose(pipe);
+    if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
+    return ended;
+  }
+
+  std::string dir;
+};
+
+TEST_F(PkiCommand, MakesACaAndACertificate) {
+  const auto made = rollcall("pki init --dir " + dir + " --cluster demo");
+  EXPECT_EQ(made.code, 0) << made.output;
+  EXPECT_THAT(made.output, HasSubstr(dir + "/ca.key"));
+  const auto issued =
+      rollcall("pki issue --dns a.example --dns b.example worker-1 --days 30 --dir " + dir);
+  EXPECT_EQ(issued.code, 0) << issued.output;
+  EXPECT_THAT(issued.output, HasSubstr(dir + "/worker-1.crt"));
+  EXPECT_TRUE(std::filesystem::exists(dir + "/worker-1.key"));
+}
+
+TEST_F(PkiCommand, FailsWithOneAndAReason) {
+  const auto issued = rollcall("pki issue worker-1 --dir " + dir);
+  EXPECT_EQ(issued.code, 1);
+  EXPECT_THAT(issued.output, HasSubstr("run `rollcall pki init` first"));
+}
+
+TEST_F(PkiCommand, CalledWronglyEndsWithTwo) {
+  EXPECT_EQ(rollcall("").code, 2);
+  EXPECT_EQ(rollcall("pki").code, 2);
+  EXPECT_EQ(rollcall("pki issue").code, 2);
+  EXPECT_EQ(rollcall("pki issue w --days many").code, 2);
+  EXPECT_EQ(rollcall("no-such-command").code, 2);
+}
+
+TEST_F(PkiCommand, VersionAndHelpEndWithZero) {
+  const auto version = rollcall("--version");
+  EXPECT_EQ(version.code, 0);
+  EXPECT_THAT(version.output, HasSubstr("rollcall 0."));
+  EXPECT_EQ(rollcall("--help").code, 0);
+  EXPECT_EQ(rollcall("pki issue --help").code, 0);
+}
+
+}  // namespace
+}  // namespace rollcall::cli

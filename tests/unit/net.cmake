@@ -1,0 +1,9 @@
+rollcall_test(net_test
+  LIBS rollcall_net OpenSSL::SSL OpenSSL::Crypto Threads::Threads
+  SOURCES
+    net/backoff_test.cc
+    net/loop_test.cc
+    net/pki_test.cc
+    net/tls_stream_test.cc
+    net/tls_test.cc
+    net/unix_stream_test.cc)
