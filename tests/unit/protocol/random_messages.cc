@@ -1,0 +1,210 @@
+#include "tests/unit/protocol/random_messages.h"
+
+#include "protocol/codec.h"
+
+namespace rollcall::testing {
+
+namespace {
+
+std::uint64_t below(Rng& rng, std::uint64_t n) {
+  return std::uniform_int_distribution<std::uint64_t>(0, n - 1)(rng);
+}
+
+bool chance(Rng& rng) {
+  return below(rng, 2) == 0;
+}
+
+// Of every magnitude, so that each length on the wire occurs.
+std::uint64_t number(Rng& rng) {
+  return rng() >> below(rng, 64);
+}
+
+std::uint64_t positive(Rng& rng) {
+  return number(rng) | 1;
+}
+
+std::uint32_t number32(Rng& rng) {
+  return static_cast<std::uint32_t>(number(rng));
+}
+
+std::int64_t duration(Rng& rng) {
+  return static_cast<std::int64_t>((number(rng) >> 4) | 1);
+}
+
+Epoch epoch(Rng& rng) {
+  return Epoch{(number(rng) >> 4) | 1};
+}
+
+MasterTime moment(Rng& rng) {
+  const std::int64_t us = duration(rng);
+  return {chance(rng) ? us : -us};
+}
+
+AgentId agent(Rng& rng) {
+  return AgentId{number32(rng) | 1};
+}
+
+NodeName node(Rng& rng) {
+  static constexpr std::string_view kLetters = "abzAZ059.-_";
+  NodeName name;
+  for (std::uint64_t n = 1 + below(rng, kMaxNodeName); n > 0; --n) {
+    name += kLetters[below(rng, kLetters.size())];
+  }
+  return name;
+}
+
+std::string bytes(Rng& rng, std::size_t max) {
+  std::string s;
+  for (std::uint64_t n = below(rng, max + 1); n > 0; --n) s += static_cast<char>(rng());
+  return s;
+}
+
+InfoPtr info(Rng& rng) {
+  AgentInfo fields;
+  for (std::uint64_t n = below(rng, 20); n > 0; --n) {
+    fields["f" + bytes(rng, 40)] = bytes(rng, 300);
+  }
+  return std::make_shared<const AgentInfo>(std::move(fields));
+}
+
+Version version(Rng& rng) {
+  return {epoch(rng), node(rng), number32(rng)};
+}
+
+Winner winner(Rng& rng) {
+  return {version(rng), chance(rng)};
+}
+
+Message hello(Rng& rng) {
+  Hello m;
+  m.protocol_min = 1 + static_cast<std::uint32_t>(below(rng, 5));
+  m.protocol_max = m.protocol_min + static_cast<std::uint32_t>(below(rng, 5));
+  m.cluster = bytes(rng, 20);
+  m.node = node(rng);
+  m.machine = bytes(rng, 40);
+  m.store = StoreId{positive(rng)};
+  m.stream = StreamId{positive(rng)};
+  m.first_seq = positive(rng);
+  m.highest_epoch = chance(rng) ? kUnstamped : epoch(rng);
+  m.start_position = number(rng);
+  m.acked_position = number(rng);
+  m.last_master = MasterId{number(rng)};
+  m.last_term = Term{number(rng)};
+  m.open_sessions = number(rng);
+  m.software = bytes(rng, 40);
+  m.t0 = duration(rng);
+  return m;
+}
+
+Message welcome(Rng& rng) {
+  Welcome m;
+  m.protocol = 1 + static_cast<std::uint32_t>(below(rng, 5));
+  m.master = MasterId{positive(rng)};
+  m.term = Term{positive(rng)};
+  m.last_seq = number(rng);
+  m.store_is_older = chance(rng);
+  m.heartbeat_us = duration(rng);
+  m.ttl_us = duration(rng);
+  m.max_frame = number32(rng) | 1;
+  m.window = positive(rng);
+  m.t0 = duration(rng);
+  m.t1 = duration(rng) / 2;
+  m.t2 = m.t1 + duration(rng) / 2;
+  return m;
+}
+
+Message delta(Rng& rng) {
+  Delta m;
+  m.first_seq = 1 + (number(rng) >> 1);
+  m.position = number(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) m.events.push_back(random_event(rng));
+  return m;
+}
+
+Message ack(Rng& rng) {
+  Ack m;
+  m.through = number(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) {
+    AckException e;
+    e.seq = positive(rng);
+    e.agent = agent(rng);
+    e.kind = static_cast<ExceptionKind>(1 + below(rng, 3));
+    if (e.kind == ExceptionKind::superseded) e.winner = winner(rng);
+    m.exceptions.push_back(std::move(e));
+  }
+  return m;
+}
+
+Message superseded(Rng& rng) {
+  Superseded m;
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) m.entries.push_back({agent(rng), winner(rng)});
+  return m;
+}
+
+Message challenge(Rng& rng) {
+  Challenge m;
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) {
+    m.entries.push_back({agent(rng), epoch(rng), moment(rng)});
+  }
+  return m;
+}
+
+Message heartbeat_ack(Rng& rng) {
+  HeartbeatAck m;
+  m.t0 = duration(rng);
+  m.t1 = duration(rng) / 2;
+  m.t2 = m.t1 + duration(rng) / 2;
+  return m;
+}
+
+Message error(Rng& rng) {
+  ErrorMessage m;
+  m.code = static_cast<ErrorCode>(1 + below(rng, 100));  // also of later versions
+  m.text = bytes(rng, kMaxText);
+  m.fatal = chance(rng);
+  m.retry_after_us = duration(rng);
+  return m;
+}
+
+}  // namespace
+
+Event random_event(Rng& rng) {
+  Event e;
+  e.agent = agent(rng);
+  e.epoch = epoch(rng);
+  e.change = number32(rng);
+  e.kind = static_cast<EventKind>(1 + below(rng, 9));
+  e.evidence.lo = moment(rng);
+  e.evidence.hi = std::max(e.evidence.lo, moment(rng));
+  e.reason = static_cast<Reason>(below(rng, 13));
+  if (chance(rng)) e.info_hash = InfoHash{positive(rng)};
+  if (e.info_hash && chance(rng)) e.info = info(rng);
+  if (chance(rng)) e.from = SessionName{epoch(rng), node(rng)};
+  if (chance(rng)) e.folded = number32(rng);
+  return e;
+}
+
+Message random_message(std::size_t type, Rng& rng) {
+  switch (type) {
+    case 0:
+      return hello(rng);
+    case 1:
+      return welcome(rng);
+    case 2:
+      return delta(rng);
+    case 3:
+      return ack(rng);
+    case 4:
+      return superseded(rng);
+    case 5:
+      return challenge(rng);
+    case 6:
+      return Heartbeat{number(rng), number(rng), duration(rng)};
+    case 7:
+      return heartbeat_ack(rng);
+    default:
+      return error(rng);
+  }
+}
+
+}  // namespace rollcall::testing
