@@ -326,6 +326,7 @@ struct Connection {
   std::string out;
   std::size_t sent = 0;
   bool close = false;
+  bool refused = false;  // its request was not read to the end
   std::size_t served = 0;
   TimePoint since;  // in this state
   TimePoint deadline;
@@ -379,6 +380,10 @@ class HttpServer::Impl {
   void run();
   void accept_all(TimePoint now);
   bool make_room(TimePoint now);
+  // Nothing of ours is lost with it.
+  static bool may_make_room(const Connection& c) {
+    return c.state == State::Receiving || c.state == State::Draining;
+  }
   static void enter(Connection& c, State state, TimePoint now, std::chrono::milliseconds timeout) {
     c.state = state;
     c.since = now;
@@ -503,7 +508,7 @@ void HttpServer::Impl::run() {
     bool room = connections_.size() < options_.connections;
     for (const auto& [id, c] : connections_) {
       if (room) break;
-      if (c.state != State::Receiving) continue;
+      if (!may_make_room(c)) continue;
       room = now >= c.since + kPatience;
       if (!room) next = std::min(next, c.since + kPatience);
     }
@@ -583,7 +588,7 @@ void HttpServer::Impl::accept_all(TimePoint now) {
 bool HttpServer::Impl::make_room(TimePoint now) {
   auto oldest = connections_.end();
   for (auto at = connections_.begin(); at != connections_.end(); ++at) {
-    if (at->second.state != State::Receiving) continue;
+    if (!may_make_room(at->second)) continue;
     if (oldest == connections_.end() || at->second.since < oldest->second.since) oldest = at;
   }
   if (oldest == connections_.end() || now < oldest->second.since + kPatience) return false;
@@ -691,6 +696,7 @@ void HttpServer::Impl::refuse(Connection& c, const Refusal& refusal, TimePoint n
   c.in.clear();
   c.head.reset();
   c.close = true;
+  c.refused = true;
   enter(c, State::Sending, now, options_.send_timeout);
 }
 
@@ -711,6 +717,12 @@ void HttpServer::Impl::send(ConnectionId id, Connection& c, TimePoint now) {
   c.sent = 0;
   if (c.close) {
     // Closing with unread bytes would reset the connection, and the peer might lose the answer.
+    char byte = 0;
+    const bool unread = ::recv(c.fd.get(), &byte, 1, MSG_PEEK) > 0;
+    if (!c.refused && !unread) {
+      c.fd.reset();
+      return;
+    }
     ::shutdown(c.fd.get(), SHUT_WR);
     c.in.clear();
     enter(c, State::Draining, now, kDrainTime);
