@@ -67,6 +67,7 @@ class Impl final : public FileEventLog {
     return directory_ / file_name(FileKind::kSegment, first_index);
   }
   std::expected<void, Error> cut_torn_tail(const Survey& survey);
+  std::expected<void, Error> make_durable(const SurveyedSegment& last);
   std::expected<void, SystemError> forget_failed_append();
   std::expected<void, Error> rotate();
   void remove_old_snapshots();
@@ -134,8 +135,8 @@ std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
   if (survey.damage) return std::unexpected(refusal(directory_, survey));
 
   recovery = {};
-  // Nothing else can be in the directory of a log whose first segment got no header.
-  recovery.created = !survey.log;
+  const bool empty = !survey.log;
+  recovery.created = survey.next_index == 1;
   log_ = survey.log ? *survey.log : new_log_id();
   next_index_ = survey.next_index;
   for (const auto& temporary : survey.temporaries) {
@@ -157,7 +158,8 @@ std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
     add(recovery.message,
         "the end of the log was cut off at an earlier start, and nothing was appended since");
   }
-  if (survey.torn_bytes && !(recovery.created && survey.segments.size() == 1)) {
+  // Without an id there is nothing but, perhaps, a first segment that got no header: no tail.
+  if (survey.torn_bytes && !empty) {
     const auto& last = survey.segments.back();
     add(recovery.message, named(last.path) + " ended at byte " + std::to_string(last.end) +
                               " with " + std::to_string(*survey.torn_bytes) +
@@ -179,6 +181,7 @@ std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
     if (!file) return std::unexpected(file_error("cannot open", last.path, file.error()));
     active_ = std::move(*file);
     end_ = last.end;
+    if (auto durable = make_durable(last); !durable) return durable;
   }
   snapshots_ = std::move(survey.snapshots);
   recovery.first_index = segments_.front();
@@ -209,6 +212,21 @@ std::expected<void, Error> Impl::cut_torn_tail(const Survey& survey) {
   if (auto synced = file->sync(); !synced) {
     return std::unexpected(file_error("cannot sync", last.path, synced.error()));
   }
+  return {};
+}
+
+// What was read may be in the page cache only: the process before this one may have died between
+// its write and its sync, or after a sync that failed, and then the pages even count as clean. At
+// most the last group is in doubt, so that one is written again.
+std::expected<void, Error> Impl::make_durable(const SurveyedSegment& last) {
+  const auto from = last.last_group;  // without a group: the header
+  BufferedReader reader(active_);
+  auto bytes = reader.at(from, static_cast<std::size_t>(last.end - from));
+  if (!bytes) return std::unexpected(file_error("cannot read", last.path, bytes.error()));
+  auto done = active_.write_all(*bytes, from);
+  if (done) done = active_.sync();
+  if (done) done = ops_.sync_directory(directory_);
+  if (!done) return std::unexpected(file_error("cannot sync", last.path, done.error()));
   return {};
 }
 
@@ -258,7 +276,11 @@ std::expected<void, SystemError> Impl::forget_failed_append() {
 
 std::expected<void, Error> Impl::rotate() {
   auto file = start_segment(ops_, directory_, log_, next_index_);
-  if (!file) return std::unexpected(file.error());
+  if (!file) {
+    // Otherwise the next open() would take it for a torn tail.
+    [[maybe_unused]] auto written_anew_otherwise = ops_.unlink(segment_path(next_index_));
+    return std::unexpected(file.error());
+  }
   active_ = std::move(*file);
   const std::scoped_lock lock(mutex_);
   segments_.push_back(next_index_);

@@ -231,7 +231,7 @@ class Checker {
         (read<std::uint16_t>(*head, 10) & kTypes) != kOverflow) {
       return wrong(first, "holds something else");
     }
-    if (data_bytes > pages * page_bytes_ - kPageHeaderBytes || !claim(first, pages)) {
+    if (pages == 0 || data_bytes > pages * page_bytes_ - kPageHeaderBytes || !claim(first, pages)) {
       return wrong(first, "has an impossible length");
     }
     if ((first + pages) * page_bytes_ > size_) return wrong(first, "is cut short");

@@ -115,7 +115,7 @@ class Surveyor {
       if (auto index = index_in_name(FileKind::kSegment, name); index && *index >= from_segment) {
         // A size read before the contents: a running master may append meanwhile.
         const auto size = fs::file_size(path, error);
-        survey_.segments.push_back({path, *index, size, 0});
+        survey_.segments.push_back({path, *index, size, 0, 0});
       }
       if (auto index = index_in_name(FileKind::kSnapshot, name)) {
         survey_.snapshots.push_back({path, *index, {}});
@@ -237,6 +237,7 @@ class Surveyor {
         walk_frames(reader, *survey_.log, segment.first_index, segment.size, 0, counted_reader());
     if (!walk) return unreadable(walk.error());
     segment.end = walk->end;
+    segment.last_group = walk->last_group;
     survey_.groups += walk->groups;
     survey_.next_index = walk->next_index;
     if (walk->fault.empty()) return {};
@@ -361,6 +362,7 @@ std::expected<FrameWalk, SystemError> walk_frames(BufferedReader& file, const Lo
       walk.stopped = true;
       return walk;
     }
+    walk.last_group = walk.end;
     walk.end += header.frame_bytes();
     walk.next_index = header.next_index();
     ++walk.groups;

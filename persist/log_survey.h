@@ -21,6 +21,7 @@ inline constexpr const char* kTemporaryEnding = ".tmp";
 // The intact groups at the beginning of a segment, and why the walk ended.
 struct FrameWalk {
   std::uint64_t end = kFileHeaderBytes;  // after the last intact group
+  std::uint64_t last_group = 0;          // where that one begins; 0 if there is none
   std::uint64_t next_index = 1;
   std::uint64_t groups = 0;
   bool stopped = false;  // the reader had enough
@@ -43,6 +44,7 @@ struct SurveyedSegment {
   std::uint64_t first_index = 1;
   std::uint64_t size = 0;
   std::uint64_t end = 0;  // after the last intact group; 0 without a header
+  std::uint64_t last_group = 0;
 };
 
 struct SurveyedSnapshot {
