@@ -266,7 +266,7 @@ void Log::write(Level level, std::string_view message, std::span<const Field> fi
     return;
   }
   ++window.written;
-  emit(level, message, fields.begin(), fields.end(), now.wall_us);
+  emit(level, message, fields.data(), fields.data() + fields.size(), now.wall_us);
 }
 
 void Log::flush() {

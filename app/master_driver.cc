@@ -44,7 +44,9 @@ MasterDriver::MasterDriver(master::MasterCore::Config config, Options options, m
       options_(options),
       core_(std::move(config), std::move(state), std::move(may_have_lost), seed, clock.now()) {}
 
-void MasterDriver::start() { carry_out(core_.start(clock_.now())); }
+void MasterDriver::start() {
+  carry_out(core_.start(clock_.now()));
+}
 
 void MasterDriver::link_accepted(master::ConnId conn, std::vector<std::string> peer_names,
                                  std::string address) {
@@ -123,7 +125,8 @@ void MasterDriver::append(std::uint64_t ticket) {
     if (!result) {
       // Hold, keep, say so, try again: nothing is acked that is not in the log.
       if (log_error_.empty()) {
-        notes_({NoteLevel::error, "the log cannot be written; nothing is acked until it can",
+        notes_({NoteLevel::error,
+                "the log cannot be written; nothing is acked until it can",
                 {{"why", result.error().message}}});
       }
       log_error_ = result.error().message;

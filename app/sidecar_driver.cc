@@ -25,8 +25,12 @@ std::expected<void, Error> SidecarDriver::start(const persist::StoreContents& co
   return {};
 }
 
-void SidecarDriver::look(const sidecar::Look& look) { carry_out(core_.look(look)); }
-void SidecarDriver::look_failed() { carry_out(core_.look_failed(clock_.now())); }
+void SidecarDriver::look(const sidecar::Look& look) {
+  carry_out(core_.look(look));
+}
+void SidecarDriver::look_failed() {
+  carry_out(core_.look_failed(clock_.now()));
+}
 void SidecarDriver::info_read(AgentId agent, const AgentInfo& info) {
   carry_out(core_.info_read(agent, info, clock_.now()));
 }
@@ -128,7 +132,8 @@ void SidecarDriver::committed(std::uint64_t ticket, std::expected<void, Error> r
   if (!result) {
     // Hold, keep, say so, try again: nothing is sent that could not be stored.
     if (store_error_.empty()) {
-      notes_({NoteLevel::error, "the store cannot be written; observing goes on, nothing is sent",
+      notes_({NoteLevel::error,
+              "the store cannot be written; observing goes on, nothing is sent",
               {{"why", result.error().message}}});
     }
     store_error_ = result.error().message;

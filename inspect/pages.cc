@@ -14,13 +14,16 @@ using master::MasterCore;
 constexpr std::size_t kDefaultLimit = 500, kMaxLimit = 1000;
 // The fields that an agent of Wazuh has; one that is not known is shown as null, never left out.
 constexpr const char* kInfoFields[] = {
-    "name",        "ip",      "version",  "os_name",    "os_version", "os_major",
-    "os_minor",    "os_codename", "os_build", "os_platform", "os_uname", "os_arch",
-    "config_sum",  "merged_sum", "group", "group_config_status", "date_add"};
+    "name",       "ip",          "version",  "os_name",
+    "os_version", "os_major",    "os_minor", "os_codename",
+    "os_build",   "os_platform", "os_uname", "os_arch",
+    "config_sum", "merged_sum",  "group",    "group_config_status",
+    "date_add"};
 
 Response json(const Json& body, int status = 200) {
   // What an agent says of itself need not be UTF-8.
-  return {status, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"};
+  return {status, "application/json",
+          body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"};
 }
 
 template <typename F>
@@ -46,7 +49,8 @@ std::expected<Paging, Response> paging(const Request& r) {
   for (const auto& [key, value] : r.query) {
     const auto n = number(value);
     if (key != "after" && key != "limit")
-      return std::unexpected(error_response(400, "unknown parameter '" + key + "'; allowed: after, limit"));
+      return std::unexpected(
+          error_response(400, "unknown parameter '" + key + "'; allowed: after, limit"));
     if (!n || (key == "limit" && (*n == 0 || *n > kMaxLimit)))
       return std::unexpected(error_response(
           400, key + " takes a whole number" + (key == "limit" ? ", 1 to 1000" : "")));
@@ -74,16 +78,22 @@ std::optional<AgentId> agent_of(const std::string& text) {
   return AgentId{static_cast<std::uint32_t>(*n)};
 }
 
-std::uint64_t id_of(AgentId a) { return static_cast<std::uint64_t>(a); }
+std::uint64_t id_of(AgentId a) {
+  return static_cast<std::uint64_t>(a);
+}
 
 // ---- the sidecar's ---------------------------------------------------------------------------
 
 std::string_view name_of(sidecar::RowStatus s) {
   switch (s) {
-    case sidecar::RowStatus::never_connected: return "never_connected";
-    case sidecar::RowStatus::pending: return "pending";
-    case sidecar::RowStatus::active: return "active";
-    case sidecar::RowStatus::disconnected: return "disconnected";
+    case sidecar::RowStatus::never_connected:
+      return "never_connected";
+    case sidecar::RowStatus::pending:
+      return "pending";
+    case sidecar::RowStatus::active:
+      return "active";
+    case sidecar::RowStatus::disconnected:
+      return "disconnected";
   }
   return "?";
 }
@@ -93,7 +103,8 @@ Json agent_json(AgentId id, const sidecar::AgentState& a, const SidecarView& vie
   j["id"] = id_of(id);
   j["row"] = nullptr;
   if (a.row) {
-    j["row"] = {{"status", name_of(a.row->status)}, {"last_keepalive", a.row->keepalive_s},
+    j["row"] = {{"status", name_of(a.row->status)},
+                {"last_keepalive", a.row->keepalive_s},
                 {"status_code", a.row->code}};
   }
   j["session"] = nullptr;
@@ -119,7 +130,9 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
     return on_loop(post, [=] {
       const auto& d = view.driver;
       if (!d.store_error().empty())
-        return json({{"status", "failing"}, {"why", "the store cannot be written: " + d.store_error()}}, 503);
+        return json(
+            {{"status", "failing"}, {"why", "the store cannot be written: " + d.store_error()}},
+            503);
       return json({{"status", "ok"}});
     });
   });
@@ -134,9 +147,11 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
       j["agents"] = view.driver.core().tracker().agents().size();
       j["open_sessions"] = view.driver.core().tracker().open_sessions();
       using Link = sidecar::SidecarCore::Link;
-      j["link"] = {{"state", s.link == Link::streaming ? "streaming"
-                             : s.link == Link::greeting ? "greeting" : "down"},
-                   {"error", view.driver.link_error().empty() ? Json(nullptr) : Json(view.driver.link_error())},
+      j["link"] = {{"state", s.link == Link::streaming  ? "streaming"
+                             : s.link == Link::greeting ? "greeting"
+                                                        : "down"},
+                   {"error", view.driver.link_error().empty() ? Json(nullptr)
+                                                              : Json(view.driver.link_error())},
                    {"master", to_hex(static_cast<std::uint64_t>(s.master))},
                    {"term", to_hex(static_cast<std::uint64_t>(s.term))},
                    {"stream", to_hex(static_cast<std::uint64_t>(s.stream))},
@@ -144,21 +159,30 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
                    {"acked_seq", s.acked_seq},
                    {"in_flight_bytes", s.in_flight_bytes},
                    {"master_says", s.last_error.empty() ? Json(nullptr) : Json(s.last_error)}};
-      j["backlog"] = {{"events", s.unacked}, {"unsent", s.unsent}, {"bytes", s.backlog_bytes},
-                      {"oldest_us", s.oldest_unacked_us}, {"folded", s.folded}};
-      j["clock"] = {{"known", s.clock_known}, {"offset_us", s.clock_offset_us}, {"error_us", s.clock_error_us}};
-      j["source"] = {{"connected", source.connected},
-                     {"looks", source.looks},
-                     {"failures", source.failures},
-                     {"last_look_us", source.last_look_us},
-                     {"last_rows", source.last_rows},
-                     {"last_bytes", source.last_bytes},
-                     {"last_requests", source.last_requests},
-                     {"error", source.last_error.empty() ? Json(nullptr) : Json(source.last_error)}};
+      j["backlog"] = {{"events", s.unacked},
+                      {"unsent", s.unsent},
+                      {"bytes", s.backlog_bytes},
+                      {"oldest_us", s.oldest_unacked_us},
+                      {"folded", s.folded}};
+      j["clock"] = {{"known", s.clock_known},
+                    {"offset_us", s.clock_offset_us},
+                    {"error_us", s.clock_error_us}};
+      j["source"] = {
+          {"connected", source.connected},
+          {"looks", source.looks},
+          {"failures", source.failures},
+          {"last_look_us", source.last_look_us},
+          {"last_rows", source.last_rows},
+          {"last_bytes", source.last_bytes},
+          {"last_requests", source.last_requests},
+          {"error", source.last_error.empty() ? Json(nullptr) : Json(source.last_error)}};
       j["store"] = {{"id", to_hex(static_cast<std::uint64_t>(s.store))},
-                    {"error", view.driver.store_error().empty() ? Json(nullptr) : Json(view.driver.store_error())}};
-      j["answers"] = {{"superseded", s.superseded}, {"challenged", s.challenged},
-                      {"future_epoch", s.future_epoch}, {"need_info", s.need_info}};
+                    {"error", view.driver.store_error().empty() ? Json(nullptr)
+                                                                : Json(view.driver.store_error())}};
+      j["answers"] = {{"superseded", s.superseded},
+                      {"challenged", s.challenged},
+                      {"future_epoch", s.future_epoch},
+                      {"need_info", s.need_info}};
       return json(j);
     });
   });
@@ -239,7 +263,8 @@ Json agent_json(AgentId id, const AgentRecord& a, MasterCore& core, const Now& n
   return j;
 }
 
-Json node_json(const NodeName& name, const master::NodeLog& n, const MasterCore& core, const Now& now) {
+Json node_json(const NodeName& name, const master::NodeLog& n, const MasterCore& core,
+               const Now& now) {
   const auto s = core.node_status(name, now);
   return {{"node", name},
           {"connected", s.connected},
@@ -278,7 +303,8 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
     return on_loop(post, [=] {
       const auto& d = view.driver;
       if (!d.log_error().empty())
-        return json({{"status", "failing"}, {"why", "the log cannot be written: " + d.log_error()}}, 503);
+        return json({{"status", "failing"}, {"why", "the log cannot be written: " + d.log_error()}},
+                    503);
       return json({{"status", "ok"}});
     });
   });
@@ -308,7 +334,8 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
       j["superseded_sent"] = c.superseded_sent;
       j["challenges_sent"] = c.challenges_sent;
       j["refused_connections"] = c.refused_connections;
-      j["log_error"] = view.driver.log_error().empty() ? Json(nullptr) : Json(view.driver.log_error());
+      j["log_error"] =
+          view.driver.log_error().empty() ? Json(nullptr) : Json(view.driver.log_error());
       return json(j);
     });
   });
@@ -326,7 +353,9 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
       }
       Json list = Json::array();
       for (AgentId id : ids) list.push_back(agent_json(id, *core.state().find(id), core, now));
-      return json({{"total", core.state().agents().size()}, {"next_after", next}, {"agents", std::move(list)}});
+      return json({{"total", core.state().agents().size()},
+                   {"next_after", next},
+                   {"agents", std::move(list)}});
     });
   });
   server.route("GET", "/agents/{}", [=](const Request& r) {
@@ -344,7 +373,8 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
       const auto& core = view.driver.core();
       const Now now = view.clock.now();
       Json list = Json::array();
-      for (const auto& [name, n] : core.state().nodes()) list.push_back(node_json(name, n, core, now));
+      for (const auto& [name, n] : core.state().nodes())
+        list.push_back(node_json(name, n, core, now));
       return json({{"nodes", std::move(list)}});
     });
   });

@@ -12,7 +12,13 @@ using wire::Value;
 
 // Numbers of the records; never reused. A record is [number, field, …]; fields are only added at
 // the end.
-enum : std::uint64_t { kGenesis = 1, kTermBegun = 2, kTimeReserved = 3, kNodeWelcomed = 4, kDecided = 5 };
+enum : std::uint64_t {
+  kGenesis = 1,
+  kTermBegun = 2,
+  kTimeReserved = 3,
+  kNodeWelcomed = 4,
+  kDecided = 5
+};
 
 wire::Limits limits() {
   wire::Limits l;
@@ -79,11 +85,18 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
   };
   LogRecord out;
   switch (*type) {
-    case kGenesis: out = Genesis{MasterId{u64(1)}}; break;
-    case kTermBegun: out = TermBegun{Term{u64(1)}, text(2)}; break;
-    case kTimeReserved: out = TimeReserved{{i64(1)}}; break;
+    case kGenesis:
+      out = Genesis{MasterId{u64(1)}};
+      break;
+    case kTermBegun:
+      out = TermBegun{Term{u64(1)}, text(2)};
+      break;
+    case kTimeReserved:
+      out = TimeReserved{{i64(1)}};
+      break;
     case kNodeWelcomed:
-      out = NodeWelcomed{text(1), text(2), StoreId{u64(3)}, StreamId{u64(4)}, u64(5), u64(6), {i64(7)}};
+      out = NodeWelcomed{text(1), text(2), StoreId{u64(3)}, StreamId{u64(4)},
+                         u64(5),  u64(6),  {i64(7)}};
       break;
     case kDecided: {
       Decided d;
@@ -106,8 +119,9 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
       break;
     }
     default:
-      return std::unexpected(Error{"log record of number " + std::to_string(*type) +
-                                   ": written by a newer version of rollcall-master; run that one"});
+      return std::unexpected(
+          Error{"log record of number " + std::to_string(*type) +
+                ": written by a newer version of rollcall-master; run that one"});
   }
   if (!ok) return std::unexpected(bad("a field"));
   return out;

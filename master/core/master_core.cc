@@ -5,7 +5,9 @@
 namespace rollcall::master {
 namespace {
 
-std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
+std::string id_text(AgentId agent) {
+  return std::to_string(static_cast<std::uint32_t>(agent));
+}
 
 std::uint64_t nonzero(std::mt19937_64& random) {
   for (;;) {
@@ -13,7 +15,9 @@ std::uint64_t nonzero(std::mt19937_64& random) {
   }
 }
 
-Winner winner_of(const AgentRecord& record) { return {record.top, record.is_open()}; }
+Winner winner_of(const AgentRecord& record) {
+  return {record.top, record.is_open()};
+}
 
 }  // namespace
 
@@ -197,7 +201,9 @@ Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
     out.send.push_back({id, std::move(e)});
   } else if (const auto* error = std::get_if<ErrorMessage>(&message)) {
     note(out, NoteLevel::warning, "a worker says: " + error->text,
-         {{"code", std::string(to_string(error->code))}, {"node", conn.node}, {"peer", conn.address}});
+         {{"code", std::string(to_string(error->code))},
+          {"node", conn.node},
+          {"peer", conn.address}});
     if (error->fatal) close(id, "the worker gave up: " + error->text, out);
   } else if (conn.node.empty()) {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " before HELLO", now, out);
@@ -208,8 +214,8 @@ Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
     const std::int64_t t = time_.tell(now).us;
     out.send.push_back({id, HeartbeatAck{beat->t0, t, t}});
   } else {
-    refuse(id, ErrorCode::protocol,
-           std::string(name_of(message)) + " comes from a master only", now, out);
+    refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
+           now, out);
   }
   return finish(now, std::move(out));
 }
@@ -218,8 +224,9 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   if (m.protocol_min > kProtocolMax || m.protocol_max < kProtocolMin) {
     return refuse(id, ErrorCode::version,
                   "the worker speaks protocol " + std::to_string(m.protocol_min) + " to " +
-                      std::to_string(m.protocol_max) + ", this master " + std::to_string(kProtocolMin) +
-                      " to " + std::to_string(kProtocolMax) + "; upgrade the older one",
+                      std::to_string(m.protocol_max) + ", this master " +
+                      std::to_string(kProtocolMin) + " to " + std::to_string(kProtocolMax) +
+                      "; upgrade the older one",
                   now, out, 60'000'000);
   }
   if (m.cluster != config_.cluster) {
@@ -229,14 +236,15 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
                   now, out, 60'000'000);
   }
   if (std::ranges::find(conn.names, m.node) == conn.names.end()) {
-    return refuse(id, ErrorCode::name,
-                  "the worker calls itself '" + m.node +
-                      "', which is not in its certificate; issue one for that name or set [node] name",
-                  now, out, 60'000'000);
+    return refuse(
+        id, ErrorCode::name,
+        "the worker calls itself '" + m.node +
+            "', which is not in its certificate; issue one for that name or set [node] name",
+        now, out, 60'000'000);
   }
   if (!config_.allow.empty() && std::ranges::find(config_.allow, m.node) == config_.allow.end()) {
-    return refuse(id, ErrorCode::name, "node '" + m.node + "' is not in this master's allow list", now,
-                  out, 60'000'000);
+    return refuse(id, ErrorCode::name, "node '" + m.node + "' is not in this master's allow list",
+                  now, out, 60'000'000);
   }
   if (const ConnId other = conn_of(m.node); other != ConnId{}) {
     const Conn& old = conns_.at(other);
@@ -261,12 +269,15 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
     const bool lost_seqs = log.stream == m.stream && m.first_seq > log.last_seq + 1;
     if (m.last_master == state_.master() && m.last_term == state_.term() &&
         (m.acked_position > log.position || lost_seqs)) {
-      begin_term("worker " + m.node + " was acked more than this log has: an older copy of it", out);
+      begin_term("worker " + m.node + " was acked more than this log has: an older copy of it",
+                 out);
     } else if (log.stream != m.stream && m.start_position < log.position) {
       older = true;
     }
-  } else if (m.last_master == state_.master() && m.last_term == state_.term() && m.acked_position > 0) {
-    begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy", out);
+  } else if (m.last_master == state_.master() && m.last_term == state_.term() &&
+             m.acked_position > 0) {
+    begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy",
+               out);
   }
 
   const MasterTime at = time_.tell(now);
@@ -296,11 +307,14 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   log(NodeWelcomed{m.node, m.machine, m.store, m.stream, m.first_seq, m.start_position, at});
   w.last_seq = state_.nodes().at(m.node).last_seq;
   note(out, NoteLevel::info, "worker connected",
-       {{"node", m.node}, {"peer", conn.address}, {"sessions", std::to_string(m.open_sessions)},
+       {{"node", m.node},
+        {"peer", conn.address},
+        {"sessions", std::to_string(m.open_sessions)},
         {"software", m.software}});
   say(id, w);
   // What it may not have heard: sessions that it left open and that do not stand.
-  for (const auto& [agent, own] : state_.nodes().at(m.node).open) tell_superseded(m.node, agent, now);
+  for (const auto& [agent, own] : state_.nodes().at(m.node).open)
+    tell_superseded(m.node, agent, now);
   for (AgentId agent : doubts_) {
     if (state_.find(agent)->top.node == m.node) check_doubt(agent);
   }

@@ -41,7 +41,7 @@ struct Output {
   };
   std::optional<Append> append;  // to be made durable, then told by stored(ticket)
   std::vector<Send> send;
-  std::vector<Close> close;      // after what is sent to it before
+  std::vector<Close> close;  // after what is sent to it before
   std::vector<Note> notes;
 };
 
@@ -53,7 +53,7 @@ struct Decision {
   std::uint64_t seq = 0;
   Event event;
   Rule rule = Rule::first;
-  Version top;          // the record's version after the decision
+  Version top;  // the record's version after the decision
   Phase top_phase = Phase::closed;
 };
 
@@ -74,7 +74,8 @@ class MasterCore {
 
   // `state`: the fold of the log as it was found. `may_have_lost`: why the log may be missing
   // something that was acked (empty: it is whole); a new term begins then, as in an empty log.
-  MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed, const Now& now);
+  MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed,
+             const Now& now);
 
   // First call: what the log needs before anybody can be welcomed.
   Output start(const Now& now);
@@ -82,7 +83,8 @@ class MasterCore {
   bool ready(const Now& now) const { return time_.ready(now); }
 
   // A connection whose peer proved a certificate with these names.
-  Output connected(ConnId conn, std::vector<std::string> peer_names, std::string address, const Now& now);
+  Output connected(ConnId conn, std::vector<std::string> peer_names, std::string address,
+                   const Now& now);
   Output message(ConnId conn, const Message& message, const Now& now);
   Output malformed(ConnId conn, const Error& error, const Now& now);
   Output disconnected(ConnId conn, const Now& now);

@@ -16,7 +16,9 @@ class MasterTimeSource {
 
   // `reserved`: the last reservation in the log; nothing later was ever told.
   MasterTimeSource(MasterTime reserved, const Now& now)
-      : base_us_(std::max(now.wall_us, reserved.us)), base_boot_us_(now.boot_us), reserved_(reserved) {}
+      : base_us_(std::max(now.wall_us, reserved.us)),
+        base_boot_us_(now.boot_us),
+        reserved_(reserved) {}
 
   // Where the clock stands, told or not.
   MasterTime clock(const Now& now) const { return {base_us_ + (now.boot_us - base_boot_us_)}; }

@@ -54,9 +54,9 @@ std::expected<void, Error> State::decide(Decided& r) {
     } else if (r.rules[i] != rule) {
       return std::unexpected(Error{"the log says that agent " +
                                    std::to_string(static_cast<std::uint32_t>(e.agent)) + " at " +
-                                   to_string(Version{e.epoch, r.node, e.change}) + " was decided as " +
-                                   std::string(to_string(r.rules[i])) + ", this program decides " +
-                                   std::string(to_string(rule))});
+                                   to_string(Version{e.epoch, r.node, e.change}) +
+                                   " was decided as " + std::string(to_string(r.rules[i])) +
+                                   ", this program decides " + std::string(to_string(rule))});
     }
     if (rule == Rule::future_epoch) {
       if (agents_[e.agent] == AgentRecord{}) agents_.erase(e.agent);
@@ -65,8 +65,8 @@ std::expected<void, Error> State::decide(Decided& r) {
     if (e.kind == EventKind::contact) continue;
     // The worker's own account, by its own order.
     auto own = node.open.find(e.agent);
-    if (own != node.open.end() && std::pair(e.epoch, e.change) <
-                                      std::pair(own->second.epoch, own->second.change))
+    if (own != node.open.end() &&
+        std::pair(e.epoch, e.change) < std::pair(own->second.epoch, own->second.change))
       continue;
     if (leaves_open(e.kind)) {
       node.open[e.agent] = {e.epoch, e.change};
@@ -84,7 +84,9 @@ namespace {
 
 constexpr std::uint64_t kSnapshotFormat = 1;
 
-void pack_contact(Packer& p, const AgentRecord::Contact& c) { p.array(2).str(c.node).i64(c.hi.us); }
+void pack_contact(Packer& p, const AgentRecord::Contact& c) {
+  p.array(2).str(c.node).i64(c.hi.us);
+}
 
 void pack_stamp(Packer& p, const std::optional<AgentRecord::Info>& i) {
   if (!i) {
@@ -110,7 +112,8 @@ bool take(std::optional<T> v, auto& into) {
 bool take_version(Value v, Version& into) {
   // An agent of which only contacts are known has no version: packed as epoch 0 and no node.
   const auto node = v.at(1).as_str();
-  if (!node || !take(v.at(0).as_u64(), into.epoch) || !take(v.at(2).as_u64(), into.change)) return false;
+  if (!node || !take(v.at(0).as_u64(), into.epoch) || !take(v.at(2).as_u64(), into.change))
+    return false;
   into.node = std::string(*node);
   return true;
 }
@@ -132,12 +135,18 @@ std::string State::encode() const {
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
     p.array(8).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
-    p.u64(static_cast<std::uint64_t>(n.stream)).u64(n.last_seq).u64(n.position).i64(n.welcomed_at.us);
+    p.u64(static_cast<std::uint64_t>(n.stream))
+        .u64(n.last_seq)
+        .u64(n.position)
+        .i64(n.welcomed_at.us);
     std::vector<std::pair<AgentId, NodeLog::Own>> own(n.open.begin(), n.open.end());
     std::ranges::sort(own, {}, [](const auto& o) { return o.first; });
     p.array(static_cast<std::uint32_t>(own.size()));
     for (const auto& [agent, o] : own) {
-      p.array(3).u64(static_cast<std::uint64_t>(agent)).u64(static_cast<std::uint64_t>(o.epoch)).u64(o.change);
+      p.array(3)
+          .u64(static_cast<std::uint64_t>(agent))
+          .u64(static_cast<std::uint64_t>(o.epoch))
+          .u64(o.change);
     }
   }
   std::vector<AgentId> ids;
@@ -173,8 +182,9 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
   const Value v = doc->root();
   const auto format = v.at(0).as_u64();
   if (format && *format > kSnapshotFormat) {
-    return std::unexpected(Error{"snapshot: format " + std::to_string(*format) +
-                                 " was written by a newer version of rollcall-master; run that one"});
+    return std::unexpected(
+        Error{"snapshot: format " + std::to_string(*format) +
+              " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
   if (!take(v.at(1).as_u64(), s.master_) || !take(v.at(2).as_u64(), s.term_) ||
@@ -186,9 +196,10 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
     const auto name = n.at(0).as_str();
     const auto machine = n.at(1).as_str();
     NodeLog log;
-    if (!name || !machine || !take(n.at(2).as_u64(), log.store) || !take(n.at(3).as_u64(), log.stream) ||
-        !take(n.at(4).as_u64(), log.last_seq) || !take(n.at(5).as_u64(), log.position) ||
-        !take(n.at(6).as_i64(), log.welcomed_at.us) || !n.at(7).is_array())
+    if (!name || !machine || !take(n.at(2).as_u64(), log.store) ||
+        !take(n.at(3).as_u64(), log.stream) || !take(n.at(4).as_u64(), log.last_seq) ||
+        !take(n.at(5).as_u64(), log.position) || !take(n.at(6).as_i64(), log.welcomed_at.us) ||
+        !n.at(7).is_array())
       return std::unexpected(bad("a node"));
     log.machine = std::string(*machine);
     const Value own = n.at(7);
@@ -208,10 +219,10 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
     const Value x = agents.at(i);
     AgentId id{};
     AgentRecord a;
-    bool ok = take(x.at(0).as_u64(), id) && take_version(x.at(1), a.top) && take(x.at(2).as_u64(), a.phase) &&
-              take(x.at(3).as_u64(), a.reason) && take(x.at(4).as_i64(), a.lo.us) &&
-              take(x.at(5).as_i64(), a.hi.us) && take_stamp(x.at(8), a.claimed) &&
-              take_stamp(x.at(9), a.known);
+    bool ok = take(x.at(0).as_u64(), id) && take_version(x.at(1), a.top) &&
+              take(x.at(2).as_u64(), a.phase) && take(x.at(3).as_u64(), a.reason) &&
+              take(x.at(4).as_i64(), a.lo.us) && take(x.at(5).as_i64(), a.hi.us) &&
+              take_stamp(x.at(8), a.claimed) && take_stamp(x.at(9), a.known);
     for (std::size_t c = 0; ok && c < 2; ++c) {
       const auto node = x.at(6 + c).at(0).as_str();
       ok = node && take(x.at(6 + c).at(1).as_i64(), a.contacts[c].hi.us);

@@ -19,8 +19,8 @@ struct NodeLog {
   std::string machine;
   StoreId store{};
   StreamId stream{};
-  std::uint64_t last_seq = 0;   // of the stream
-  std::uint64_t position = 0;   // of the store's outbox, the furthest heard of
+  std::uint64_t last_seq = 0;  // of the stream
+  std::uint64_t position = 0;  // of the store's outbox, the furthest heard of
   MasterTime welcomed_at;
   struct Own {
     Epoch epoch = kUnstamped;

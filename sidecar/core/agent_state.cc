@@ -11,7 +11,9 @@ using wire::Packer;
 using wire::Value;
 
 // Every list below only grows at its end; a reader takes what is missing as the default.
-void pack(Packer& p, const LocalMoment& m) { p.array(3).u64(m.boot).i64(m.boot_us).i64(m.wall_us); }
+void pack(Packer& p, const LocalMoment& m) {
+  p.array(3).u64(m.boot).i64(m.boot_us).i64(m.wall_us);
+}
 
 // Reads fixed lists field by field and remembers whether all were of the right type.
 class Fields {
@@ -105,7 +107,8 @@ std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
   s.accepted = f.id<Epoch>();
   s.info_hash = f.id<InfoHash>();
   s.told_hash = f.id<InfoHash>();
-  if (!ok || !f.ok()) return std::unexpected(Error{"an agent's state is not as this version writes it"});
+  if (!ok || !f.ok())
+    return std::unexpected(Error{"an agent's state is not as this version writes it"});
   return s;
 }
 

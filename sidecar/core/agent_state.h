@@ -28,8 +28,8 @@ struct Session {
   std::uint32_t change = 0;
   Phase phase = Phase::open;
   Reason reason = Reason::none;
-  LocalMoment start;       // the `lo` of its first evidence: what the epoch is made of
-  LocalEvidence evidence;  // its newest
+  LocalMoment start;         // the `lo` of its first evidence: what the epoch is made of
+  LocalEvidence evidence;    // its newest
   Epoch fence = kUnstamped;  // released: the epoch of the winner that released it
   bool operator==(const Session&) const = default;
 };

@@ -9,7 +9,12 @@
 
 namespace rollcall::sidecar {
 
-enum class RowStatus : std::uint8_t { never_connected = 0, pending = 1, active = 2, disconnected = 3 };
+enum class RowStatus : std::uint8_t {
+  never_connected = 0,
+  pending = 1,
+  active = 2,
+  disconnected = 3
+};
 
 struct Row {
   AgentId agent{};
@@ -25,9 +30,9 @@ struct Row {
 
 // One look at the whole table.
 struct Look {
-  Now started;   // before the first request was written
-  Now finished;  // after the last reply was read
-  bool complete = true;  // every row was read; only such a look may find rows missing
+  Now started;                   // before the first request was written
+  Now finished;                  // after the last reply was read
+  bool complete = true;          // every row was read; only such a look may find rows missing
   std::uint64_t connection = 0;  // another number after every reconnect to the source
   // What the list of enrolled agents says, asked only when the table is empty: true if it is too.
   std::optional<bool> no_agents_enrolled;

@@ -38,7 +38,8 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
   for (const auto& [id, bytes] : image.agents) {
     auto state = decode_agent_state(bytes);
     if (!state)
-      return std::unexpected(Error{"store: agent " + std::to_string(id) + ": " + state.error().message});
+      return std::unexpected(
+          Error{"store: agent " + std::to_string(id) + ": " + state.error().message});
     tracker_.restore(AgentId{id}, std::move(*state));
   }
   for (const auto& [position, bytes] : image.outbox) {
@@ -213,8 +214,8 @@ Output SidecarCore::finish(const Now& now, Output out) {
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
   const bool lazy_due = now.mono_us - last_commit_mono_us_ >= config_.lazy_commit_us;
-  const bool anything = urgent_ || !tracker_.dirty().empty() || !meta_.empty() ||
-                        pending_.drop_outbox_through != 0;
+  const bool anything =
+      urgent_ || !tracker_.dirty().empty() || !meta_.empty() || pending_.drop_outbox_through != 0;
   if (idle && anything && (urgent_ || lazy_due)) {
     for (AgentId agent : tracker_.dirty()) {
       const auto it = tracker_.agents().find(agent);
@@ -365,7 +366,8 @@ Output SidecarCore::message(const Message& message, const Now& now) {
           e.fatal = false;
           out.send.emplace_back(std::move(e));
         } else {
-          out.close = "the master sent " + std::string(name_of(message)) + ", which only a worker sends";
+          out.close =
+              "the master sent " + std::string(name_of(message)) + ", which only a worker sends";
           note(out, NoteLevel::error, *out.close);
         }
       },
@@ -407,7 +409,8 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
   if (another_master || m.term != term_) {
     if (another_master) {
       if (master_ != MasterId{})
-        note(out, NoteLevel::warning, "another master (or one with an empty log): everything is told anew",
+        note(out, NoteLevel::warning,
+             "another master (or one with an empty log): everything is told anew",
              {{"master", to_hex(static_cast<std::uint64_t>(m.master))}});
       const bool sent = std::ranges::any_of(outbox_, [](const Entry& e) { return e.seq != 0; });
       tracker_.forget_master();

@@ -44,8 +44,8 @@ struct Output {
     std::uint64_t ticket = 0;
     StoreChange change;
   };
-  std::optional<Commit> commit;   // to be made durable, then told by stored(ticket)
-  std::vector<Message> send;      // on the present connection, in this order
+  std::optional<Commit> commit;      // to be made durable, then told by stored(ticket)
+  std::vector<Message> send;         // on the present connection, in this order
   std::optional<std::string> close;  // the connection, for this reason
   std::int64_t retry_after_us = 0;   // with close: connect again no earlier than this
   std::vector<AgentId> read_info;    // fields to be read from the source
@@ -59,8 +59,8 @@ class SidecarCore {
     NodeName node;
     std::string machine;
     std::string software;
-    std::uint64_t boot = 0;         // hash of the boot id
-    std::size_t max_events = 1'000'000;       // of the backlog, then older ones are folded
+    std::uint64_t boot = 0;              // hash of the boot id
+    std::size_t max_events = 1'000'000;  // of the backlog, then older ones are folded
     std::size_t max_bytes = 256u << 20;
     std::int64_t lazy_commit_us = 1'000'000;  // how long a change may wait that sends nothing
     Tracker::Config tracker;
@@ -113,8 +113,8 @@ class SidecarCore {
   struct Entry {
     std::uint64_t position = 0;
     LocalEvent event;
-    std::uint64_t seq = 0;     // 0: not sent in this stream
-    std::uint64_t ticket = 0;  // stored when this commit is
+    std::uint64_t seq = 0;       // 0: not sent in this stream
+    std::uint64_t ticket = 0;    // stored when this commit is
     std::size_t bytes = 0;       // in the store
     std::size_t wire_bytes = 0;  // in flight
     std::int64_t made_boot_us = 0;
@@ -151,7 +151,7 @@ class SidecarCore {
   std::uint64_t position_ = 0;        // of the last event ever put into the outbox
   std::uint64_t start_position_ = 0;  // the same, when this process (or store id) began
   std::uint64_t acked_position_ = 0;
-  std::map<std::string, std::string> meta_;     // to be stored
+  std::map<std::string, std::string> meta_;  // to be stored
   StoreChange pending_;
   bool urgent_ = false;
   std::uint64_t ticket_ = 0;

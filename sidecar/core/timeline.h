@@ -35,7 +35,8 @@ class Timeline {
 
   MasterTime at(const LocalMoment& m, const Now& now) const {
     const std::int64_t boot_us =
-        m.boot == boot_ ? m.boot_us : now.boot_us - std::max<std::int64_t>(0, now.wall_us - m.wall_us);
+        m.boot == boot_ ? m.boot_us
+                        : now.boot_us - std::max<std::int64_t>(0, now.wall_us - m.wall_us);
     return known() ? clock_.at(boot_us) : MasterTime{now.wall_us - (now.boot_us - boot_us)};
   }
 

@@ -10,25 +10,35 @@ namespace rollcall::sidecar {
 
 Reason reason_of(std::uint8_t status_code) {
   switch (status_code) {
-    case 1: return Reason::invalid_version;
-    case 2: return Reason::version_error;
-    case 3: return Reason::shutdown;
-    case 4: return Reason::no_keepalive;
+    case 1:
+      return Reason::invalid_version;
+    case 2:
+      return Reason::version_error;
+    case 3:
+      return Reason::shutdown;
+    case 4:
+      return Reason::no_keepalive;
     // Says nothing about the agent; until a restart is a handoff, it ends the session with a
     // reason of its own.
-    case 5: return Reason::worker_restart;
-    default: return Reason::unknown;
+    case 5:
+      return Reason::worker_restart;
+    default:
+      return Reason::unknown;
   }
 }
 
 namespace {
 
-std::string id_text(AgentId agent) { return std::to_string(static_cast<std::uint32_t>(agent)); }
+std::string id_text(AgentId agent) {
+  return std::to_string(static_cast<std::uint32_t>(agent));
+}
 
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kMarginUs = 1'000;
 
-bool is_open(const AgentState& s) { return s.session && s.session->phase == Phase::open; }
+bool is_open(const AgentState& s) {
+  return s.session && s.session->phase == Phase::open;
+}
 
 }  // namespace
 
@@ -111,8 +121,9 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   state.missing.reset();
   if (state.row == row && !state.due) return;  // by far the most rows
 
-  const bool spoke = row.keepalive_s > 0 && (!state.row || state.row->keepalive_s != row.keepalive_s ||
-                                             state.row->visits != row.visits);
+  const bool spoke =
+      row.keepalive_s > 0 &&
+      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits != row.visits);
   if (state.row != row) {
     state.row = row;
     dirty_.insert(agent);
@@ -124,8 +135,8 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
     if (spoke) {
       const bool newer = timeline_.at(evidence.lo, now) > timeline_.at(session.evidence.lo, now);
       if (newer && evidence.lo.boot == session.evidence.lo.boot) {
-        state.largest_gap_us = std::max(state.largest_gap_us,
-                                        evidence.lo.boot_us - session.evidence.lo.boot_us);
+        state.largest_gap_us =
+            std::max(state.largest_gap_us, evidence.lo.boot_us - session.evidence.lo.boot_us);
       }
       if (newer) session.evidence.lo = evidence.lo;
       if (timeline_.at(evidence.hi, now) > timeline_.at(session.evidence.hi, now))
@@ -163,8 +174,8 @@ void Tracker::answer_due(AgentId agent, AgentState& state, const Look& look) {
     return;
   }
   state.due->covered_us += covered_us_;
-  const std::int64_t interval = std::max(
-      config_.keepalive_us, std::min(state.largest_gap_us, 3 * config_.keepalive_us));
+  const std::int64_t interval =
+      std::max(config_.keepalive_us, std::min(state.largest_gap_us, 3 * config_.keepalive_us));
   if (state.due->covered_us * 2 <= interval * 5) return;
   state.due.reset();
   change_session(agent, state, EventKind::closed, Reason::unconfirmed);
@@ -183,10 +194,11 @@ void Tracker::find_missing(const Look& look) {
   for (const Row& row : look.rows) seen.insert(row.agent);
   const std::size_t gone = agents_.size() - present;
   if (gone > std::max<std::size_t>(50, agents_.size() * 15 / 100) && gone > missing_reported_) {
-    notes_.push_back({NoteLevel::warning,
-                      "many agents are missing from the source at once; they are removed if a look "
-                      "30 s from now does not find them either",
-                      {{"missing", std::to_string(gone)}, {"known", std::to_string(agents_.size())}}});
+    notes_.push_back(
+        {NoteLevel::warning,
+         "many agents are missing from the source at once; they are removed if a look "
+         "30 s from now does not find them either",
+         {{"missing", std::to_string(gone)}, {"known", std::to_string(agents_.size())}}});
   }
   missing_reported_ = gone;
   for (auto it = agents_.begin(); it != agents_.end();) {
@@ -207,7 +219,8 @@ void Tracker::find_missing(const Look& look) {
     if (state.session) {
       change_session(agent, state, EventKind::removed, Reason::removed);
     }
-    notes_.push_back({NoteLevel::info, "agent is gone from the source", {{"agent", id_text(agent)}}});
+    notes_.push_back(
+        {NoteLevel::info, "agent is gone from the source", {{"agent", id_text(agent)}}});
     removed_.push_back(agent);
     dirty_.erase(agent);
     it = agents_.erase(it);

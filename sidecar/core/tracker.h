@@ -21,10 +21,10 @@ namespace rollcall::sidecar {
 class Tracker {
  public:
   struct Config {
-    std::int64_t keepalive_us = 20'000'000;        // an agent's interval until more is seen
-    std::int64_t missing_for_us = 30'000'000;      // how far apart two looks find a row gone
-    std::int64_t info_refresh_us = 60'000'000;     // how often an open session's info is read again
-    std::size_t info_batch = 400;                  // agents asked for at one look
+    std::int64_t keepalive_us = 20'000'000;     // an agent's interval until more is seen
+    std::int64_t missing_for_us = 30'000'000;   // how far apart two looks find a row gone
+    std::int64_t info_refresh_us = 60'000'000;  // how often an open session's info is read again
+    std::size_t info_batch = 400;               // agents asked for at one look
   };
   using Agents = std::unordered_map<AgentId, AgentState>;
 
@@ -37,7 +37,8 @@ class Tracker {
   // One look at the source, or the news that it failed.
   void look(const Look& look);
   void look_failed(const Now& now);
-  // The fields of an agent that wanted_info() asked for; `info` empty if the source has no such row.
+  // The fields of an agent that wanted_info() asked for; `info` empty if the source has no such
+  // row.
   void info_read(AgentId agent, const AgentInfo& info, const Now& now);
 
   // From the master.
@@ -65,7 +66,8 @@ class Tracker {
   std::size_t count_open() const;  // by counting, to check open_sessions() in tests
 
   std::vector<LocalEvent> take_events() { return std::exchange(events_, {}); }
-  // Agents whose stored state changed: `urgent` if an event goes with it, else to be stored at ease.
+  // Agents whose stored state changed: `urgent` if an event goes with it, else to be stored at
+  // ease.
   std::unordered_set<AgentId>& dirty() { return dirty_; }
   std::vector<AgentId> take_removed() { return std::exchange(removed_, {}); }
   std::vector<AgentId> take_wanted_info() { return std::exchange(wanted_info_, {}); }
@@ -100,9 +102,9 @@ class Tracker {
   std::vector<AgentId> wanted_info_;
   std::vector<Note> notes_;
 
-  std::optional<Now> last_started_;       // of the look before, if it succeeded
+  std::optional<Now> last_started_;  // of the look before, if it succeeded
   std::optional<std::int64_t> last_good_mono_us_;
-  std::int64_t covered_us_ = 0;           // by this look and the successful one before it
+  std::int64_t covered_us_ = 0;  // by this look and the successful one before it
   std::int64_t refresh_began_us_ = 0;
   std::vector<AgentId> refresh_queue_;
   std::size_t missing_reported_ = 0;

@@ -1,0 +1,158 @@
+// rollcalld: reads the configuration, builds everything, wires it. No logic.
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "app/config.h"
+#include "app/logging.h"
+#include "app/ports.h"
+#include "app/sidecar_driver.h"
+#include "inspect/http_server.h"
+#include "inspect/pages.h"
+#include "net/loop.h"
+#include "net/tls_stream.h"
+#include "persist/lmdb_session_store.h"
+#include "sidecar/source/wazuh_db_source.h"
+
+namespace {
+
+using namespace rollcall;
+
+int fail(int status, const std::string& message) {
+  std::fprintf(stderr, "rollcalld: %s\n", message.c_str());
+  return status;
+}
+
+// What the driver asks of the source, passed on.
+class SourcePort final : public app::SidecarDriver::Source {
+ public:
+  void attach(sidecar::WazuhDbSource& source) { source_ = &source; }
+  void read_info(const std::vector<AgentId>& agents) override { source_->read_info(agents); }
+
+ private:
+  sidecar::WazuhDbSource* source_ = nullptr;
+};
+
+int run(const app::SidecarConfig& config) {
+  app::set_log_level(config.log.level);
+  app::set_log_format(config.log.format);
+  app::SystemClock clock;
+
+  auto store = persist::LmdbSessionStore::open(config.store.path);
+  if (!store) return fail(1, store.error().message);
+  auto contents = (*store)->load();
+  if (!contents) return fail(1, contents.error().message);
+
+  auto tls = net::TlsContext::client({config.tls.ca, config.tls.certificate, config.tls.key});
+  if (!tls) return fail(1, tls.error().message);
+
+  net::Loop loop;
+  app::DiskThread disk;
+  app::DiskStore disk_store(loop, disk, **store);
+  app::TlsLink link(loop, *tls, config.master.addresses, config.master.name);
+  SourcePort source_port;
+
+  sidecar::SidecarCore::Config core;
+  core.cluster = config.node.cluster;
+  core.node = config.node.name;
+  core.machine = app::machine_id();
+  core.software = ROLLCALL_VERSION;
+  core.boot = std::hash<std::string>{}(clock.boot_id());
+  core.max_events = config.store.max_events;
+  core.max_bytes = config.store.max_bytes;
+  core.tracker.keepalive_us = config.source.keepalive.count();
+  app::SidecarDriver driver(core, app::random_seed(), clock, disk_store, link, source_port,
+                            app::log_note);
+  link.attach(driver);
+
+  sidecar::WazuhDbSource::Options source_options;
+  source_options.socket_path = config.source.wazuh_db;
+  source_options.client_keys_path = config.source.wazuh_home + "/etc/client.keys";
+  source_options.poll = config.source.poll;
+  if (config.source.only_node_name) source_options.only_node_name = config.source.node_name;
+  sidecar::WazuhDbSource::Events events;
+  events.on_look = [&](const sidecar::Look& look) { driver.look(look); };
+  events.on_look_failed = [&](const std::string&) { driver.look_failed(); };
+  events.on_info = [&](AgentId agent, const AgentInfo& info) { driver.info_read(agent, info); };
+  events.on_note = app::log_note;
+  sidecar::WazuhDbSource source(loop, clock, source_options, std::move(events));
+  source_port.attach(source);
+
+  inspect::HttpOptions http_options;
+  http_options.host = config.inspect.address.host;
+  http_options.port = config.inspect.address.port;
+  http_options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
+  if (!app::is_loopback(config.inspect.address))
+    app::log(
+        app::Level::Warn,
+        "the inspect address can be reached from other machines, and asks nobody for a password",
+        {{"address", app::to_text(config.inspect.address)}});
+  inspect::HttpServer http(http_options);
+  auto source_status = [&source] {
+    const auto s = source.status();
+    inspect::SourceStatus out;
+    out.connected = s.connected;
+    out.last_look_us = s.last_look_us;
+    out.last_rows = s.last_rows;
+    out.last_bytes = s.last_bytes;
+    out.last_requests = s.last_requests;
+    out.looks = s.looks;
+    out.failures = s.failures;
+    out.last_error = s.last_error;
+    return out;
+  };
+  inspect::add_sidecar_pages(http, [&loop](auto task) { return loop.post(std::move(task)); },
+                             {driver, clock, source_status, ROLLCALL_VERSION});
+  if (auto started = http.start(); !started) return fail(1, started.error().message);
+
+  net::Timer tick(loop), flush(loop);
+  tick.repeat(std::chrono::milliseconds(100), [&] { driver.tick(); });
+  flush.repeat(std::chrono::seconds(10), [] { app::flush_log(); });
+  for (int signal : {SIGTERM, SIGINT}) loop.on_signal(signal, [&] { loop.stop(); });
+  if (auto started = driver.start(*contents); !started) {
+    http.stop();
+    return fail(1, config.store.path + ": " + started.error().message);
+  }
+  contents->agents.clear();
+  contents->outbox.clear();
+  source.start();
+  app::log(app::Level::Info, "started",
+           {{"version", ROLLCALL_VERSION},
+            {"node", config.node.name},
+            {"inspect", app::to_text({config.inspect.address.host, http.port()})},
+            {"agents", std::to_string(driver.core().tracker().agents().size())}});
+  loop.run();
+
+  app::log(app::Level::Info, "stopping");
+  http.stop();
+  driver.stop();
+  source.stop();
+  link.stop();
+  tick.stop();
+  flush.stop();
+  disk.stop();
+  app::flush_log();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App cli{"rollcalld: watches this worker's agents and tells the master", "rollcalld"};
+  std::string path = "/etc/rollcall/rollcall-sidecar.ini";
+  bool check = false;
+  cli.add_option("-c,--config", path, "the ini file")->capture_default_str();
+  cli.add_flag("--check-config", check,
+               "read the configuration, say whether it is right, and exit");
+  cli.set_version_flag("--version", "rollcalld " ROLLCALL_VERSION);
+  CLI11_PARSE(cli, argc, argv);
+  const auto config = rollcall::app::load_sidecar_config(path);
+  if (!config) return fail(rollcall::app::kExitConfig, config.error().message);
+  if (check) {
+    std::printf("%s: ok\n", path.c_str());
+    return 0;
+  }
+  return run(*config);
+}
