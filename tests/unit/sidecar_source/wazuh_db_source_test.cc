@@ -289,6 +289,18 @@ TEST_P(EachFault, FailsLooksInWordsWithOneNoteAndThenOneWhenItIsOver) {
   for (const Look& look : looks_) EXPECT_THAT(look.rows, SizeIs(3'000));
 }
 
+TEST_F(WazuhDbSourceTest, NoTimeoutRunsBetweenLooks) {
+  serve();
+  enrol(1, 1);
+  options_.request_timeout = 200ms;
+  options_.poll = 450ms;
+  observe();
+  until_looks(2);
+  EXPECT_THAT(failures_, IsEmpty());
+  EXPECT_THAT(notes_, IsEmpty());
+  EXPECT_EQ(server_.stats().connections, 1u);
+}
+
 TEST_F(WazuhDbSourceTest, AnErrorReplyFailsTheLookAndKeepsTheConnection) {
   serve();
   sql("ALTER TABLE agent RENAME TO hidden");
@@ -413,7 +425,7 @@ TEST_F(WazuhDbSourceTest, FieldsAreReadAfterTheLookForEachAgentOnce) {
   };
   observe();
   until([this] { return infos_.size() >= 121; });
-  until_looks(1);
+  until_looks(1);  // time for somebody to come twice
   ASSERT_THAT(infos_, SizeIs(121)) << "nobody twice";
   for (std::uint32_t i = 0; i < 120; ++i) {
     EXPECT_EQ(infos_[i].first, AgentId{i + 1});
@@ -454,6 +466,7 @@ TEST_F(WazuhDbSourceTest, FieldsAskedForWhileTheSocketIsAwayAreReadWhenItIsBack)
   serve();
   enrol(1, 1);
   until([this] { return !infos_.empty(); });
+  ASSERT_THAT(infos_, SizeIs(1));
   EXPECT_EQ(infos_[0].second.at("name"), "agent-1");
 }
 
@@ -470,6 +483,7 @@ TEST_F(WazuhDbSourceTest, FieldsSurviveAConnectionThatIsLostWhileTheyAreRead) {
   EXPECT_THAT(infos_, IsEmpty());
   server_.set_fault({});
   until([this] { return !infos_.empty(); });
+  ASSERT_THAT(infos_, SizeIs(1));
   EXPECT_EQ(infos_[0].second.at("name"), "agent-1");
 }
 
@@ -494,6 +508,7 @@ TEST_F(WazuhDbSourceTest, MoreThanMayWaitAreAnsweredEmptyAtOnce) {
   EXPECT_THAT(infos_, IsEmpty()) << "not from inside the call";
   EXPECT_EQ(source_->status().waiting_info, 2u);
   until([this] { return infos_.size() == 3; });
+  ASSERT_THAT(infos_, SizeIs(3));
   EXPECT_THAT(infos_[0], Pair(AgentId{3}, IsEmpty()));
   EXPECT_EQ(infos_[1].second.at("name"), "agent-1");
   EXPECT_THAT(notes_, ElementsAre(HasSubstr("too many agents wait")));
