@@ -51,7 +51,7 @@ class Fields {
 std::string encode(const AgentState& s) {
   std::string out;
   Packer p(out);
-  p.array(5);
+  p.array(6);
   if (s.row) {
     p.array(4).u64(static_cast<std::uint64_t>(s.row->status)).i64(s.row->keepalive_s);
     p.u64(s.row->code).u64(s.row->visits);
@@ -71,6 +71,7 @@ std::string encode(const AgentState& s) {
   }
   p.u64(static_cast<std::uint64_t>(s.accepted));
   p.u64(static_cast<std::uint64_t>(s.info_hash)).u64(static_cast<std::uint64_t>(s.told_hash));
+  p.boolean(s.info_told_here);
   return out;
 }
 
@@ -107,6 +108,7 @@ std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
   s.accepted = f.id<Epoch>();
   s.info_hash = f.id<InfoHash>();
   s.told_hash = f.id<InfoHash>();
+  s.info_told_here = f.boolean();
   if (!ok || !f.ok())
     return std::unexpected(Error{"an agent's state is not as this version writes it"});
   return s;

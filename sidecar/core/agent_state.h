@@ -53,6 +53,7 @@ struct AgentState {
   Epoch accepted = kUnstamped;  // the greatest epoch that this master took as final
   InfoHash info_hash{};         // of the info as last read; 0: not known
   InfoHash told_hash{};         // of the info whose fields this master was told
+  bool info_told_here = false;  // its hash was told since the session opened
 
   // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
   std::optional<Due> due;
@@ -61,7 +62,6 @@ struct AgentState {
   std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
   std::int64_t info_asked_us = 0;   // monotonic; a read is under way since then; 0: none is
   bool send_fields = false;         // the master asked for the fields
-  bool info_told_here = false;      // since the session opened
 };
 
 std::string encode(const AgentState& state);

@@ -58,7 +58,6 @@ void Tracker::set_phase(Session& session, Phase phase) {
 
 void Tracker::restore(AgentId agent, AgentState state) {
   if (state.row) state.row->agent = agent;
-  state.info_told_here = state.info_hash != InfoHash{};
   if (is_open(state)) ++open_;
   agents_.insert_or_assign(agent, std::move(state));
 }

@@ -23,7 +23,7 @@ using sidecar::RowStatus;
 
 constexpr std::int64_t kMs = 1'000, kSecond = 1'000'000;
 constexpr std::int64_t kKeepalive = 10 * kSecond;
-constexpr std::int64_t kReaper = 100 * kSecond;  // longer than the quiet time: it comes to no help
+constexpr std::int64_t kReaper = 140 * kSecond;  // longer than the quiet time: it comes to no help
 constexpr std::int64_t kLook = kSecond;
 constexpr std::int64_t kEpochOfTime = 1'700'000'000 * kSecond;
 

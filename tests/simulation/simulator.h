@@ -16,7 +16,7 @@ struct Options {
   int workers = 0;  // 0: 2 or 3, by the seed
   int agents = 0;   // 0: 1 to 4, by the seed
   std::int64_t chaos_us = 120'000'000;
-  std::int64_t quiet_us = 80'000'000;
+  std::int64_t quiet_us = 120'000'000;
   bool transcript = false;  // keep what happened, for people
 };
 
