@@ -396,9 +396,10 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
     const AgentRecord& r = *state_.find(e.agent);
     const Version said{e.epoch, conn.node, e.change};
     const bool own_top_stands = r.is_open() && r.top.same_session(said);
-    // An open session that does not stand, or an end while a session of its own stands that the
-    // worker does not know of.
-    const bool lost = leaves_open(e.kind) ? !own_top_stands && r.top >= said
+    // An open session that does not stand or has gone further than the event knows, or an end while
+    // a session of its own stands that the worker does not know of. A worker to which this is no
+    // news ignores it.
+    const bool lost = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
                                           : e.kind != EventKind::contact && r.is_open() &&
                                                 r.top.node == conn.node && r.top >= said;
     if (lost && !accepted(rule)) {

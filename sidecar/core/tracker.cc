@@ -381,7 +381,16 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
     // A session that this store does not know: an older copy of it, or a close of the master's
     // own. What the source says now is the truth, one epoch above.
     const bool here = s.phase == Phase::open;
-    if (here && winner.open && top.epoch == s.epoch) return;
+    if (here && winner.open && top.epoch == s.epoch) {
+      if (top.change == s.change) return;
+      // An older copy of the store: this session has gone further than it remembers. It goes on
+      // from there, and what is known of the agent is told again.
+      s.change = top.change;
+      dirty_.insert(agent);
+      if (state.info_hash != InfoHash{})
+        change_session(agent, state, EventKind::info, Reason::none);
+      return;
+    }
     if (!here && !winner.open) return;
     const LocalEvidence evidence = s.evidence;
     const Reason reason = s.reason;
