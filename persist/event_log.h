@@ -36,7 +36,7 @@ struct Snapshot {
 // What opening the log found. The master's state is `snapshot` (or nothing), then every record
 // from `snapshot->upto_index + 1` (or 1) to `next_index - 1`.
 struct LogRecovery {
-  bool created = false;  // the log begins here
+  bool created = false;  // no record was ever appended
   // The end of the log was unreadable and is gone. A power cut explains it, and then nobody was
   // told that those records exist; but damage to the last group looks the same, so the caller
   // starts a new term. Stays true, over restarts, until the first append succeeds.

@@ -9,7 +9,7 @@ namespace rollcall::persist {
 
 LogRecovery MemoryEventLog::recover() const {
   LogRecovery recovery;
-  recovery.created = disk_.created;
+  recovery.created = next_index() == 1;
   recovery.torn_tail_dropped = disk_.torn;
   if (disk_.torn) recovery.message = "the torn end of the log was dropped (simulated)";
   if (!disk_.snapshots.empty()) {
@@ -38,7 +38,6 @@ std::expected<void, Error> MemoryEventLog::append_unsynced(std::span<const std::
 void MemoryEventLog::sync() {
   if (synced_ == disk_.records.size()) return;
   synced_ = disk_.records.size();
-  disk_.created = false;
   disk_.torn = false;
 }
 

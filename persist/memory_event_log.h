@@ -44,7 +44,6 @@ class MemoryEventLog final : public EventLog {
 
   // A disk as a backup holds it.
   struct Disk {
-    bool created = true;  // no append has succeeded yet
     bool torn = false;
     std::uint64_t first_index = 1;
     std::deque<std::string> records;
