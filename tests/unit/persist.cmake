@@ -6,3 +6,9 @@ rollcall_test(persist_log_test
           persist/memory_event_log_test.cc
   LIBS rollcall_persist
 )
+rollcall_test(persist_store_test
+  SOURCES persist/disk_full_test.cc
+          persist/lmdb_session_store_test.cc
+          persist/memory_session_store_test.cc
+  LIBS rollcall_persist PkgConfig::LMDB
+)
