@@ -39,6 +39,8 @@ constexpr std::uintmax_t kCreationBytes = std::uintmax_t{64} << 10;
 // its blocks must exist: a hole on a full disk would end the process with SIGBUS.
 constexpr off_t kReadersBytes = 8192;
 constexpr unsigned kTables = 4;
+constexpr std::size_t kLeastReserveBytes = std::size_t{1} << 20;
+constexpr std::size_t kSmallBytes = std::size_t{64} << 10;
 
 Error store_error(const fs::path& directory, const std::string& what, int code) {
   const auto begin = "the store in " + directory.string() + ": " + what + ": ";
@@ -346,20 +348,26 @@ class Impl final : public LmdbSessionStore {
     if (auto fits = check(batch); !fits) return fits;
     if (batch.empty()) return {};
     if (auto opened = open_again_if_closed(); !opened) return opened;
+    bool settled = false;
     while (true) {
       const int code = try_commit(batch);
-      if (code == 0) return {};
-      if (code == MDB_MAP_FULL) {
-        if (auto grown = grow(); !grown) return grown;
-        continue;
+      if (code == 0) break;
+      if (code == MDB_MAP_FULL && grow_to(options_.map_limit_bytes)) continue;
+      if (code == MDB_MAP_FULL && makes_room(batch) && grow_to(limit_with_reserve())) continue;
+      if ((code == MDB_MAP_FULL || code == ENOSPC) && !settled) {
+        settled = true;
+        if (settle()) continue;
       }
       // LMDB gives an environment up when it cannot tell whether its header was written; a fresh
       // one reads what is there. Any other error leaves the last commit as it was, but a fresh
       // start then costs little too, and trusts nothing that was in memory.
       env_.reset();
+      if (code == MDB_MAP_FULL) return std::unexpected(limit_reached());
       return std::unexpected(
           store_error(directory_, "cannot commit", code == MDB_PANIC ? EIO : code));
     }
+    leave_reserve();
+    return {};
   }
 
  private:
@@ -399,6 +407,11 @@ class Impl final : public LmdbSessionStore {
   std::expected<void, Error> open_tables_of_store() {
     auto env = open_env(directory_, 0, std::max(options_.first_map_bytes, map_bytes_));
     if (!env) return std::unexpected(env.error());
+    // The process before this one may have died between the write of LMDB's header and its sync;
+    // what is read here is acted upon, so it must be durable.
+    if (const int code = mdb_env_sync(env->get(), 1)) {
+      return std::unexpected(store_error(directory_, "cannot sync", code));
+    }
     Txn reading;
     if (const int code = reading.begin(env->get(), MDB_RDONLY)) {
       return std::unexpected(store_error(directory_, "cannot read", code));
@@ -449,21 +462,61 @@ class Impl final : public LmdbSessionStore {
     return txn.commit();
   }
 
-  std::expected<void, Error> grow() {
+  std::size_t map_size() const {
     MDB_envinfo info{};
     mdb_env_info(env_.get(), &info);
-    const auto limit = options_.map_limit_bytes;
-    if (info.me_mapsize >= limit) {
-      return std::unexpected(Error{"the store in " + directory_.string() +
-                                   " has reached its limit of " + std::to_string(limit) +
-                                   " bytes: raise the limit, or let the outbox drain"});
-    }
-    const auto bytes = info.me_mapsize > limit / 2 ? limit : info.me_mapsize * 2;
-    if (const int code = mdb_env_set_mapsize(env_.get(), bytes)) {
-      return std::unexpected(store_error(directory_, "cannot grow", code));
-    }
+    return info.me_mapsize;
+  }
+
+  bool grow_to(std::size_t limit) {
+    const auto now = map_size();
+    if (now >= limit) return false;
+    const auto bytes = now > limit / 2 ? limit : now * 2;
+    if (mdb_env_set_mapsize(env_.get(), bytes) != 0) return false;
     map_bytes_ = bytes;
-    return {};
+    return true;
+  }
+
+  // LMDB writes changed pages to new places, so even a removal needs room. Without this reserve a
+  // store at its limit could never drain.
+  std::size_t limit_with_reserve() const {
+    return options_.map_limit_bytes + std::max(options_.map_limit_bytes / 16, kLeastReserveBytes);
+  }
+  static bool makes_room(const StoreBatch& batch) {
+    std::size_t added = 0;
+    for (const auto& [agent, bytes] : batch.agents) added += bytes.size();
+    for (const auto& [index, bytes] : batch.outbox) added += bytes.size();
+    for (const auto& [key, bytes] : batch.meta) added += bytes.size();
+    const bool removes = batch.clear_outbox || batch.drop_outbox_through > 0 ||
+                         !batch.removed_outbox.empty() || !batch.removed_agents.empty();
+    return removes && added <= kSmallBytes;
+  }
+  void leave_reserve() {
+    if (map_size() <= options_.map_limit_bytes) return;
+    // LMDB takes the size in use if that is more.
+    if (mdb_env_set_mapsize(env_.get(), options_.map_limit_bytes) == 0) map_bytes_ = map_size();
+  }
+
+  // LMDB uses a page again only two transactions after the one that freed it. One that changes
+  // next to nothing lets those of the last commit come free.
+  bool settle() {
+    const bool grown = map_size() >= options_.map_limit_bytes && grow_to(limit_with_reserve());
+    Txn txn;
+    int code = txn.begin(env_.get(), 0);
+    const auto number = std::to_string(kStoreFormat);
+    auto key_val = to_val("number");
+    auto value = to_val(number);
+    if (code == 0) code = mdb_put(txn.get(), tables_.format, &key_val, &value, 0);
+    if (code == 0) code = txn.commit();
+    txn.abort();
+    if (grown) leave_reserve();
+    return code == 0;
+  }
+
+  Error limit_reached() const {
+    return {"the store in " + directory_.string() + " has reached its limit of " +
+            std::to_string(options_.map_limit_bytes) +
+            " bytes: raise the limit, or let the outbox drain"};
   }
 
   const fs::path directory_;

@@ -37,19 +37,23 @@ std::expected<void, SystemError> OpenFile::write_all(std::string_view bytes,
 std::expected<std::string_view, SystemError> BufferedReader::at(std::uint64_t offset,
                                                                 std::size_t size) {
   if (offset < start_ || offset + size > start_ + filled_) {
-    // Keeps what is already there of the piece.
-    if (offset >= start_ && offset < start_ + filled_) {
-      const auto skip = static_cast<std::size_t>(offset - start_);
-      filled_ -= skip;
-      std::memmove(buffer_.data(), buffer_.data() + skip, filled_);
-    } else {
-      filled_ = 0;
+    // Keeps what is already there of the piece, which may begin it or be all that is left.
+    const bool begun = offset >= start_ && offset < start_ + filled_;
+    const auto skip = begun ? static_cast<std::size_t>(offset - start_) : filled_;
+    filled_ -= skip;
+    const auto capacity = std::max({capacity_, size, kReadAheadBytes});
+    if (capacity > capacity_) {
+      auto larger = std::make_unique_for_overwrite<char[]>(capacity);
+      if (filled_ > 0) std::memcpy(larger.get(), buffer_.get() + skip, filled_);
+      buffer_ = std::move(larger);
+      capacity_ = capacity;
+    } else if (filled_ > 0) {
+      std::memmove(buffer_.get(), buffer_.get() + skip, filled_);
     }
     start_ = offset;
-    buffer_.resize(std::max({buffer_.size(), size, kReadAheadBytes}));
     while (filled_ < size) {
-      auto count = file_->ops().read_at(file_->fd(), buffer_.data() + filled_,
-                                        buffer_.size() - filled_, start_ + filled_);
+      auto count = file_->ops().read_at(file_->fd(), buffer_.get() + filled_, capacity_ - filled_,
+                                        start_ + filled_);
       if (!count) {
         filled_ = 0;
         return std::unexpected(count.error());
@@ -59,7 +63,7 @@ std::expected<std::string_view, SystemError> BufferedReader::at(std::uint64_t of
     }
   }
   const auto skip = static_cast<std::size_t>(offset - start_);
-  return std::string_view(buffer_.data() + skip, std::min(size, filled_ - skip));
+  return std::string_view(buffer_.get() + skip, std::min(size, filled_ - skip));
 }
 
 Error file_error(const std::string& what, const std::filesystem::path& path, SystemError error) {

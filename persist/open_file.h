@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "persist/file_ops.h"
 #include "protocol/error.h"
@@ -55,7 +55,8 @@ class BufferedReader {
 
  private:
   const OpenFile* file_;
-  std::vector<char> buffer_;
+  std::unique_ptr<char[]> buffer_;
+  std::size_t capacity_ = 0;
   std::uint64_t start_ = 0;
   std::size_t filled_ = 0;
 };

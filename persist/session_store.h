@@ -21,12 +21,13 @@ namespace rollcall::persist {
 // A batch may be committed twice with the same result, so a failed commit is simply tried again.
 struct StoreBatch {
   bool clear_outbox = false;
-  std::uint64_t drop_outbox_through = 0;      // every entry with an index up to this one
-  std::vector<std::uint64_t> removed_outbox;  // single entries (folded into newer ones)
-  std::vector<std::uint32_t> removed_agents;
-  std::vector<std::pair<std::uint32_t, std::string>> agents;
-  std::vector<std::pair<std::uint64_t, std::string>> outbox;
-  std::vector<std::pair<std::string, std::string>> meta;  // keys of 1 to kMaxMetaKeyBytes bytes
+  std::uint64_t drop_outbox_through = 0;           // every entry with an index up to this one
+  std::vector<std::uint64_t> removed_outbox = {};  // single entries (folded into newer ones)
+  std::vector<std::uint32_t> removed_agents = {};
+  std::vector<std::pair<std::uint32_t, std::string>> agents = {};
+  std::vector<std::pair<std::uint64_t, std::string>> outbox = {};
+  // Keys of 1 to kMaxMetaKeyBytes bytes.
+  std::vector<std::pair<std::string, std::string>> meta = {};
 
   bool empty() const {
     return !clear_outbox && drop_outbox_through == 0 && removed_outbox.empty() &&

@@ -1,6 +1,14 @@
 rollcall_test(persist_log_test
   SOURCES persist/event_log_property_test.cc
           persist/file_event_log_test.cc
+          persist/log_format_test.cc
           persist/log_power_cut_test.cc
+          persist/memory_event_log_test.cc
   LIBS rollcall_persist
+)
+rollcall_test(persist_store_test
+  SOURCES persist/disk_full_test.cc
+          persist/lmdb_session_store_test.cc
+          persist/memory_session_store_test.cc
+  LIBS rollcall_persist PkgConfig::LMDB
 )
