@@ -20,7 +20,8 @@ inline constexpr std::size_t kMaxInfoField = 8192;   // bytes of one value
 inline constexpr std::size_t kMaxInfoName = 128;     // bytes of one field's name
 inline constexpr std::size_t kMaxInfo = 256u << 10;  // bytes of all names and values of one agent
 inline constexpr std::size_t kMaxText = 1024;        // ERROR texts, software, machine, cluster
-inline constexpr std::size_t kMaxEntries = 16384;    // of an ACK, SUPERSEDED or CHALLENGE
+// Of an ACK, SUPERSEDED or CHALLENGE; so many fit into a frame whatever they say.
+inline constexpr std::size_t kMaxEntries = 8192;
 // No moment, epoch or duration is beyond this (the year 38500), so that sums of a few never wrap.
 inline constexpr std::int64_t kMaxTimeUs = std::int64_t{1} << 60;
 

@@ -81,6 +81,7 @@ void Tracker::look_failed(const Now&) {
   last_good_mono_us_.reset();
   for (auto& [agent, state] : agents_) {
     if (state.due) state.due->covered_us = 0;
+    state.info_asked = false;  // a read that was under way may never be answered
   }
 }
 

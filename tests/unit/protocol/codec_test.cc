@@ -199,6 +199,16 @@ TEST(Codec, ASupersededWithoutItsWinnerIsRefused) {
   EXPECT_EQ(refusal(payload_of(ack)), "ACK exception 0: winner is missing");
 }
 
+TEST(Codec, AsManyEntriesAsAreAllowedFitAFrame) {
+  const Winner longest{{Epoch{1ull << 60}, NodeName(kMaxNodeName, 'x'), UINT32_MAX}, true};
+  Ack ack;
+  ack.exceptions.assign(kMaxEntries,
+                        {UINT64_MAX, AgentId{UINT32_MAX}, ExceptionKind::superseded, longest});
+  EXPECT_EQ(refusal(payload_of(ack)), "accepted");
+  ack.exceptions.push_back(ack.exceptions.back());
+  EXPECT_EQ(refusal(payload_of(ack)), "ACK exceptions: not an array, or too long");
+}
+
 TEST(Codec, SequenceNumbersMayNotWrap) {
   Delta delta;
   delta.first_seq = UINT64_MAX - 1;

@@ -202,6 +202,18 @@ TEST(Golden, EveryMessageEncodesToItsFrame) {
   }
 }
 
+TEST(Golden, TheDocumentShowsTheseFrames) {
+  std::ifstream file(ROLLCALL_SOURCE_DIR "/docs/protocol.md");
+  std::string document;
+  for (char c = 0; file.get(c);) {
+    if (c != ' ' && c != '\n') document += c;  // long ones are broken over lines
+  }
+  for (const auto& [name, frame] : golden_frames()) {
+    if (name == "DELTA-kinds" || name == "UNKNOWN") continue;
+    EXPECT_TRUE(document.contains(to_hex(frame))) << name << " in docs/protocol.md, section 8";
+  }
+}
+
 TEST(Golden, EveryTruncationOfAFrameIsAnError) {
   for (const auto& [name, frame] : golden_frames()) {
     const std::string_view payload = payload_of(frame);

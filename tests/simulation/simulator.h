@@ -1,0 +1,54 @@
+#pragma once
+// A whole cluster on virtual time: the real cores and the drivers that the daemons use, with clock,
+// disk, link and source exchanged. One seed gives one schedule; the same seed replays exactly.
+//
+// Agents move between workers with and without goodbye; each worker's table has whole seconds of a
+// skewed, stepping wall clock; links break and lose what is in flight; sidecars and the master
+// crash, lose their disks or get older copies of them. After a quiet time the master's table must
+// equal the truth, which comes from the schedule.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace rollcall::simulation {
+
+struct Options {
+  int workers = 0;  // 0: 2 or 3, by the seed
+  int agents = 0;   // 0: 1 to 4, by the seed
+  std::int64_t chaos_us = 120'000'000;
+  std::int64_t quiet_us = 80'000'000;
+  bool transcript = false;  // keep what happened, for people
+};
+
+// Why no table row can tell an agent's truth: decided from the schedule, never from the result.
+enum class Undecidable {
+  no,
+  silent_stop,  // gone without goodbye, and nobody's reaper came by
+  same_second,  // its last visit left the row as another visit in that second had
+  cloned,       // one key on two machines
+};
+
+struct AgentResult {
+  std::uint32_t agent = 0;
+  std::string truth;  // the worker it is on; empty: nowhere
+  std::string master;
+  std::string last_writer;
+  Undecidable undecidable = Undecidable::no;
+  bool right() const { return truth == master; }
+};
+
+struct Result {
+  std::uint64_t seed = 0;
+  std::vector<AgentResult> agents;
+  std::vector<std::string> broken;  // promises that did not hold on the way
+  std::uint64_t events = 0;         // that the master decided
+  std::string transcript;
+
+  bool undecidable() const;         // some agent's truth cannot be told
+  bool failed() const;              // an agent that can be told is wrong, or a promise broken
+  bool last_writer_failed() const;  // of agents that can be told
+};
+
+Result run(std::uint64_t seed, const Options& options);
+
+}  // namespace rollcall::simulation
