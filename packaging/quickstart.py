@@ -139,7 +139,7 @@ class Daemon:
         return int(found[1])
 
     def check(self):
-        status = self.process.poll()
+        status = self.process.poll() if self.process is not None else None
         if status is not None:
             how = (f"was killed by {signal.Signals(-status).name}" if status < 0
                    else f"ended with status {status}")
@@ -150,8 +150,10 @@ class Daemon:
         return "\n".join([f"the end of what {self.name} said:", *("  " + line for line in text)])
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        """By intent: nobody complains that it is not there, until it is started again."""
+        process, self.process = self.process, None
+        process.kill()
+        process.wait()
 
     def end(self):
         if self.process is not None and self.process.poll() is None:
@@ -163,6 +165,8 @@ class Daemon:
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
+            print(f"quickstart: {self.name} did not end within {seconds} s of SIGTERM; killed",
+                  file=sys.stderr)
             self.kill()
 
 
@@ -597,22 +601,23 @@ class Stage:
         # Both are judged alike: wrong is who gives another answer than the truth at any time after
         # the master was told the truth.
         first_late = late[0]["number"] if late else None
-        lww, wrong_from, wrong_us = LastWriterWins(), None, 0
+        lww, wrong, wrong_from, wrong_us = LastWriterWins(), None, None, 0
         rollcall_left = False
         for decision in history:
-            right = lww.take(decision) == (truth.status, truth.node)
+            answer = lww.take(decision)
             if first_late is None or decision["number"] < first_late:
                 continue
             if wrong_from is not None:
                 wrong_us += decision["at"] - wrong_from
-            wrong_from = None if right else decision["at"]
+            wrong_from = None
+            if answer != (truth.status, truth.node):
+                wrong, wrong_from = Answer(*answer, None), decision["at"]
             record = ("active" if decision["record_phase"] == "open" else "disconnected")
             here = decision["record"]["node"] if record == "active" else None
             rollcall_left |= (record, here) != (truth.status, truth.node)
-        status, node = lww.answer
-        text = str(Answer(status, node, None))
-        if wrong_from is None and wrong_us:
-            text += f", but {shown(wrong_us / 1000)} wrong"
+        text = str(Answer(*lww.answer, None))
+        if wrong_from is None and wrong_us:  # two events of one message are no time apart
+            text = f"{wrong} for {shown(wrong_us / 1000)}"
         final = changes[-1][1]
         right_since = None
         for at, answer in changes:
