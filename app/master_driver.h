@@ -52,7 +52,7 @@ class MasterDriver {
 
   void start();
   void stop() { stopped_ = true; }
-  bool ready() const { return core_.ready(clock_.now()); }
+  bool ready() const { return core_.ready(); }
 
   void link_accepted(master::ConnId conn, std::vector<std::string> peer_names, std::string address);
   void link_received(master::ConnId conn, std::string_view bytes);

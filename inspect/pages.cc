@@ -321,7 +321,7 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
       j["version"] = view.version;
       j["master"] = to_hex(static_cast<std::uint64_t>(core.state().master()));
       j["term"] = to_hex(static_cast<std::uint64_t>(core.state().term()));
-      j["ready"] = core.ready(now);
+      j["ready"] = core.ready();
       j["master_time"] = core.time(now).us;
       j["agents"] = core.state().agents().size();
       j["active"] = active;

@@ -48,6 +48,7 @@ int run(const app::MasterConfig& config) {
   master::MasterCore::Config core;
   core.cluster = config.node.cluster;
   core.allow = config.allow;
+  core.boot = std::hash<std::string>{}(clock.boot_id());
   core.heartbeat_us = config.timing.heartbeat.count();
   core.ttl_us = config.timing.ttl.count();
   app::MasterDriver driver(core, {config.store.snapshot_every}, std::move(*state),

@@ -320,7 +320,7 @@ std::expected<Message, Error> unpack_hello(const wire::Value& map) {
 }
 
 void pack_body(wire::Packer& p, const Welcome& m) {
-  p.array(2).u64(kWelcome).map(12);
+  p.array(2).u64(kWelcome).map(13);
   p.u64(1).u64(m.protocol);
   p.u64(2).u64(number(m.master));
   p.u64(3).u64(number(m.term));
@@ -333,6 +333,7 @@ void pack_body(wire::Packer& p, const Welcome& m) {
   p.u64(10).i64(m.t0);
   p.u64(11).i64(m.t1);
   p.u64(12).i64(m.t2);
+  p.u64(13).i64(m.time_began.us);
 }
 
 std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
@@ -350,6 +351,7 @@ std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
   b.time(10, "t0", kRequired, m.t0);
   b.time(11, "t1", kRequired, m.t1);
   b.time(12, "t2", kRequired, m.t2);
+  b.time(13, "time_began", kOptional, m.time_began.us);
   if (m.t1 > m.t2) b.wrong("t1", " is after t2");
   return b.finish(std::move(m));
 }

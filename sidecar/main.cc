@@ -71,6 +71,7 @@ int run(const app::SidecarConfig& config) {
   source_options.socket_path = config.source.wazuh_db;
   source_options.client_keys_path = config.source.wazuh_home + "/etc/client.keys";
   source_options.poll = config.source.poll;
+  source_options.seed = app::random_seed();
   if (config.source.only_node_name) source_options.only_node_name = config.source.node_name;
   sidecar::WazuhDbSource::Events events;
   events.on_look = [&](const sidecar::Look& look) { driver.look(look); };
@@ -100,7 +101,7 @@ int run(const app::SidecarConfig& config) {
     out.last_requests = s.last_requests;
     out.looks = s.looks;
     out.failures = s.failures;
-    out.last_error = s.last_error;
+    out.last_error = s.failing ? s.last_error : "";
     return out;
   };
   inspect::add_sidecar_pages(http, [&loop](auto task) { return loop.post(std::move(task)); },

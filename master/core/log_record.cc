@@ -43,7 +43,12 @@ std::string encode(const LogRecord& record) {
         } else if constexpr (std::is_same_v<T, TermBegun>) {
           p.array(3).u64(kTermBegun).u64(static_cast<std::uint64_t>(r.term)).str(r.cause);
         } else if constexpr (std::is_same_v<T, TimeReserved>) {
-          p.array(2).u64(kTimeReserved).i64(r.until.us);
+          p.array(5)
+              .u64(kTimeReserved)
+              .i64(r.until.us)
+              .i64(r.began.us)
+              .u64(r.boot)
+              .i64(r.offset_us);
         } else if constexpr (std::is_same_v<T, NodeWelcomed>) {
           p.array(8).u64(kNodeWelcomed).str(r.node).str(r.machine);
           p.u64(static_cast<std::uint64_t>(r.store)).u64(static_cast<std::uint64_t>(r.stream));
@@ -92,7 +97,7 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
       out = TermBegun{Term{u64(1)}, text(2)};
       break;
     case kTimeReserved:
-      out = TimeReserved{{i64(1)}};
+      out = TimeReserved{{i64(1)}, {i64(2)}, u64(3), i64(4)};
       break;
     case kNodeWelcomed:
       out = NodeWelcomed{text(1), text(2), StoreId{u64(3)}, StreamId{u64(4)},

@@ -27,9 +27,13 @@ struct TermBegun {
   bool operator==(const TermBegun&) const = default;
 };
 
-// No time beyond `until` is told before the next one of these is durable.
+// No time beyond `until` is told before the next one of these is durable. `began` and the rest say
+// how time runs: within one boot of the master's machine a restarted master goes on with it.
 struct TimeReserved {
   MasterTime until;
+  MasterTime began;            // where this run of the time began
+  std::uint64_t boot = 0;      // which boot: a hash of the boot id
+  std::int64_t offset_us = 0;  // the master's time minus the boot clock
   bool operator==(const TimeReserved&) const = default;
 };
 

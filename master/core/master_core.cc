@@ -1,6 +1,9 @@
 #include "master/core/master_core.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "protocol/codec.h"
 
 namespace rollcall::master {
 namespace {
@@ -15,6 +18,19 @@ std::uint64_t nonzero(std::mt19937_64& random) {
   }
 }
 
+// No message carries more than kMaxEntries.
+template <typename T>
+std::vector<std::vector<T>> parts(std::vector<T> all) {
+  std::vector<std::vector<T>> out;
+  for (std::size_t i = 0; i < all.size(); i += kMaxEntries) {
+    const auto from = all.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto to =
+        all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), i + kMaxEntries));
+    out.emplace_back(std::make_move_iterator(from), std::make_move_iterator(to));
+  }
+  return out;
+}
+
 Winner winner_of(const AgentRecord& record) {
   return {record.top, record.is_open()};
 }
@@ -27,7 +43,7 @@ MasterCore::MasterCore(Config config, State state, std::string may_have_lost, st
       state_(std::move(state)),
       may_have_lost_(std::move(may_have_lost)),
       random_(seed),
-      time_(state_.reserved(), now) {
+      time_(state_.time(), config_.boot, now) {
   for (const auto& [agent, record] : state_.agents()) {
     if (record.doubt()) doubts_.insert(agent);
   }
@@ -71,20 +87,20 @@ void MasterCore::say(ConnId conn, Message message) {
 
 Output MasterCore::finish(const Now& now, Output out) {
   if (const auto until = time_.due(now)) {
-    log(TimeReserved{*until});
-    pending_reservation_ = *until;
+    log(*until);
+    pending_reservation_ = until->until;
   }
   for (auto& [node, entries] : superseded_) {
     if (const ConnId conn = conn_of(node); conn != ConnId{}) {
       counters_.superseded_sent += entries.size();
-      say(conn, Superseded{std::move(entries)});
+      for (auto& part : parts(std::move(entries))) say(conn, Superseded{std::move(part)});
     }
   }
   superseded_.clear();
   for (auto& [node, entries] : challenges_) {
     if (const ConnId conn = conn_of(node); conn != ConnId{}) {
       counters_.challenges_sent += entries.size();
-      say(conn, Challenge{std::move(entries)});
+      for (auto& part : parts(std::move(entries))) say(conn, Challenge{std::move(part)});
     }
   }
   challenges_.clear();
@@ -276,8 +292,15 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
     }
   } else if (m.last_master == state_.master() && m.last_term == state_.term() &&
              m.acked_position > 0) {
-    begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy",
-               out);
+    // Either this log forgot the worker, or the worker came back with a copy of the store that it
+    // had before the present one.
+    if (known != state_.nodes().end()) {
+      older = true;
+    } else {
+      begin_term(
+          "worker " + m.node + " was acked by this log, which does not know it: an older copy",
+          out);
+    }
   }
 
   const MasterTime at = time_.tell(now);
@@ -285,6 +308,7 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   w.master = state_.master();
   w.term = state_.term();
   w.store_is_older = older;
+  w.time_began = time_.began();
   w.heartbeat_us = config_.heartbeat_us;
   w.ttl_us = config_.ttl_us;
   w.window = config_.window;
@@ -336,7 +360,15 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
                         " is reserved for the master",
                     now, out);
     }
+    if (e.info && hash_of(*e.info) != e.info_hash) {
+      return refuse(
+          id, ErrorCode::malformed,
+          "agent " + id_text(e.agent) + ": the info does not have the hash that comes with it", now,
+          out);
+    }
   }
+  if (m.events.empty()) return refuse(id, ErrorCode::malformed, "a DELTA without events", now, out);
+  {}
   conn.expected_seq += m.events.size();
   ++counters_.frames;
   counters_.events += m.events.size();
@@ -370,7 +402,8 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
                                           : e.kind != EventKind::contact && r.is_open() &&
                                                 r.top.node == conn.node && r.top >= said;
     if (lost && !accepted(rule)) {
-      if (may_tell(conn.node, e.agent, now))
+      // Only another worker's claim can be a contest.
+      if (r.top.node == conn.node || may_tell(conn.node, e.agent, now))
         ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
     } else if (e.info_hash && r.info_missing() && r.claimed->stamp == said) {
       ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
@@ -445,6 +478,14 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
       if (decisions_.size() > config_.keep_decisions) decisions_.pop_front();
     }
   }
+  // An ACK carries at most kMaxEntries exceptions: one that has more is said in parts, each up to
+  // its last exception.
+  auto exceptions = parts(std::exchange(ack.exceptions, {}));
+  for (std::size_t i = 0; i + 1 < exceptions.size(); ++i) {
+    const std::uint64_t through = exceptions[i].back().seq;
+    say(id, Ack{through, std::move(exceptions[i])});
+  }
+  if (!exceptions.empty()) ack.exceptions = std::move(exceptions.back());
   say(id, std::move(ack));
 }
 

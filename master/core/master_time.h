@@ -1,10 +1,11 @@
 #pragma once
-// The time that orders epochs (docs/protocol.md, section 6). It never steps back, whatever the
+// The time that orders epochs (docs/protocol.md, section "Time"). It never steps back, whatever the
 // master's wall clock does: before a time is told, a reservation beyond it is in the log. Pure.
 #include <algorithm>
 #include <cstdint>
 #include <optional>
 
+#include "master/core/log_record.h"
 #include "protocol/ids.h"
 #include "protocol/now.h"
 
@@ -12,38 +13,51 @@ namespace rollcall::master {
 
 class MasterTimeSource {
  public:
-  static constexpr std::int64_t kAheadUs = 60'000'000;
+  static constexpr std::int64_t kAheadUs = 20'000'000;
 
-  // `reserved`: the last reservation in the log; nothing later was ever told.
-  MasterTimeSource(MasterTime reserved, const Now& now)
-      : base_us_(std::max(now.wall_us, reserved.us)),
-        base_boot_us_(now.boot_us),
-        reserved_(reserved) {}
+  // `last`: the last reservation in the log; nothing later was ever told. Within the same boot the
+  // time goes on as it ran, so that moments which workers translated before the restart keep their
+  // places. After a reboot it begins at the wall clock or the reservation, whichever is later.
+  MasterTimeSource(const TimeReserved& last, std::uint64_t boot, const Now& now)
+      : boot_(boot), reserved_(last.until) {
+    const bool goes_on = last.boot == boot && last.until.us != 0;
+    const MasterTime begin{std::max(now.wall_us, last.until.us)};
+    began_ = goes_on ? last.began : begin;
+    offset_us_ = goes_on ? last.offset_us : begin.us - now.boot_us;
+  }
 
   // Where the clock stands, told or not.
-  MasterTime clock(const Now& now) const { return {base_us_ + (now.boot_us - base_boot_us_)}; }
+  MasterTime clock(const Now& now) const { return {now.boot_us + offset_us_}; }
   // The time to tell: stands still at the reservation until a later one is durable.
   MasterTime tell(const Now& now) {
     told_ = std::max(told_, std::min(clock(now), reserved_));
     return told_;
   }
+  // Where this run of the time began: what was translated before is not to be moved.
+  MasterTime began() const { return began_; }
+
   // A reservation that should be logged now, if one is due.
-  std::optional<MasterTime> due(const Now& now) {
+  std::optional<TimeReserved> due(const Now& now) {
     const MasterTime at = clock(now);
-    if (at.us + kAheadUs / 2 < std::max(reserved_.us, asked_.us)) return std::nullopt;
+    if (asked_.us != 0 && at.us + kAheadUs / 2 < asked_.us) return std::nullopt;
     asked_ = {at.us + kAheadUs};
-    return asked_;
+    return TimeReserved{asked_, began_, boot_, offset_us_};
   }
-  void reserved(MasterTime until) { reserved_ = std::max(reserved_, until); }
+  void reserved(MasterTime until) {
+    reserved_ = std::max(reserved_, until);
+    ready_ = true;
+  }
   // Whether any time can be told: false until the first reservation of this run is durable.
-  bool ready(const Now& now) const { return clock(now) < reserved_; }
+  bool ready() const { return ready_; }
 
  private:
-  std::int64_t base_us_;
-  std::int64_t base_boot_us_;
+  std::uint64_t boot_;
+  std::int64_t offset_us_ = 0;
+  MasterTime began_;
   MasterTime reserved_;
   MasterTime asked_;
   MasterTime told_;
+  bool ready_ = false;
 };
 
 }  // namespace rollcall::master

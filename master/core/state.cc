@@ -23,7 +23,9 @@ std::expected<void, Error> State::apply(LogRecord& record) {
   } else if (const auto* t = std::get_if<TermBegun>(&record)) {
     term_ = t->term;
   } else if (const auto* u = std::get_if<TimeReserved>(&record)) {
-    reserved_ = std::max(reserved_, u->until);
+    const MasterTime until = std::max(time_.until, u->until);
+    time_ = *u;
+    time_.until = until;
   } else if (const auto* w = std::get_if<NodeWelcomed>(&record)) {
     NodeLog& node = nodes_[w->node];
     node.machine = w->machine;
@@ -130,8 +132,8 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(6).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
-  p.u64(static_cast<std::uint64_t>(term_)).i64(reserved_.us);
+  p.array(9).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
     p.array(8).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
@@ -170,6 +172,7 @@ std::string State::encode() const {
       p.nil();
     }
   }
+  p.i64(time_.began.us).u64(time_.boot).i64(time_.offset_us);
   return out;
 }
 
@@ -188,7 +191,9 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
   }
   State s;
   if (!take(v.at(1).as_u64(), s.master_) || !take(v.at(2).as_u64(), s.term_) ||
-      !take(v.at(3).as_i64(), s.reserved_.us) || !v.at(4).is_array() || !v.at(5).is_array())
+      !take(v.at(3).as_i64(), s.time_.until.us) || !v.at(4).is_array() || !v.at(5).is_array() ||
+      !take(v.at(6).as_i64(), s.time_.began.us) || !take(v.at(7).as_u64(), s.time_.boot) ||
+      !take(v.at(8).as_i64(), s.time_.offset_us))
     return std::unexpected(bad("its head"));
   const Value nodes = v.at(4);
   for (std::size_t i = 0; i < nodes.size(); ++i) {

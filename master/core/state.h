@@ -40,7 +40,7 @@ class State {
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
-  MasterTime reserved() const { return reserved_; }
+  const TimeReserved& time() const { return time_; }
   const std::unordered_map<AgentId, AgentRecord>& agents() const { return agents_; }
   const std::map<NodeName, NodeLog>& nodes() const { return nodes_; }
   const AgentRecord* find(AgentId agent) const;
@@ -54,7 +54,7 @@ class State {
 
   MasterId master_{};
   Term term_{};
-  MasterTime reserved_;
+  TimeReserved time_;
   std::unordered_map<AgentId, AgentRecord> agents_;
   std::map<NodeName, NodeLog> nodes_;
 };

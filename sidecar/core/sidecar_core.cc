@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
 
 #include "protocol/codec.h"
 
@@ -61,6 +62,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     store_ = StoreId{nonzero(random_)};
     set_meta("store", static_cast<std::uint64_t>(store_));
   }
+  if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
   new_stream();
   last_commit_mono_us_ = now.mono_us;
   return finish(now, {});
@@ -101,6 +103,25 @@ Output SidecarCore::info_read(AgentId agent, const AgentInfo& info, const Now& n
 Output SidecarCore::stored(std::uint64_t ticket, const Now& now) {
   stored_ticket_ = std::max(stored_ticket_, ticket);
   return finish(now, {});
+}
+
+// Kept as text: the boot, then began, offset and error of each run of the master's time.
+void SidecarCore::remember_time(const Now& now) {
+  std::string text = std::to_string(timeline_.boot());
+  for (const Timeline::Run& r : timeline_.runs(now)) {
+    text += " " + std::to_string(r.began.us) + " " + std::to_string(r.offset_us) + " " +
+            std::to_string(r.error_us);
+  }
+  meta_["time"] = std::move(text);
+}
+
+void SidecarCore::restore_time(const std::string& text) {
+  std::istringstream in(text);
+  std::uint64_t boot = 0;
+  if (!(in >> boot) || boot != timeline_.boot()) return;
+  std::vector<Timeline::Run> runs;
+  for (Timeline::Run r; in >> r.began.us >> r.offset_us >> r.error_us;) runs.push_back(r);
+  timeline_.restore(std::move(runs));
 }
 
 void SidecarCore::set_meta(std::string key, std::uint64_t value) {
@@ -404,8 +425,9 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
   window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
   last_heartbeat_mono_us_ = now.mono_us;
   const bool another_master = m.master != master_;
-  if (another_master) timeline_.clock().reset();
-  timeline_.clock().add(m.t0, m.t1, m.t2, now.boot_us);
+  if (another_master) timeline_.reset();
+  timeline_.add(m.time_began, m.t0, m.t1, m.t2, now.boot_us);
+  remember_time(now);
   if (another_master || m.term != term_) {
     if (another_master) {
       if (master_ != MasterId{})
@@ -483,7 +505,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
         break;
       case ExceptionKind::need_info:
         ++counters_.need_info;
-        tracker_.fields_wanted(event.agent);
+        tracker_.fields_wanted(event.agent, now);
         break;
       case ExceptionKind::future_epoch:
         ++counters_.future_epoch;
@@ -509,7 +531,7 @@ void SidecarCore::on(const Challenge& m, const Now& now, Output&) {
 }
 
 void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
-  timeline_.clock().add(m.t0, m.t1, m.t2, now.boot_us);
+  timeline_.add(m.t0, m.t1, m.t2, now.boot_us);
   tracker_.sampled(now);
 }
 

@@ -136,6 +136,8 @@ class SidecarCore {
   void note(Output& out, NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void new_stream();
+  void remember_time(const Now& now);
+  void restore_time(const std::string& text);
   void drop_unsent(AgentId agent, Epoch epoch);
   void set_meta(std::string key, std::uint64_t value);
 

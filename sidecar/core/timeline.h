@@ -3,6 +3,8 @@
 // kept in local terms and translated when it is used, never as "now". Pure; loop thread.
 #include <algorithm>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "protocol/master_clock.h"
 #include "protocol/now.h"
@@ -17,13 +19,44 @@ struct LocalMoment {
   bool operator==(const LocalMoment&) const = default;
 };
 
+// The master's time begins anew when its machine reboots, and may then have jumped ahead. Moments
+// of before keep the places that they had: each run of the master's time has a translation of its
+// own, and a moment is translated by the run in which it was.
 class Timeline {
  public:
   static constexpr std::int64_t kOtherBootErrorUs = 3'600'000'000;
+  static constexpr std::size_t kMaxRuns = 8;
+
+  struct Run {
+    MasterTime began;
+    std::int64_t offset_us = 0;  // the master's time minus this machine's boot clock
+    std::int64_t error_us = 0;
+    bool operator==(const Run&) const = default;
+  };
 
   explicit Timeline(std::uint64_t boot) : boot_(boot) {}
 
-  MasterClock& clock() { return clock_; }
+  // An exchange with the master whose time began at `began`.
+  void add(MasterTime began, std::int64_t t0, std::int64_t t1, std::int64_t t2, std::int64_t t3) {
+    if (began != began_) {
+      if (clock_.known()) runs_.push_back(present(t3));
+      if (!runs_.empty() && runs_.back().began == began) runs_.pop_back();
+      if (runs_.size() > kMaxRuns) runs_.erase(runs_.begin());
+      clock_.reset();
+      began_ = began;
+    }
+    clock_.add(t0, t1, t2, t3);
+  }
+  void add(std::int64_t t0, std::int64_t t1, std::int64_t t2, std::int64_t t3) {
+    clock_.add(t0, t1, t2, t3);
+  }
+  // Another master: nothing that was learnt holds.
+  void reset() {
+    clock_.reset();
+    runs_.clear();
+    began_ = {};
+  }
+
   const MasterClock& clock() const { return clock_; }
   // Whether moments can be told in the master's time. Without it at() is provisional: good for
   // comparing moments of this machine with each other, never sent.
@@ -34,21 +67,52 @@ class Timeline {
   }
 
   MasterTime at(const LocalMoment& m, const Now& now) const {
-    const std::int64_t boot_us =
-        m.boot == boot_ ? m.boot_us
-                        : now.boot_us - std::max<std::int64_t>(0, now.wall_us - m.wall_us);
-    return known() ? clock_.at(boot_us) : MasterTime{now.wall_us - (now.boot_us - boot_us)};
+    const std::int64_t boot_us = boot_time(m, now);
+    if (!known()) return {now.wall_us - (now.boot_us - boot_us)};
+    MasterTime t = clock_.at(boot_us);
+    MasterTime next = began_;
+    for (std::size_t i = runs_.size(); i-- > 0 && t < next;) {
+      t = std::min(MasterTime{boot_us + runs_[i].offset_us}, next);
+      next = runs_[i].began;
+    }
+    return t;
   }
 
   // How far at() can be off for this moment.
   std::int64_t error_us(const LocalMoment& m, const Now& now) const {
-    const std::int64_t clock = known() ? clock_.error_us(now.boot_us) : kOtherBootErrorUs;
-    return clock + (m.boot == boot_ ? 0 : kOtherBootErrorUs);
+    std::int64_t error = kOtherBootErrorUs;
+    if (known()) {
+      error = clock_.error_us(now.boot_us);
+      if (!runs_.empty() && clock_.at(boot_time(m, now)) < began_)
+        error = std::max(error, runs_.back().error_us);
+    }
+    return error + (m.boot == boot_ ? 0 : kOtherBootErrorUs);
   }
 
+  // For the store: within one boot a restarted process goes on with what was learnt.
+  std::uint64_t boot() const { return boot_; }
+  std::vector<Run> runs(const Now& now) const {
+    std::vector<Run> all = runs_;
+    if (clock_.known()) all.push_back(present(now.boot_us));
+    return all;
+  }
+  void restore(std::vector<Run> runs) { runs_ = std::move(runs); }
+
  private:
+  std::int64_t boot_time(const LocalMoment& m, const Now& now) const {
+    // Another boot's moments are told apart by wall clock alone; whatever it says, they were before
+    // this boot began.
+    return m.boot == boot_ ? m.boot_us
+                           : std::min<std::int64_t>(0, now.boot_us - (now.wall_us - m.wall_us));
+  }
+  Run present(std::int64_t now_boot_us) const {
+    return {began_, clock_.offset_us(), clock_.error_us(now_boot_us)};
+  }
+
   std::uint64_t boot_;
   MasterClock clock_;
+  MasterTime began_;
+  std::vector<Run> runs_;  // before the present one, oldest first
 };
 
 }  // namespace rollcall::sidecar

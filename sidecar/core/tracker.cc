@@ -36,6 +36,9 @@ std::string id_text(AgentId agent) {
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kMarginUs = 1'000;
 
+// A read that was not answered for so long is asked for again.
+constexpr std::int64_t kInfoPatienceUs = 15'000'000;
+
 bool is_open(const AgentState& s) {
   return s.session && s.session->phase == Phase::open;
 }
@@ -81,7 +84,7 @@ void Tracker::look_failed(const Now&) {
   last_good_mono_us_.reset();
   for (auto& [agent, state] : agents_) {
     if (state.due) state.due->covered_us = 0;
-    state.info_asked = false;  // a read that was under way may never be answered
+    state.info_asked_us = 0;  // a read that was under way may never be answered
   }
 }
 
@@ -146,7 +149,7 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
     if (!row.present()) {
       change_session(agent, state, EventKind::closed, reason_of(row.code));
     } else {
-      if (row.status == RowStatus::active && !state.info_told_here) want_info(agent, state);
+      if (row.status == RowStatus::active && !state.info_told_here) want_info(agent, state, now);
       if (state.due) answer_due(agent, state, look);
     }
     return;
@@ -156,7 +159,7 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   if (later(evidence, state, now)) {
     if (row.present()) {
       open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
-      if (row.status == RowStatus::active) want_info(agent, state);
+      if (row.status == RowStatus::active) want_info(agent, state, now);
     } else {
       // It came and went between two looks: without a word of it, another worker's ghost would
       // stay on top.
@@ -230,9 +233,9 @@ void Tracker::find_missing(const Look& look) {
 
 // ---- info --------------------------------------------------------------------------------------
 
-void Tracker::want_info(AgentId agent, AgentState& state) {
-  if (state.info_asked) return;
-  state.info_asked = true;
+void Tracker::want_info(AgentId agent, AgentState& state, const Now& now) {
+  if (state.info_asked_us != 0 && now.mono_us - state.info_asked_us < kInfoPatienceUs) return;
+  state.info_asked_us = std::max<std::int64_t>(1, now.mono_us);
   wanted_info_.push_back(agent);
 }
 
@@ -249,31 +252,13 @@ void Tracker::refresh_info(const Look& look) {
     const AgentId agent = refresh_queue_.back();
     refresh_queue_.pop_back();
     const auto it = agents_.find(agent);
-    if (it != agents_.end() && is_open(it->second)) want_info(agent, it->second);
+    if (it != agents_.end() && is_open(it->second)) want_info(agent, it->second, look.finished);
   }
 }
-
-namespace {
-
-// What does not fit into a frame is left out: a row that large is not one that Wazuh writes.
-constexpr std::size_t kMaxInfoBytes = 128u << 10;
-AgentInfo bounded(const AgentInfo& info) {
-  AgentInfo out;
-  std::size_t bytes = 0;
-  for (const auto& [name, value] : info) {
-    bytes += name.size() + value.size();
-    if (name.size() > kMaxInfoField || value.size() > kMaxInfoField) continue;
-    if (out.size() == kMaxInfoFields || bytes > kMaxInfoBytes) break;
-    out.emplace(name, value);
-  }
-  return out;
-}
-
-}  // namespace
 
 void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
-  const AgentInfo info = bounded(read);
-  if (info.size() != read.size()) {
+  AgentInfo info = read;
+  if (clip_info(info)) {
     notes_.push_back({NoteLevel::warning,
                       "an agent's fields are larger than a frame may be; the rest is left out",
                       {{"agent", id_text(agent)}, {"fields", std::to_string(read.size())}}});
@@ -281,7 +266,7 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   const auto it = agents_.find(agent);
   if (it == agents_.end()) return;
   AgentState& state = it->second;
-  state.info_asked = false;
+  state.info_asked_us = 0;
   // Only the worker that has the agent knows its fields: other workers' rows are old copies.
   if (info.empty() || !is_open(state)) return;
   const InfoHash hash = hash_of(info);
@@ -297,11 +282,11 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
                  fields ? std::make_shared<const AgentInfo>(info) : nullptr);
 }
 
-void Tracker::fields_wanted(AgentId agent) {
+void Tracker::fields_wanted(AgentId agent, const Now& now) {
   const auto it = agents_.find(agent);
   if (it == agents_.end() || !is_open(it->second)) return;
   it->second.send_fields = true;
-  want_info(agent, it->second);
+  want_info(agent, it->second, now);
 }
 
 // ---- sessions ----------------------------------------------------------------------------------
@@ -403,14 +388,14 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
     const Reason reason = s.reason;
     open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
                  here ? Reason::none : reason, next(top.epoch));
-    if (here) want_info(agent, state);
+    if (here) want_info(agent, state, now);
     return;
   }
   if (s.phase != Phase::open) return;
   if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {
     const LocalEvidence evidence = s.evidence;
     open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
-    want_info(agent, state);
+    want_info(agent, state, now);
     return;
   }
   change_session(agent, state, EventKind::released, Reason::moved);
@@ -471,7 +456,9 @@ void Tracker::sampled(const Now& now) {
 }
 
 void Tracker::tell_everything(const Now&) {
+  // What the master took before, it may have lost: only what it takes from now on binds.
   for (auto& [agent, state] : agents_) {
+    state.accepted = kUnstamped;
     if (!state.session) continue;
     tell(agent, state);
   }

@@ -46,7 +46,7 @@ class Tracker {
   void challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now);
   void acked(const LocalEvent& event);
   void future_epoch(AgentId agent, Epoch epoch);
-  void fields_wanted(AgentId agent);
+  void fields_wanted(AgentId agent, const Now& now);
 
   // A clock sample came: sessions that were refused as from the future are stamped anew.
   void sampled(const Now& now);
@@ -89,7 +89,7 @@ class Tracker {
   void set_phase(Session& session, Phase phase);
   MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
   LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
-  void want_info(AgentId agent, AgentState& state);
+  void want_info(AgentId agent, AgentState& state, const Now& now);
 
   Config config_;
   NodeName own_node_;

@@ -390,6 +390,7 @@ void World::start_master(const std::string& lost) {
   c.heartbeat_us = 3 * kSecond;
   c.ttl_us = 12 * kSecond;
   c.keep_decisions = 4096;
+  c.boot = m.clock.boot();
   m.decisions_read = 0;
   m.driver = std::make_unique<app::MasterDriver>(
       c, app::MasterDriver::Options{200}, std::move(*state),

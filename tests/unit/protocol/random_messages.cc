@@ -110,6 +110,7 @@ Message welcome(Rng& rng) {
   m.t0 = duration(rng);
   m.t1 = duration(rng) / 2;
   m.t2 = m.t1 + duration(rng) / 2;
+  m.time_began = {duration(rng)};
   return m;
 }
 
@@ -154,6 +155,7 @@ Message heartbeat_ack(Rng& rng) {
   m.t0 = duration(rng);
   m.t1 = duration(rng) / 2;
   m.t2 = m.t1 + duration(rng) / 2;
+  m.time_began = {duration(rng)};
   return m;
 }
 

@@ -1,0 +1,356 @@
+#include "sidecar/source/wazuh_db_source.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+#include "sidecar/source/client_keys.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+// Fields of this many pages are read before the next look, even if it is due: with a table so large
+// that looks follow each other without a pause, fields must still arrive.
+constexpr int kInfoPagesBetweenLooks = 20;
+// Then the fields of this page are given up: agents that wazuh-db fails on must not hold up others.
+constexpr int kInfoAttempts = 3;
+
+std::string seconds_text(std::chrono::milliseconds time) {
+  const auto ms = time.count();
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
+}  // namespace
+
+WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options, Events events)
+    : loop_(loop),
+      clock_(clock),
+      options_(std::move(options)),
+      events_(std::move(events)),
+      request_timer_(loop),
+      reconnect_timer_(loop),
+      backoff_(options_.seed, options_.backoff),
+      look_timer_(loop),
+      scan_({.only_node_name = options_.only_node_name}) {}
+
+WazuhDbSource::~WazuhDbSource() {
+  *alive_ = false;
+}
+
+void WazuhDbSource::start() {
+  if (phase_ != Phase::stopped) return;
+  look_due_ = true;
+  connect();
+}
+
+void WazuhDbSource::stop(std::function<void()> done) {
+  phase_ = Phase::stopped;
+  stream_.reset();
+  request_timer_.stop();
+  reconnect_timer_.stop();
+  look_timer_.stop();
+  awaiting_reply_ = false;
+  waiting_.clear();
+  wanted_.clear();
+  info_page_.clear();
+  info_failures_ = 0;
+  info_allowed_ = false;
+  backoff_.reset();
+  status_.connected = false;
+  if (done) loop_.at_turn_end(std::move(done));
+}
+
+void WazuhDbSource::read_info(const std::vector<AgentId>& agents) {
+  if (phase_ == Phase::stopped) return;
+  std::vector<AgentId> refused;
+  for (const AgentId agent : agents) {
+    if (wanted_.contains(agent)) continue;
+    if (agent == AgentId{} || wanted_.size() >= options_.max_waiting) {
+      refused.push_back(agent);
+      continue;
+    }
+    wanted_.insert(agent);
+    waiting_.push_back(agent);
+  }
+  if (refused.empty() && phase_ != Phase::idle) return;
+  // Later, since the caller is busy with what made it ask.
+  loop_.at_turn_end([this, alive = alive_, refused = std::move(refused)] {
+    if (!*alive) return;
+    if (!refused.empty() && phase_ != Phase::stopped) {
+      note(NoteLevel::warning,
+           "too many agents wait for their fields to be read; some are passed over",
+           {{"agents", std::to_string(refused.size())}});
+    }
+    for (const AgentId agent : refused) {
+      if (phase_ != Phase::stopped && events_.on_info) events_.on_info(agent, {});
+    }
+    if (phase_ == Phase::idle) proceed();
+  });
+}
+
+WazuhDbSource::Status WazuhDbSource::status() const {
+  Status status = status_;
+  status.page_size = scan_.page_size();
+  status.waiting_info = wanted_.size();
+  return status;
+}
+
+// ---- the connection
+
+void WazuhDbSource::connect() {
+  phase_ = Phase::connecting;
+  reader_.reset();
+  stream_ = std::make_unique<net::UnixStream>(loop_);
+  stream_->connect(
+      options_.socket_path,
+      {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
+       .on_closed =
+           [this](const std::string& reason) {
+             give_up_connection(phase_ == Phase::connecting
+                                    ? why_no_connection(reason)
+                                    : about_socket("the connection was lost (" + reason +
+                                                   "); is wazuh-manager restarting?"));
+           },
+       .on_drained = {}},
+      [this] { connected(); });
+}
+
+void WazuhDbSource::connected() {
+  phase_ = Phase::idle;
+  ++status_.connection;
+  status_.connected = true;
+  proceed();
+}
+
+void WazuhDbSource::give_up_connection(const std::string& reason) {
+  const Phase was = std::exchange(phase_, Phase::away);
+  stream_.reset();
+  request_timer_.stop();
+  awaiting_reply_ = false;
+  info_allowed_ = false;
+  status_.connected = false;
+  reconnect_timer_.start(backoff_.next(), [this] { connect(); });
+  if (was == Phase::looking || (was == Phase::connecting && look_due_)) {
+    fail_look(reason);
+  } else {
+    report_trouble(reason);
+    if (was == Phase::reading_info) fail_info(reason);
+  }
+}
+
+// The stream's reason is for a log; this one says what to do. Looked up after the failure, so it
+// may be about a state that has just changed.
+std::string WazuhDbSource::why_no_connection(const std::string& reason) const {
+  if (options_.socket_path.size() >= sizeof(sockaddr_un::sun_path)) return about_socket(reason);
+  struct stat file {};
+  if (::stat(options_.socket_path.c_str(), &file) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) {
+      return about_socket(
+          "there is no such socket; start wazuh-manager, or correct the path in the configuration");
+    }
+    if (errno == EACCES) {
+      return about_socket("permission denied; add the rollcall user to group wazuh");
+    }
+    return about_socket(reason);
+  }
+  if (!S_ISSOCK(file.st_mode)) {
+    return about_socket("this is not a socket; correct the path in the configuration");
+  }
+  if (::faccessat(AT_FDCWD, options_.socket_path.c_str(), R_OK | W_OK, AT_EACCESS) != 0 &&
+      errno == EACCES) {
+    return about_socket("permission denied; add the rollcall user to group wazuh");
+  }
+  return about_socket("nobody answers there (" + reason +
+                      "); check that wazuh-db runs, and start wazuh-manager if not");
+}
+
+std::string WazuhDbSource::about_socket(const std::string& what) const {
+  return "wazuh-db socket " + options_.socket_path + ": " + what;
+}
+
+// ---- one request at a time
+
+void WazuhDbSource::ask(const std::string& text) {
+  auto frame = frame_request(text);
+  if (!frame) return give_up_connection(about_socket(frame.error().message));
+  awaiting_reply_ = true;
+  request_timer_.start(options_.request_timeout, [this] {
+    give_up_connection(about_socket("no answer within " + seconds_text(options_.request_timeout) +
+                                    "; wazuh-db may be overloaded or stuck, see its log"));
+  });
+  stream_->write(std::move(*frame));
+}
+
+void WazuhDbSource::on_bytes(std::span<const std::byte> bytes) {
+  if (!awaiting_reply_) {
+    return give_up_connection(about_socket("bytes came that nobody asked for"));
+  }
+  if (phase_ == Phase::looking) look_bytes_ += bytes.size();
+  auto reply = reader_.feed(bytes);
+  if (!reply) return give_up_connection(about_socket(reply.error().message));
+  if (!*reply) return;
+  awaiting_reply_ = false;
+  request_timer_.stop();
+  if (!is_reply(**reply)) {
+    return give_up_connection(about_socket(
+        "the answer is not one of wazuh-db's; is another program behind this socket?"));
+  }
+  phase_ == Phase::looking ? on_look_reply(**reply) : on_info_reply(**reply);
+}
+
+void WazuhDbSource::proceed() {
+  const bool info_may = info_allowed_ && !waiting_.empty();
+  if (info_may && (!look_due_ || info_pages_ < kInfoPagesBetweenLooks)) return begin_info();
+  if (look_due_) begin_look();
+}
+
+// ---- looks
+
+void WazuhDbSource::next_look_in_poll() {
+  look_due_ = false;
+  look_timer_.start(std::chrono::ceil<std::chrono::milliseconds>(options_.poll), [this] {
+    look_due_ = true;
+    if (phase_ == Phase::idle) proceed();
+  });
+}
+
+void WazuhDbSource::begin_look() {
+  next_look_in_poll();
+  phase_ = Phase::looking;
+  scan_.begin();
+  look_ = Look{};
+  look_.connection = status_.connection;
+  look_requests_ = 1;
+  look_bytes_ = 0;
+  look_.started = clock_.now();
+  ask(scan_.request());
+}
+
+void WazuhDbSource::on_look_reply(const std::string& reply) {
+  auto step = scan_.take(reply);
+  if (!step) {
+    phase_ = Phase::idle;
+    fail_look(about_socket(step.error().message));
+    if (phase_ == Phase::idle) proceed();
+    return;
+  }
+  if (auto* done = std::get_if<TableScan::Done>(&*step)) return finish_look(std::move(*done));
+  ++look_requests_;
+  ask(scan_.request());
+}
+
+void WazuhDbSource::finish_look(TableScan::Done done) {
+  look_.finished = clock_.now();
+  look_.rows = std::move(done.rows);
+  if (look_.rows.empty()) {
+    look_.no_agents_enrolled = no_agents_enrolled(options_.client_keys_path);
+  }
+  status_.last_look_us = look_.finished.mono_us - look_.started.mono_us;
+  status_.last_rows = look_.rows.size();
+  status_.last_requests = look_requests_;
+  status_.last_bytes = look_bytes_;
+  ++status_.looks;
+  phase_ = Phase::idle;
+  backoff_.reset();  // only now: a daemon that accepts and closes is not back
+  info_allowed_ = true;
+  info_pages_ = 0;
+  if (std::exchange(status_.failing, false)) {
+    const std::int64_t ms = (look_.finished.mono_us - failing_since_us_) / 1000;
+    note(NoteLevel::info, about_socket("the table of agents can be read again"),
+         {{"after", seconds_text(std::chrono::milliseconds(ms))}});
+  }
+  if (phase_ == Phase::idle && events_.on_look) events_.on_look(std::exchange(look_, {}));
+  if (phase_ == Phase::idle) proceed();
+}
+
+void WazuhDbSource::fail_look(const std::string& reason) {
+  if (look_due_) {  // there was not even a connection to begin on: that was this look
+    next_look_in_poll();
+  }
+  info_allowed_ = false;
+  ++status_.failures;
+  report_trouble(reason);
+  if (phase_ != Phase::stopped && events_.on_look_failed) events_.on_look_failed(reason);
+}
+
+void WazuhDbSource::report_trouble(const std::string& reason) {
+  status_.last_error = reason;
+  if (std::exchange(status_.failing, true)) return;
+  failing_since_us_ = clock_.now().mono_us;
+  note(NoteLevel::warning, reason);
+}
+
+void WazuhDbSource::note(NoteLevel level, std::string text,
+                         std::vector<std::pair<std::string, std::string>> fields) {
+  if (events_.on_note) events_.on_note({level, std::move(text), std::move(fields)});
+}
+
+// ---- fields of single agents
+
+void WazuhDbSource::begin_info() {
+  const auto count = std::min(waiting_.size(), InfoRead::kMaxAgents);
+  const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(count);
+  info_page_.assign(waiting_.begin(), end);
+  waiting_.erase(waiting_.begin(), end);
+  ++info_pages_;
+  phase_ = Phase::reading_info;
+  info_.begin(info_page_);
+  ask(info_.request());
+}
+
+void WazuhDbSource::on_info_reply(const std::string& reply) {
+  auto step = info_.take(reply);
+  if (!step) {
+    phase_ = Phase::idle;
+    info_allowed_ = false;  // after the next look, not at once
+    fail_info(about_socket(step.error().message));
+    if (phase_ == Phase::idle) proceed();
+    return;
+  }
+  auto* done = std::get_if<InfoRead::Done>(&*step);
+  if (done == nullptr) return ask(info_.request());
+  phase_ = Phase::idle;
+  info_failures_ = 0;
+  info_failing_ = false;
+  info_page_.clear();
+  for (std::string& problem : done->problems) note(NoteLevel::warning, std::move(problem));
+  for (auto& [agent, info] : done->agents) {
+    if (phase_ == Phase::stopped) return;
+    ++status_.infos;
+    answer(agent, std::move(info));
+  }
+  if (phase_ == Phase::idle) proceed();
+}
+
+void WazuhDbSource::fail_info(const std::string& reason) {
+  if (phase_ == Phase::stopped) return;
+  const auto page = std::exchange(info_page_, {});
+  status_.last_error = reason;
+  if (++info_failures_ < kInfoAttempts) {
+    waiting_.insert(waiting_.begin(), page.begin(), page.end());
+    return;
+  }
+  info_failures_ = 0;
+  if (!std::exchange(info_failing_, true)) {
+    note(NoteLevel::warning, "the fields of agents cannot be read and are passed over: " + reason,
+         {{"agents", std::to_string(page.size())}});
+  }
+  for (const AgentId agent : page) {
+    if (phase_ == Phase::stopped) return;
+    answer(agent, {});
+  }
+}
+
+void WazuhDbSource::answer(AgentId agent, AgentInfo info) {
+  wanted_.erase(agent);  // before the call: the answer may be a reason to ask again
+  if (events_.on_info) events_.on_info(agent, std::move(info));
+}
+
+}  // namespace rollcall::sidecar

@@ -1,0 +1,153 @@
+// Looks at the table of agents in Wazuh's own database daemon, over its stream socket.
+//
+// One connection, one request in flight; a look never spans two connections. Looks start `poll`
+// after the one before started, and never overlap. Loop thread only.
+#pragma once
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "app/clock.h"
+#include "net/backoff.h"
+#include "net/loop.h"
+#include "net/unix_stream.h"
+#include "protocol/event.h"
+#include "protocol/note.h"
+#include "sidecar/core/observation.h"
+#include "sidecar/source/wazuh_db_scan.h"
+
+namespace rollcall::sidecar {
+
+class WazuhDbSource {
+ public:
+  struct Options {
+    std::string socket_path = "/var/ossec/queue/db/wdb";
+    std::string client_keys_path = "/var/ossec/etc/client.keys";
+    std::chrono::microseconds poll{1'000'000};
+    std::chrono::milliseconds request_timeout{10'000};
+    std::optional<NodeName> only_node_name = {};  // for the master's own agents, see TableScan
+    std::size_t max_waiting = 1'000'000;          // agents that read_info() may keep waiting
+    net::Backoff::Limits backoff{.base = std::chrono::milliseconds(250),
+                                 .cap = std::chrono::milliseconds(5'000)};
+    std::uint64_t seed = 0;  // of the backoff's jitter
+  };
+
+  // All optional. None is called from inside a function of the source. The source may be stopped in
+  // any of them, but not destroyed.
+  struct Events {
+    std::function<void(Look)> on_look;
+    // A look was due and could not be finished; at most once each `poll`. Says what to do about it.
+    std::function<void(const std::string& reason)> on_look_failed;
+    // Once for every read_info(), as long as the source is not stopped. Without fields if the table
+    // has no such row, or (then a note says so) if it could not be read.
+    std::function<void(AgentId, AgentInfo)> on_info;
+    // One when looks begin to fail and one when they work again, not one for each attempt.
+    std::function<void(const Note&)> on_note;
+  };
+
+  struct Status {
+    bool connected = false;
+    std::uint64_t connection = 0;  // counts connections
+    std::uint64_t looks = 0;       // complete ones
+    std::uint64_t failures = 0;    // looks that failed
+    std::string last_error;        // stays after it was mended; empty if there was none
+    bool failing = false;          // from the first failure until the next complete look
+    // Of the last complete look.
+    std::int64_t last_look_us = 0;  // from its first request to its last reply
+    std::size_t last_rows = 0;
+    std::size_t last_requests = 0;
+    std::size_t last_bytes = 0;    // of the replies
+    std::size_t page_size = 0;     // rows asked for at once
+    std::size_t waiting_info = 0;  // agents whose fields are still to be read
+    std::uint64_t infos = 0;       // agents whose fields were read
+  };
+
+  WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options, Events events);
+  ~WazuhDbSource();
+  WazuhDbSource(const WazuhDbSource&) = delete;
+  WazuhDbSource& operator=(const WazuhDbSource&) = delete;
+
+  void start();
+  // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
+  // read_info() asked for is forgotten.
+  void stop(std::function<void()> done = {});
+
+  // After the next complete look, or between two, each agent that is not waiting already.
+  void read_info(const std::vector<AgentId>& agents);
+
+  Status status() const;
+
+ private:
+  enum class Phase {
+    stopped,
+    away,  // no connection; the reconnect timer runs
+    connecting,
+    idle,
+    looking,
+    reading_info,
+  };
+
+  void connect();
+  void connected();
+  void proceed();  // when idle: decides what comes next
+  void next_look_in_poll();
+  void begin_look();
+  void begin_info();
+  void ask(const std::string& text);
+  void on_bytes(std::span<const std::byte> bytes);
+  void on_look_reply(const std::string& reply);
+  void on_info_reply(const std::string& reply);
+  void finish_look(TableScan::Done done);
+  void fail_look(const std::string& reason);
+  void fail_info(const std::string& reason);
+  void give_up_connection(const std::string& reason);
+  void answer(AgentId agent, AgentInfo info);
+  void report_trouble(const std::string& reason);
+  void note(NoteLevel level, std::string text,
+            std::vector<std::pair<std::string, std::string>> fields = {});
+  std::string why_no_connection(const std::string& reason) const;
+  std::string about_socket(const std::string& what) const;
+
+  net::Loop& loop_;
+  app::Clock& clock_;
+  const Options options_;
+  const Events events_;
+
+  Phase phase_ = Phase::stopped;
+  std::unique_ptr<net::UnixStream> stream_;
+  ReplyReader reader_;
+  bool awaiting_reply_ = false;
+  net::Timer request_timer_;
+  net::Timer reconnect_timer_;
+  net::Backoff backoff_;
+
+  net::Timer look_timer_;
+  bool look_due_ = true;
+  TableScan scan_;
+  Look look_;
+  std::size_t look_requests_ = 0;
+  std::size_t look_bytes_ = 0;
+
+  std::deque<AgentId> waiting_;
+  std::unordered_set<AgentId> wanted_;  // waiting_ and info_page_
+  std::vector<AgentId> info_page_;
+  InfoRead info_;
+  bool info_allowed_ = false;  // a look was completed since the last trouble
+  int info_pages_ = 0;         // since the last look
+  int info_failures_ = 0;      // of the agents at the head of waiting_, in a row
+  bool info_failing_ = false;  // fields were given up, and none were read since
+
+  std::int64_t failing_since_us_ = 0;
+  Status status_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is left for later turns
+};
+
+}  // namespace rollcall::sidecar

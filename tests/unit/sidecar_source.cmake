@@ -1,0 +1,11 @@
+rollcall_test(sidecar_source_test
+  SOURCES
+    sidecar_source/client_keys_test.cc
+    sidecar_source/wazuh_db_scan_test.cc
+  LIBS rollcall_sidecar_source rollcall_standin
+  LABELS unit
+)
+# The condition can go once the stand-in's server is in the same tree.
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/support/standin_server.h)
+  target_sources(sidecar_source_test PRIVATE sidecar_source/wazuh_db_source_test.cc)
+endif()

@@ -1,0 +1,632 @@
+#include "sidecar/source/wazuh_db_scan.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+
+#include "tests/support/standin_wazuhdb.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+using rollcall::testing::StandinWazuhDb;
+using rollcall::testing::WazuhFlavour;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr std::int64_t kNow = 1'795'373'635;
+
+// A table of agents, and every question that was asked of it.
+class Table {
+ public:
+  explicit Table(WazuhFlavour flavour = WazuhFlavour::k4_14) : db_(flavour, kNow) {}
+
+  void sql(const std::string& statement) {
+    const std::string reply = db_.handle("global sql " + statement, kNow);
+    ASSERT_THAT(reply, ::testing::StartsWith("ok")) << statement;
+  }
+  // Agents first .. last, active, with `keepalive`.
+  void enrol(int first, int last, std::int64_t keepalive = kNow) {
+    sql("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(first) +
+        " UNION ALL SELECT i+1 FROM n WHERE i<" + std::to_string(last) +
+        ") INSERT INTO agent (id,name,date_add,last_keepalive,connection_status,node_name)"
+        " SELECT i,'agent-'||i,1," +
+        std::to_string(keepalive) + ",'active','worker-1' FROM n");
+  }
+  void cut_replies_at(std::size_t bytes) { db_.set_reply_limit(bytes); }
+
+  std::string ask(const std::string& request) {
+    EXPECT_TRUE(frame_request(request)) << request;
+    requests.push_back(request);
+    const std::string reply = db_.handle(request, kNow);
+    EXPECT_FALSE(db_.seen().sql_changes) << request;
+    EXPECT_FALSE(db_.seen().reads_secret) << request;
+    EXPECT_EQ(db_.seen().command, "sql");
+    return reply;
+  }
+
+  std::vector<std::string> requests;
+
+ private:
+  StandinWazuhDb db_;
+};
+
+std::expected<std::vector<Row>, Error> scan(TableScan& scan, Table& table) {
+  scan.begin();
+  for (int i = 0; i < 20'000; ++i) {
+    auto step = scan.take(table.ask(scan.request()));
+    if (!step) return std::unexpected(step.error());
+    if (auto* done = std::get_if<TableScan::Done>(&*step)) return std::move(done->rows);
+  }
+  ADD_FAILURE() << "the scan does not end";
+  return {};
+}
+std::expected<std::vector<Row>, Error> scan(Table& table, TableScan::Options options = {}) {
+  TableScan once(std::move(options));
+  return scan(once, table);
+}
+
+std::expected<InfoRead::Done, Error> read(InfoRead& info, Table& table,
+                                          std::vector<AgentId> agents) {
+  info.begin(std::move(agents));
+  for (int i = 0; i < 1'000; ++i) {
+    auto step = info.take(table.ask(info.request()));
+    if (!step) return std::unexpected(step.error());
+    if (auto* done = std::get_if<InfoRead::Done>(&*step)) return std::move(*done);
+  }
+  ADD_FAILURE() << "the reading does not end";
+  return {};
+}
+
+std::vector<AgentId> ids(std::uint32_t first, std::uint32_t last) {
+  std::vector<AgentId> out;
+  for (std::uint32_t id = first; id <= last; ++id) out.push_back(AgentId{id});
+  return out;
+}
+
+std::string page(std::string_view rows, int max, int count) {
+  return "ok [{\"r\":\"" + std::string(rows) + "\",\"m\":" + std::to_string(max) +
+         ",\"c\":" + std::to_string(count) + "}]";
+}
+
+// What take() makes of one reply to a first page of 1500.
+std::string outcome(const std::string& reply) {
+  TableScan scan({});
+  auto step = scan.take(reply);
+  if (!step) return "error: " + step.error().message;
+  if (auto* done = std::get_if<TableScan::Done>(&*step)) {
+    return std::to_string(done->rows.size()) + " rows";
+  }
+  return "more, " + std::to_string(scan.page_size());
+}
+
+// ---- frames
+
+std::span<const std::byte> bytes(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+TEST(RequestFrame, IsALittleEndianLengthAndTheText) {
+  EXPECT_EQ(frame_request("global sql x").value(), std::string("\x0c\0\0\0global sql x", 16));
+}
+
+TEST(RequestFrame, AboveTheLimitIsRefused) {
+  EXPECT_TRUE(frame_request(std::string(kMaxRequestBytes, 'x')));
+  const auto tooLong = frame_request(std::string(kMaxRequestBytes + 1, 'x'));
+  ASSERT_FALSE(tooLong);
+  EXPECT_THAT(tooLong.error().message, HasSubstr("16385"));
+  EXPECT_FALSE(frame_request("")) << "wazuh-db closes the connection on an empty frame";
+}
+
+TEST(ReplyReader, PutsAReplyTogetherFromSingleBytes) {
+  const std::string frame = std::string("\x05\0\0\0ok []", 9);
+  ReplyReader reader;
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i + 1 < frame.size(); ++i) {
+      EXPECT_EQ(reader.feed(bytes(frame).subspan(i, 1)).value(), std::nullopt);
+    }
+    EXPECT_EQ(reader.feed(bytes(frame).last(1)).value(), "ok []");
+  }
+}
+
+TEST(ReplyReader, TakesTheLongestReplyThatWazuhDbSends) {
+  const auto length = static_cast<std::uint32_t>(kReplyLimitBytes);
+  std::string frame(4, '\0');
+  std::memcpy(frame.data(), &length, 4);
+  frame += std::string(length, 'x');
+  EXPECT_EQ(ReplyReader().feed(bytes(frame)).value()->size(), kReplyLimitBytes);
+}
+
+TEST(ReplyReader, RefusesALongerReplyAtItsHeader) {
+  EXPECT_FALSE(ReplyReader().feed(bytes("\xff\xff\xff\xff")));
+  EXPECT_FALSE(ReplyReader().feed(bytes(std::string_view("\x01\x10\x01\0", 4))));  // 69633
+}
+
+TEST(ReplyReader, RefusesMoreThanOneReply) {
+  EXPECT_FALSE(ReplyReader().feed(bytes(std::string_view("\x02\0\0\0ok\x02", 7))));
+}
+
+// ---- the whole table
+
+TEST(TableScan, AsksExactlyThis) {
+  EXPECT_EQ(TableScan({}).request(),
+            "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c FROM (SELECT id,"
+            " id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'||"
+            "ifnull(disconnection_time,0)||':'||ifnull(status_code,0) AS x FROM agent"
+            " WHERE id>0 ORDER BY id LIMIT 1500)");
+}
+
+class EachFlavour : public ::testing::TestWithParam<WazuhFlavour> {};
+INSTANTIATE_TEST_SUITE_P(TableScan, EachFlavour,
+                         ::testing::Values(WazuhFlavour::k4_11, WazuhFlavour::k4_14),
+                         [](const auto& param) {
+                           return param.param == WazuhFlavour::k4_11 ? "v4_11" : "v4_14";
+                         });
+
+TEST_P(EachFlavour, FiveThousandAgentsComeInFourPagesEachOnce) {
+  Table table(GetParam());
+  table.enrol(1, 5'000);
+  const auto rows = scan(table);
+  ASSERT_TRUE(rows) << rows.error().message;
+  ASSERT_THAT(*rows, SizeIs(5'000));
+  for (std::uint32_t i = 0; i < 5'000; ++i) {
+    ASSERT_EQ((*rows)[i],
+              (Row{.agent = AgentId{i + 1}, .status = RowStatus::active, .keepalive_s = kNow}));
+  }
+  EXPECT_THAT(table.requests, SizeIs(4));
+}
+
+TEST_P(EachFlavour, EveryStatusIsRead) {
+  Table table(GetParam());
+  table.enrol(1, 4);
+  table.sql("UPDATE agent SET connection_status='never_connected',last_keepalive=NULL WHERE id=1");
+  table.sql("UPDATE agent SET connection_status='pending' WHERE id=2");
+  table.sql(
+      "UPDATE agent SET connection_status='disconnected',disconnection_time=1795373637,"
+      "status_code=3 WHERE id=4");
+  EXPECT_THAT(
+      scan(table).value(),
+      ElementsAre(Row{.agent = AgentId{1}, .status = RowStatus::never_connected},
+                  Row{.agent = AgentId{2}, .status = RowStatus::pending, .keepalive_s = kNow},
+                  Row{.agent = AgentId{3}, .status = RowStatus::active, .keepalive_s = kNow},
+                  Row{.agent = AgentId{4},
+                      .status = RowStatus::disconnected,
+                      .keepalive_s = kNow,
+                      .code = 3}));
+}
+
+TEST(TableScan, NullColumnsDoNotHideARow) {
+  Table table;
+  table.enrol(1, 3);
+  table.sql(
+      "UPDATE agent SET last_keepalive=NULL,disconnection_time=NULL,status_code=NULL"
+      " WHERE id=2");
+  EXPECT_THAT(
+      scan(table).value(),
+      ElementsAre(Row{.agent = AgentId{1}, .status = RowStatus::active, .keepalive_s = kNow},
+                  Row{.agent = AgentId{2}, .status = RowStatus::active},
+                  Row{.agent = AgentId{3}, .status = RowStatus::active, .keepalive_s = kNow}));
+}
+
+TEST(TableScan, AnEmptyTableHasNoRowsAndTheManagerIsNone) {
+  Table table;
+  EXPECT_THAT(scan(table).value(), IsEmpty());
+  EXPECT_THAT(table.requests, SizeIs(1));
+}
+
+TEST(TableScan, ATableOfExactlyOnePageIsAskedOnceMore) {
+  Table table;
+  table.enrol(1, 10);
+  EXPECT_THAT(scan(table, {.page_rows = 10}).value(), SizeIs(10));
+  EXPECT_THAT(table.requests, SizeIs(2));
+}
+
+TEST(TableScan, GapsBetweenIdsAndTheHighestIdAreNoObstacle) {
+  Table table;
+  for (const int id : {3, 70, 100'000, 2'147'483'647}) table.enrol(id, id);
+  const auto rows = scan(table, {.page_rows = 2}).value();
+  ASSERT_THAT(rows, SizeIs(4));
+  EXPECT_EQ(rows.back().agent, AgentId{2'147'483'647});
+}
+
+TEST(TableScan, ACutReplyIsAskedAgainWithHalfTheRowsAndNothingIsLost) {
+  Table table;
+  table.enrol(1, 500);
+  table.cut_replies_at(1'000);
+  TableScan reused({});
+  const auto rows = scan(reused, table);
+  ASSERT_TRUE(rows) << rows.error().message;
+  ASSERT_THAT(*rows, SizeIs(500));
+  EXPECT_TRUE(std::ranges::is_sorted(*rows, {}, &Row::agent));
+  EXPECT_LT(reused.page_size(), 70);
+  EXPECT_GT(reused.page_size(), 20);
+}
+
+TEST(TableScan, ThePageGrowsBackWhenRepliesAreWholeAgain) {
+  Table table;
+  table.enrol(1, 500);
+  table.cut_replies_at(1'000);
+  TableScan reused({});
+  ASSERT_TRUE(scan(reused, table));
+  const auto small = reused.page_size();
+  table.cut_replies_at(kReplyLimitBytes);
+  ASSERT_TRUE(scan(reused, table));
+  EXPECT_GT(reused.page_size(), small);
+  EXPECT_LT(reused.page_size(), 2 * small) << "slowly";
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(scan(reused, table));
+  EXPECT_GT(reused.page_size(), 500) << "one page is enough again";
+}
+
+TEST(TableScan, AReplyOfExactlyTheLimitIsTakenAsCutEvenIfItParses) {
+  std::string reply = page("1:a:1:0:0", 1, 1);
+  reply.insert(reply.size() - 1, kReplyLimitBytes - reply.size(), ' ');
+  ASSERT_EQ(reply.size(), kReplyLimitBytes);
+  EXPECT_EQ(outcome(reply), "more, 750");
+  reply.erase(reply.size() - 2, 1);
+  EXPECT_EQ(outcome(reply), "1 rows");
+}
+
+TEST(TableScan, ARowThatIsCutEvenAloneIsAnErrorThatNamesTheAgent) {
+  Table table;
+  table.enrol(41, 43);
+  TableScan small({.page_rows = 1});
+  small.begin();
+  ASSERT_TRUE(small.take(table.ask(small.request())));
+  table.cut_replies_at(20);
+  const auto step = small.take(table.ask(small.request()));
+  ASSERT_FALSE(step);
+  EXPECT_THAT(step.error().message,
+              AllOf(HasSubstr("id above 41"), HasSubstr("look at this agent in Wazuh")));
+}
+
+TEST(TableScan, HalvingEndsInAnErrorAfterElevenQuestions) {
+  TableScan scan({});
+  int questions = 0;
+  while (scan.take("ok [{\"id\":1,\"connection_status\":\"acti")) ++questions;
+  EXPECT_EQ(questions, 10);
+  EXPECT_EQ(scan.page_size(), 1);
+}
+
+TEST(TableScan, FewerRowsThanCountedIsTakenAsCut) {
+  EXPECT_EQ(outcome(page("1:a:1:0:0;2:a:1:0:0", 3, 3)), "more, 750");
+  EXPECT_EQ(outcome("ok [{\"c\":3}]"), "more, 750");
+}
+
+TEST(TableScan, AnErrorReplyFailsWithItsText) {
+  EXPECT_THAT(outcome("err Cannot execute Global database query; database is locked"),
+              AllOf(HasSubstr("refused"), HasSubstr("database is locked")));
+}
+
+TEST(TableScan, RowsTwiceOrOutOfOrderAreAnError) {
+  EXPECT_THAT(outcome(page("1:a:1:0:0;1:a:1:0:0", 1, 2)), HasSubstr("twice or out of order"));
+  EXPECT_THAT(outcome(page("2:a:1:0:0;1:a:1:0:0", 2, 2)), HasSubstr("twice or out of order"));
+  EXPECT_THAT(outcome(page("1:a:1:0:0;2:a:1:0:0", 7, 2)), HasSubstr("contradicts itself"));
+  TableScan paged({.page_rows = 1});
+  ASSERT_TRUE(paged.take(page("7:a:1:0:0", 7, 1)));
+  EXPECT_FALSE(paged.take(page("7:a:1:0:0", 7, 1))) << "the same page again";
+}
+
+struct BadReply {
+  const char* name;
+  std::string reply;
+};
+class BadReplies : public ::testing::TestWithParam<BadReply> {};
+INSTANTIATE_TEST_SUITE_P(
+    TableScan, BadReplies,
+    ::testing::Values(BadReply{"Nothing", ""}, BadReply{"OkAlone", "ok"}, BadReply{"Due", "due []"},
+                      BadReply{"NoRow", "ok []"}, BadReply{"TwoRows", "ok [{\"c\":0},{\"c\":0}]"},
+                      BadReply{"NoList", "ok {\"c\":0}"}, BadReply{"ARowThatIsNone", "ok [7]"},
+                      BadReply{"NoCount", "ok [{\"r\":\"1:a:1:0:0\",\"m\":1}]"},
+                      BadReply{"NegativeCount", "ok [{\"c\":-1}]"},
+                      BadReply{"HugeCount", "ok [{\"c\":1e300}]"},
+                      BadReply{"MoreThanAsked", "ok [{\"c\":1501}]"},
+                      BadReply{"TheManager", page("0:a:1:0:0", 0, 1)},
+                      BadReply{"IdTooLarge", page("4294967296:a:1:0:0", 1, 1)},
+                      BadReply{"NegativeId", page("-1:a:1:0:0", 1, 1)},
+                      BadReply{"UnknownStatus", page("1:x:1:0:0", 1, 1)},
+                      BadReply{"NoStatus", page("1::1:0:0", 1, 1)},
+                      BadReply{"TooFewParts", page("1:a:1:0", 1, 1)},
+                      BadReply{"TooManyParts", page("1:a:1:0:0:0", 1, 1)},
+                      BadReply{"NumberAndMore", page("1:a:1x:0:0", 1, 1)},
+                      BadReply{"KeepaliveBeyond64Bits", page("1:a:99999999999999999999:0:0", 1, 1)},
+                      BadReply{"TextIsANumber", "ok [{\"r\":7,\"m\":1,\"c\":0},[]]"}),
+    [](const auto& param) { return param.param.name; });
+
+TEST_P(BadReplies, AreAnErrorInWords) {
+  EXPECT_THAT(outcome(GetParam().reply), ::testing::StartsWith("error: "));
+}
+
+TEST(TableScan, WhatAReplySaysIsQuotedShortAndPrintable) {
+  const std::string text = outcome("err \x1b[31m\n" + std::string(50'000, 'x'));
+  EXPECT_LT(text.size(), 300);
+  EXPECT_EQ(text.find('\x1b'), text.npos);
+  EXPECT_EQ(text.find('\n'), text.npos);
+}
+
+TEST(TableScan, ANegativeKeepaliveIsNoneAndACodeBeyondAByteIsTheLargest) {
+  TableScan scan({});
+  auto step = scan.take(page("1:a:-5:0:999", 1, 1));
+  EXPECT_THAT(std::get<TableScan::Done>(step.value()).rows,
+              ElementsAre(Row{.agent = AgentId{1}, .status = RowStatus::active, .code = 255}));
+}
+
+TEST(TableScan, MoreRowsThanTheBoundAreAnError) {
+  Table table;
+  table.enrol(1, 30);
+  EXPECT_FALSE(scan(table, {.page_rows = 10, .max_rows = 29}));
+  EXPECT_TRUE(scan(table, {.page_rows = 10, .max_rows = 30}));
+}
+
+TEST(TableScan, TheNodeFilterTakesOnlyRowsOfThatNode) {
+  Table table;
+  table.enrol(1, 20);
+  table.sql("UPDATE agent SET node_name='master' WHERE id IN (4,17)");
+  const auto rows = scan(table, {.only_node_name = "master", .page_rows = 1}).value();
+  ASSERT_THAT(rows, SizeIs(2));
+  EXPECT_EQ(rows[0].agent, AgentId{4});
+  EXPECT_EQ(rows[1].agent, AgentId{17});
+}
+
+TEST(TableScan, AQuoteInTheNodeFilterStaysInsideItsText) {
+  Table table;
+  table.enrol(1, 3);
+  const std::string name = "it's' OR '1'='1";
+  EXPECT_THAT(scan(table, {.only_node_name = name}).value(), IsEmpty());
+  table.sql("UPDATE agent SET node_name=" + sql_quoted(name) + " WHERE id=2");
+  EXPECT_THAT(scan(table, {.only_node_name = name}).value(), SizeIs(1));
+}
+
+TEST(TableScan, ARequestThatANameMakesTooLongIsNeverFramed) {
+  const TableScan scan({.only_node_name = std::string(20'000, 'x')});
+  EXPECT_FALSE(frame_request(scan.request()));
+}
+
+TEST(TableScan, MutatedRepliesNeverCrashAndNeverYieldRowsThatBreakTheRules) {
+  Table table;
+  table.enrol(1, 60);
+  TableScan first({.page_rows = 40});
+  const std::string good = table.ask(first.request());
+  std::mt19937 random(7);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  for (int round = 0; round < 20'000; ++round) {
+    std::string reply = good;
+    for (auto changes = 1 + below(4); changes-- > 0 && !reply.empty();) {
+      const auto at = below(reply.size());
+      switch (below(5)) {
+        case 0:
+          reply[at] = static_cast<char>(below(256));
+          break;
+        case 1:
+          reply.erase(at, 1 + below(20));
+          break;
+        case 2:
+          reply.insert(at, reply.substr(below(reply.size()), below(20)));
+          break;
+        case 3:
+          reply.resize(at);
+          break;
+        default:
+          reply[at] = "0123456789:;\"[]{},\\apdn"[below(23)];
+      }
+    }
+    TableScan scan({.page_rows = 40});
+    const auto step = scan.take(reply);
+    EXPECT_LE(scan.page_size(), 40);
+    if (!step) {
+      EXPECT_THAT(step.error().message, Not(IsEmpty()));
+    } else if (const auto* done = std::get_if<TableScan::Done>(&*step)) {
+      EXPECT_LT(done->rows.size(), 40);
+      EXPECT_TRUE(std::ranges::is_sorted(done->rows, {}, &Row::agent));
+      if (!done->rows.empty()) {
+        EXPECT_GT(static_cast<std::uint32_t>(done->rows[0].agent), 0u);
+      }
+    }
+  }
+}
+
+// ---- single agents
+
+void describe(Table& table, int id) {
+  table.sql(
+      "UPDATE agent SET ip='10.0.0.7',version='Wazuh v4.14.7',os_name='Ubuntu',os_build='',"
+      "os_uname='Linux |host |5.15',internal_key='secret' WHERE id=" +
+      std::to_string(id));
+}
+
+TEST(InfoRead, FieldsAreTheColumnsThatAreNotNull) {
+  Table table;
+  table.enrol(7, 7);
+  describe(table, 7);
+  InfoRead info;
+  const auto done = read(info, table, {AgentId{7}});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_THAT(
+      done->agents,
+      ElementsAre(Pair(
+          AgentId{7},
+          UnorderedElementsAre(Pair("name", "agent-7"), Pair("ip", "10.0.0.7"),
+                               Pair("version", "Wazuh v4.14.7"), Pair("os_name", "Ubuntu"),
+                               Pair("os_build", ""), Pair("os_uname", "Linux |host |5.15"),
+                               Pair("group", "default"), Pair("group_config_status", "not synced"),
+                               Pair("date_add", "1")))));
+  EXPECT_THAT(done->problems, IsEmpty());
+}
+
+TEST(InfoRead, LabelsAreFieldsOfTheirOwn) {
+  Table table;
+  table.enrol(1, 2);
+  table.sql("INSERT INTO labels VALUES (1,'site','lab'),(1,'#\"_node_name\"','w1'),(2,'site','')");
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 2)).value();
+  EXPECT_EQ(done.agents[0].second.at("label.site"), "lab");
+  EXPECT_EQ(done.agents[0].second.at("label.#\"_node_name\""), "w1");
+  EXPECT_EQ(done.agents[1].second.at("label.site"), "");
+}
+
+TEST(InfoRead, AnAgentWithoutARowHasNoFields) {
+  Table table;
+  table.enrol(2, 2);
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 3)).value();
+  ASSERT_THAT(done.agents, SizeIs(3));
+  EXPECT_THAT(done.agents[0], Pair(AgentId{1}, IsEmpty()));
+  EXPECT_THAT(done.agents[1].second, Not(IsEmpty()));
+  EXPECT_THAT(done.agents[2], Pair(AgentId{3}, IsEmpty()));
+}
+
+TEST(InfoRead, TheManagersSecretIsNeverAskedFor) {
+  InfoRead info;
+  info.begin(ids(1, 50));
+  EXPECT_THAT(info.request(), Not(HasSubstr("internal_key")));
+  EXPECT_THAT(info.request(), Not(HasSubstr("*")));
+}
+
+TEST(InfoRead, TheLongestRequestIsFarBelowTheLimit) {
+  InfoRead info;
+  info.begin(ids(4'294'967'246u, 4'294'967'294u));
+  EXPECT_LT(info.request().size(), 1'024);
+}
+
+TEST(InfoRead, CutRepliesAreAskedAgainForFewerAgentsAndNobodyIsLost) {
+  Table table;
+  table.enrol(1, 50);
+  table.sql("INSERT INTO labels SELECT id,'site','a label of some length' FROM agent WHERE id>0");
+  table.cut_replies_at(700);
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 50));
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_THAT(done->agents, SizeIs(50));
+  for (const auto& [agent, fields] : done->agents) {
+    EXPECT_EQ(fields.at("label.site"), "a label of some length");
+  }
+  EXPECT_THAT(done->problems, IsEmpty());
+}
+
+TEST(InfoRead, AnAgentThatCannotBeReadIsNamedAndTheOthersAreRead) {
+  Table table;
+  table.enrol(1, 3);
+  table.sql("UPDATE agent SET os_uname='" + std::string(2'000, 'x') + "' WHERE id=2");
+  table.cut_replies_at(1'000);
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 3)).value();
+  ASSERT_THAT(done.agents, SizeIs(3));
+  EXPECT_THAT(done.agents[0].second, Not(IsEmpty()));
+  EXPECT_THAT(done.agents[1].second, IsEmpty());
+  EXPECT_THAT(done.agents[2].second, Not(IsEmpty()));
+  EXPECT_THAT(done.problems, ElementsAre(HasSubstr("agent 2")));
+}
+
+TEST(InfoRead, LabelsThatCannotBeReadAreLeftOutAndSaid) {
+  Table table;
+  table.enrol(1, 1);
+  table.sql("INSERT INTO labels VALUES (1,'long','" + std::string(2'000, 'x') + "')");
+  table.cut_replies_at(1'000);
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 1)).value();
+  EXPECT_EQ(done.agents[0].second.at("name"), "agent-1");
+  EXPECT_FALSE(done.agents[0].second.contains("label.long"));
+  EXPECT_THAT(done.problems, ElementsAre(HasSubstr("labels of agent 1")));
+}
+
+TEST(InfoRead, BytesThatAreNoUtf8AreReplacedAndHideNothing) {
+  Table table;
+  table.enrol(1, 2);
+  table.sql("UPDATE agent SET os_name='caf\xe9 \xc3\xa9 \xf0\x9f' WHERE id=1");
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 2)).value();
+  EXPECT_EQ(done.agents[0].second.at("os_name"), "caf\uFFFD \u00e9 \uFFFD\uFFFD");
+  EXPECT_EQ(done.agents[1].second.at("name"), "agent-2");
+  EXPECT_THAT(done.problems, IsEmpty());
+}
+
+TEST(InfoRead, AColumnThatThisVersionDoesNotHaveIsLeftOutFromThenOn) {
+  Table table;
+  table.enrol(1, 1);
+  table.sql("ALTER TABLE agent DROP COLUMN os_build");
+  table.sql("ALTER TABLE agent DROP COLUMN `group`");
+  InfoRead info;
+  const auto done = read(info, table, ids(1, 1));
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->agents[0].second.at("name"), "agent-1");
+  EXPECT_FALSE(done->agents[0].second.contains("group"));
+  const auto asked = table.requests.size();
+  ASSERT_TRUE(read(info, table, ids(1, 1)));
+  EXPECT_EQ(table.requests.size(), asked + 2) << "fields and labels, nothing twice";
+}
+
+TEST(InfoRead, AVersionWithoutLabelsIsReadWithoutThem) {
+  Table table;
+  table.enrol(1, 1);
+  table.sql("DROP TABLE labels");
+  InfoRead info;
+  EXPECT_EQ(read(info, table, ids(1, 1)).value().agents[0].second.at("name"), "agent-1");
+}
+
+TEST(InfoRead, AnErrorReplyFailsWithItsText) {
+  InfoRead info;
+  info.begin(ids(1, 2));
+  const auto step = info.take("err Cannot execute Global database query; database is locked");
+  ASSERT_FALSE(step);
+  EXPECT_THAT(step.error().message, HasSubstr("database is locked"));
+}
+
+TEST(InfoRead, RowsOfOthersOrTwiceAreAnError) {
+  for (const char* reply : {"ok [{\"id\":9,\"name\":\"x\"}]", "ok [{\"name\":\"x\"}]", "ok [7]",
+                            "ok [{\"id\":1,\"name\":\"x\"},{\"id\":1,\"name\":\"x\"}]"}) {
+    InfoRead info;
+    info.begin(ids(1, 2));
+    EXPECT_FALSE(info.take(reply)) << reply;
+  }
+}
+
+TEST(InfoRead, MutatedRepliesNeverCrashAndAnswerOnlyForThoseAsked) {
+  Table table;
+  table.enrol(1, 5);
+  describe(table, 3);
+  table.sql("INSERT INTO labels SELECT id,'site','lab' FROM agent WHERE id>0");
+  std::mt19937 random(11);
+  const auto below = [&](std::size_t n) { return random() % n; };
+  for (int round = 0; round < 5'000; ++round) {
+    InfoRead info;
+    info.begin(ids(1, 5));
+    for (int questions = 0; questions < 30; ++questions) {
+      std::string reply = table.ask(info.request());
+      if (below(2) == 0) {
+        const auto at = below(reply.size());
+        switch (below(4)) {
+          case 0:
+            reply[at] = static_cast<char>(below(256));
+            break;
+          case 1:
+            reply.erase(at, 1 + below(20));
+            break;
+          case 2:
+            reply.resize(at);
+            break;
+          default:
+            reply[at] = "0123456789:,\"[]{}\\"[below(18)];
+        }
+      }
+      const auto step = info.take(reply);
+      if (!step) break;
+      if (const auto* done = std::get_if<InfoRead::Done>(&*step)) {
+        ASSERT_THAT(done->agents, SizeIs(5));
+        break;
+      }
+    }
+  }
+  table.requests.clear();
+}
+
+}  // namespace
+}  // namespace rollcall::sidecar

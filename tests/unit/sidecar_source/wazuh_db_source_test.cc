@@ -1,0 +1,574 @@
+#include "sidecar/source/wazuh_db_source.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "tests/support/standin_server.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+using rollcall::testing::Fault;
+using rollcall::testing::StandinServer;
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Key;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::SizeIs;
+using namespace std::chrono_literals;
+
+class RealClock final : public app::Clock {
+ public:
+  Now now() override {
+    const auto us = [](auto time) {
+      return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+    };
+    const auto mono = us(std::chrono::steady_clock::now());
+    return {us(std::chrono::system_clock::now()), mono, mono};
+  }
+  std::string boot_id() override { return "boot"; }
+};
+
+class WazuhDbSourceTest : public ::testing::Test {
+ protected:
+  WazuhDbSourceTest() {
+    std::string name = ::testing::TempDir() + "rollcall-source-XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+    ::chmod(folder_.c_str(), 0755);
+    options_.socket_path = folder_ + "/wdb";
+    options_.client_keys_path = folder_ + "/client.keys";
+    options_.poll = 10ms;
+    options_.backoff = {.base = 1ms, .cap = 5ms};
+  }
+
+  // Whatever a test did, the observer only read, and asked for nothing secret or long.
+  void TearDown() override {
+    source_.reset();
+    EXPECT_TRUE(loop_.close());
+    const auto stats = server_.stats();
+    EXPECT_EQ(stats.forbidden, 0u);
+    EXPECT_EQ(stats.non_select_sql, 0u);
+    EXPECT_EQ(stats.secret_reads, 0u);
+    EXPECT_EQ(stats.oversize_requests, 0u);
+    EXPECT_LE(stats.largest_request, kMaxRequestBytes);
+    EXPECT_THAT(stats.commands, Each(Key("sql")));
+    server_.stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void serve() {
+    const auto started = server_.start(options_.socket_path);
+    ASSERT_TRUE(started) << started.error();
+  }
+  void sql(const std::string& statement) {
+    ASSERT_THAT(server_.ask("global sql " + statement), ::testing::StartsWith("ok")) << statement;
+  }
+  void enrol(int first, int last) {
+    sql("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(first) +
+        " UNION ALL SELECT i+1 FROM n WHERE i<" + std::to_string(last) +
+        ") INSERT INTO agent (id,name,date_add,last_keepalive,connection_status,node_name)"
+        " SELECT i,'agent-'||i,1,1795373635,'active','worker-1' FROM n");
+  }
+
+  WazuhDbSource& observe() {
+    source_.emplace(
+        loop_, clock_, options_,
+        WazuhDbSource::Events{
+            .on_look =
+                [this](Look look) {
+                  looks_.push_back(std::move(look));
+                  if (in_look_) in_look_();
+                },
+            .on_look_failed =
+                [this](const std::string& reason) {
+                  failures_.push_back(reason);
+                  failed_at_us_.push_back(clock_.now().mono_us);
+                },
+            .on_info = [this](AgentId agent, AgentInfo info) { infos_.emplace_back(agent, info); },
+            .on_note = [this](const Note& note) { notes_.push_back(note.text); },
+        });
+    source_->start();
+    return *source_;
+  }
+
+  // Runs the loop until `reached()`. A test that waits in vain fails here.
+  void until(std::function<bool()> reached) {
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    bool late = false;
+    net::Timer watch(loop_);
+    watch.repeat(1ms, [&] {
+      late = std::chrono::steady_clock::now() > deadline;
+      if (late || reached()) loop_.stop();
+    });
+    loop_.run();
+    ASSERT_FALSE(late) << "never happened; last error: " << source_->status().last_error;
+  }
+  void until_looks(std::size_t more) {
+    until([this, wanted = looks_.size() + more] { return looks_.size() >= wanted; });
+  }
+  void until_failures(std::size_t more) {
+    until([this, wanted = failures_.size() + more] { return failures_.size() >= wanted; });
+  }
+
+  std::string folder_;
+  StandinServer server_;
+  net::Loop loop_;
+  RealClock clock_;
+  WazuhDbSource::Options options_;
+  std::optional<WazuhDbSource> source_;
+
+  std::function<void()> in_look_;
+  std::vector<Look> looks_;
+  std::vector<std::string> failures_;
+  std::vector<std::int64_t> failed_at_us_;
+  std::vector<std::pair<AgentId, AgentInfo>> infos_;
+  std::vector<std::string> notes_;
+};
+
+// ---- looks
+
+TEST_F(WazuhDbSourceTest, ALookHasEveryRowAndTheTimesAroundIt) {
+  serve();
+  enrol(1, 5'000);
+  const Now before = clock_.now();
+  observe();
+  until_looks(1);
+  const Now after = clock_.now();
+  const Look& look = looks_[0];
+  ASSERT_THAT(look.rows, SizeIs(5'000));
+  EXPECT_EQ(
+      look.rows[4'999],
+      (Row{.agent = AgentId{5'000}, .status = RowStatus::active, .keepalive_s = 1'795'373'635}));
+  EXPECT_TRUE(look.complete);
+  EXPECT_EQ(look.no_agents_enrolled, std::nullopt);
+  EXPECT_LE(before.mono_us, look.started.mono_us);
+  EXPECT_LT(look.started.mono_us, look.finished.mono_us);
+  EXPECT_LE(look.finished.mono_us, after.mono_us);
+  const auto status = source_->status();
+  EXPECT_TRUE(status.connected);
+  EXPECT_EQ(status.connection, look.connection);
+  EXPECT_GE(status.looks, 1u);
+  EXPECT_EQ(status.failures, 0u);
+  EXPECT_EQ(status.last_rows, 5'000u);
+  EXPECT_EQ(status.last_requests, 4u);
+  EXPECT_GT(status.last_bytes, 5'000u * 20);
+  EXPECT_GT(status.last_look_us, 0);
+  EXPECT_EQ(status.page_size, 1'500u);
+  EXPECT_THAT(notes_, IsEmpty());
+}
+
+TEST_F(WazuhDbSourceTest, LooksStartAPollApartOnOneConnection) {
+  serve();
+  enrol(1, 10);
+  options_.poll = 20ms;
+  observe();
+  until_looks(5);
+  for (std::size_t i = 1; i < looks_.size(); ++i) {
+    EXPECT_GE(looks_[i].started.mono_us, looks_[i - 1].finished.mono_us);
+    // A timer may be early by the time that its turn of the loop took.
+    EXPECT_GE(looks_[i].started.mono_us - looks_[i - 1].started.mono_us, 15'000);
+    EXPECT_EQ(looks_[i].connection, looks_[0].connection);
+  }
+  EXPECT_EQ(server_.stats().connections, 1u);
+}
+
+TEST_F(WazuhDbSourceTest, LooksThatTakeLongerThanAPollDoNotOverlap) {
+  serve();
+  enrol(1, 3'000);
+  server_.set_fault({Fault::Kind::kSlow, 15});
+  observe();
+  until_looks(3);
+  for (std::size_t i = 1; i < looks_.size(); ++i) {
+    EXPECT_GE(looks_[i].started.mono_us, looks_[i - 1].finished.mono_us);
+    EXPECT_THAT(looks_[i].rows, SizeIs(3'000));
+  }
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(WazuhDbSourceTest, CutRepliesAreAskedAgainWithinTheSameLook) {
+  serve();
+  enrol(1, 300);
+  server_.set_fault({Fault::Kind::kTruncate, 1'000});
+  observe();
+  until_looks(2);
+  EXPECT_THAT(looks_[0].rows, SizeIs(300));
+  EXPECT_THAT(looks_[1].rows, SizeIs(300));
+  EXPECT_LT(source_->status().page_size, 100u);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(WazuhDbSourceTest, OnlyRowsOfTheNamedNodeAreSeen) {
+  serve();
+  enrol(1, 10);
+  sql("UPDATE agent SET node_name='master' WHERE id=4");
+  options_.only_node_name = "master";
+  observe();
+  until_looks(1);
+  ASSERT_THAT(looks_[0].rows, SizeIs(1));
+  EXPECT_EQ(looks_[0].rows[0].agent, AgentId{4});
+}
+
+// ---- an empty table
+
+TEST_F(WazuhDbSourceTest, AnEmptyTableWithoutClientKeysLeavesTheQuestionOpen) {
+  serve();
+  observe();
+  until_looks(1);
+  EXPECT_THAT(looks_[0].rows, IsEmpty());
+  EXPECT_EQ(looks_[0].no_agents_enrolled, std::nullopt);
+}
+
+TEST_F(WazuhDbSourceTest, AnEmptyTableIsComparedWithClientKeys) {
+  serve();
+  std::ofstream(options_.client_keys_path) << "001 !gone any 6d79\n";
+  observe();
+  until_looks(1);
+  EXPECT_EQ(looks_.back().no_agents_enrolled, true);
+  std::ofstream(options_.client_keys_path) << "001 here any 6d79\n";
+  until_looks(2);
+  EXPECT_EQ(looks_.back().no_agents_enrolled, false);
+  enrol(1, 1);
+  until_looks(2);
+  EXPECT_EQ(looks_.back().no_agents_enrolled, std::nullopt) << "asked only of an empty table";
+}
+
+// ---- faults
+
+struct FaultCase {
+  const char* name;
+  Fault::Kind kind;
+  const char* words;
+};
+class EachFault : public WazuhDbSourceTest, public ::testing::WithParamInterface<FaultCase> {};
+INSTANTIATE_TEST_SUITE_P(
+    WazuhDbSourceTest, EachFault,
+    ::testing::Values(FaultCase{"Stall", Fault::Kind::kStall, "no answer within 100 ms"},
+                      FaultCase{"Close", Fault::Kind::kClose, "the connection was lost"},
+                      FaultCase{"Drop", Fault::Kind::kDrop, "the connection was lost"},
+                      FaultCase{"Partial", Fault::Kind::kPartial, "the connection was lost"},
+                      FaultCase{"Garbage", Fault::Kind::kGarbage, "not one of wazuh-db's"},
+                      FaultCase{"GarbageJson", Fault::Kind::kGarbageJson, "not whole JSON"},
+                      FaultCase{"GarbageFrame", Fault::Kind::kGarbageFrame, "4294967295 bytes"}),
+    [](const auto& param) { return param.param.name; });
+
+TEST_P(EachFault, FailsLooksInWordsWithOneNoteAndThenOneWhenItIsOver) {
+  serve();
+  enrol(1, 3'000);  // several pages: the fault comes in the middle of a look too
+  options_.request_timeout = 100ms;
+  observe();
+  until_looks(1);
+  server_.set_fault({GetParam().kind});
+  until_failures(3);
+  EXPECT_THAT(failures_.back(),
+              AllOf(HasSubstr(options_.socket_path), HasSubstr(GetParam().words)));
+  EXPECT_THAT(notes_, SizeIs(1));
+  EXPECT_TRUE(source_->status().failing);
+  EXPECT_EQ(source_->status().failures, failures_.size());
+  const auto failed_connection = source_->status().connection;
+
+  server_.set_fault({});
+  until_looks(3);
+  EXPECT_THAT(notes_, ElementsAre(HasSubstr(GetParam().words), HasSubstr("can be read again")));
+  EXPECT_FALSE(source_->status().failing);
+  EXPECT_GE(looks_.back().connection, failed_connection);
+  if (GetParam().kind != Fault::Kind::kGarbageJson) {
+    EXPECT_GT(looks_.back().connection, looks_.front().connection);
+  } else {
+    EXPECT_EQ(looks_.back().connection, looks_.front().connection) << "nothing is wrong with it";
+  }
+  for (const Look& look : looks_) EXPECT_THAT(look.rows, SizeIs(3'000));
+}
+
+TEST_F(WazuhDbSourceTest, NoTimeoutRunsBetweenLooks) {
+  serve();
+  enrol(1, 1);
+  options_.request_timeout = 200ms;
+  options_.poll = 450ms;
+  observe();
+  until_looks(2);
+  EXPECT_THAT(failures_, IsEmpty());
+  EXPECT_THAT(notes_, IsEmpty());
+  EXPECT_EQ(server_.stats().connections, 1u);
+}
+
+TEST_F(WazuhDbSourceTest, AnErrorReplyFailsTheLookAndKeepsTheConnection) {
+  serve();
+  sql("ALTER TABLE agent RENAME TO hidden");
+  observe();
+  until_failures(2);
+  EXPECT_THAT(failures_[0], HasSubstr("no such table: agent"));
+  sql("ALTER TABLE hidden RENAME TO agent");
+  until_looks(1);
+  EXPECT_EQ(server_.stats().connections, 1u);
+  EXPECT_THAT(notes_, SizeIs(2));
+}
+
+TEST_F(WazuhDbSourceTest, AnAbsentSocketIsSaidOnceAndFailsOneLookEachPoll) {
+  options_.poll = 40ms;
+  observe();
+  until_failures(4);
+  EXPECT_THAT(failures_, Each(AllOf(HasSubstr(options_.socket_path),
+                                    HasSubstr("no such socket; start wazuh-manager"))));
+  EXPECT_THAT(notes_, SizeIs(1));
+  for (std::size_t i = 1; i < failed_at_us_.size(); ++i) {
+    EXPECT_GE(failed_at_us_[i] - failed_at_us_[i - 1], 35'000);
+  }
+  serve();
+  enrol(1, 1);
+  until_looks(1);
+  EXPECT_THAT(notes_, SizeIs(2));
+}
+
+TEST_F(WazuhDbSourceTest, ASocketThatNobodyListensOnIsSaid) {
+  serve();
+  const std::string moved = options_.socket_path + ".dead";
+  ASSERT_EQ(::rename(options_.socket_path.c_str(), moved.c_str()), 0);
+  server_.stop();
+  options_.socket_path = moved;
+  observe();
+  until_failures(1);
+  EXPECT_THAT(failures_[0], HasSubstr("check that wazuh-db runs"));
+}
+
+TEST_F(WazuhDbSourceTest, AMissingPermissionIsSaidWithTheGroupToJoin) {
+  serve();
+  ASSERT_EQ(::chmod(options_.socket_path.c_str(), 0), 0);
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  observe();
+  until_failures(1);
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  EXPECT_EQ(failures_[0], "wazuh-db socket " + options_.socket_path +
+                              ": permission denied; add the rollcall user to group wazuh");
+}
+
+TEST_F(WazuhDbSourceTest, AFolderThatMayNotBeEnteredIsSaidTheSameWay) {
+  serve();
+  ASSERT_EQ(::chmod(folder_.c_str(), 0), 0);
+  const bool root = ::geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  observe();
+  until_failures(1);
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  ::chmod(folder_.c_str(), 0755);
+  EXPECT_THAT(failures_[0], HasSubstr("add the rollcall user to group wazuh"));
+}
+
+TEST_F(WazuhDbSourceTest, APathThatIsNoSocketOrTooLongIsSaid) {
+  options_.socket_path = folder_;
+  observe();
+  until_failures(1);
+  EXPECT_THAT(failures_.back(), HasSubstr("not a socket"));
+  source_.reset();
+  options_.socket_path = folder_ + "/" + std::string(200, 'x');
+  observe();
+  until_failures(1);
+  EXPECT_THAT(failures_.back(), HasSubstr("more than 107 bytes"));
+}
+
+TEST_F(WazuhDbSourceTest, ARestartBetweenTwoLooksIsOneNoteThereAndOneBack) {
+  serve();
+  enrol(1, 10);
+  observe();
+  until_looks(2);
+  server_.stop();
+  until_failures(2);
+  serve();
+  until_looks(2);
+  EXPECT_THAT(notes_, SizeIs(2));
+  EXPECT_GT(looks_.back().connection, looks_.front().connection);
+  EXPECT_THAT(looks_.back().rows, SizeIs(10));
+}
+
+TEST_F(WazuhDbSourceTest, ALostConnectionFailsTheLookThatWasUnderWay) {
+  serve();
+  enrol(1, 3'000);
+  server_.set_fault({Fault::Kind::kStall});
+  observe();
+  until([this] { return server_.stats().requests == 1; });
+  server_.stop();
+  until_failures(1);
+  EXPECT_THAT(failures_[0], HasSubstr("the connection was lost"));
+  EXPECT_THAT(looks_, IsEmpty());
+}
+
+// ---- fields
+
+TEST_F(WazuhDbSourceTest, FieldsAreReadAfterTheLookForEachAgentOnce) {
+  serve();
+  enrol(1, 120);
+  sql("INSERT INTO labels VALUES (7,'site','lab')");
+  in_look_ = [this] {
+    in_look_ = nullptr;
+    std::vector<AgentId> agents;
+    for (std::uint32_t id = 1; id <= 121; ++id) agents.push_back(AgentId{id});
+    source_->read_info(agents);
+    source_->read_info(agents);
+  };
+  observe();
+  until([this] { return infos_.size() >= 121; });
+  until_looks(1);  // time for somebody to come twice
+  ASSERT_THAT(infos_, SizeIs(121)) << "nobody twice";
+  for (std::uint32_t i = 0; i < 120; ++i) {
+    EXPECT_EQ(infos_[i].first, AgentId{i + 1});
+    EXPECT_EQ(infos_[i].second.at("name"), "agent-" + std::to_string(i + 1));
+  }
+  EXPECT_EQ(infos_[6].second.at("label.site"), "lab");
+  EXPECT_THAT(infos_[120], Pair(AgentId{121}, IsEmpty())) << "no such row";
+  EXPECT_EQ(source_->status().infos, 121u);
+  EXPECT_EQ(source_->status().waiting_info, 0u);
+}
+
+TEST_F(WazuhDbSourceTest, FieldsAskedForBetweenLooksDoNotWaitForTheNext) {
+  serve();
+  enrol(1, 1);
+  options_.poll = 1h;
+  observe();
+  until_looks(1);
+  source_->read_info({AgentId{1}});
+  until([this] { return !infos_.empty(); });
+  EXPECT_THAT(looks_, SizeIs(1));
+}
+
+TEST_F(WazuhDbSourceTest, FieldsArriveEvenIfLooksFollowEachOtherWithoutAPause) {
+  serve();
+  enrol(1, 10);
+  options_.poll = 1ms;
+  server_.set_fault({Fault::Kind::kSlow, 5});
+  observe();
+  source_->read_info({AgentId{1}, AgentId{2}});
+  until([this] { return infos_.size() == 2; });
+  until_looks(1);
+}
+
+TEST_F(WazuhDbSourceTest, FieldsAskedForWhileTheSocketIsAwayAreReadWhenItIsBack) {
+  observe();
+  source_->read_info({AgentId{1}});
+  until_failures(1);
+  serve();
+  enrol(1, 1);
+  until([this] { return !infos_.empty(); });
+  ASSERT_THAT(infos_, SizeIs(1));
+  EXPECT_EQ(infos_[0].second.at("name"), "agent-1");
+}
+
+TEST_F(WazuhDbSourceTest, FieldsSurviveAConnectionThatIsLostWhileTheyAreRead) {
+  serve();
+  enrol(1, 1);
+  in_look_ = [this] {
+    in_look_ = nullptr;
+    server_.set_fault({Fault::Kind::kDrop});
+    source_->read_info({AgentId{1}});
+  };
+  observe();
+  until([this] { return source_->status().failing; });
+  EXPECT_THAT(infos_, IsEmpty());
+  server_.set_fault({});
+  until([this] { return !infos_.empty(); });
+  ASSERT_THAT(infos_, SizeIs(1));
+  EXPECT_EQ(infos_[0].second.at("name"), "agent-1");
+}
+
+TEST_F(WazuhDbSourceTest, FieldsThatFailAgainAndAgainAreAnsweredEmptyWithOneNote) {
+  serve();
+  enrol(1, 2);
+  sql("ALTER TABLE labels RENAME COLUMN value TO something");
+  in_look_ = [this] { source_->read_info({AgentId{1}, AgentId{2}}); };
+  observe();
+  until([this] { return infos_.size() >= 6; });
+  EXPECT_THAT(infos_, Each(Pair(::testing::_, IsEmpty())));
+  EXPECT_THAT(notes_, ElementsAre(HasSubstr("cannot be read and are passed over")));
+  EXPECT_THAT(failures_, IsEmpty()) << "looks go on";
+}
+
+TEST_F(WazuhDbSourceTest, MoreThanMayWaitAreAnsweredEmptyAtOnce) {
+  serve();
+  enrol(1, 3);
+  options_.max_waiting = 2;
+  observe();
+  source_->read_info({AgentId{1}, AgentId{2}, AgentId{3}});
+  EXPECT_THAT(infos_, IsEmpty()) << "not from inside the call";
+  EXPECT_EQ(source_->status().waiting_info, 2u);
+  until([this] { return infos_.size() == 3; });
+  ASSERT_THAT(infos_, SizeIs(3));
+  EXPECT_THAT(infos_[0], Pair(AgentId{3}, IsEmpty()));
+  EXPECT_EQ(infos_[1].second.at("name"), "agent-1");
+  EXPECT_THAT(notes_, ElementsAre(HasSubstr("too many agents wait")));
+}
+
+// ---- the end
+
+TEST_F(WazuhDbSourceTest, StoppedInsideALookItCallsNothingMoreButDone) {
+  serve();
+  enrol(1, 2);
+  bool stopped = false;
+  in_look_ = [&] {
+    source_->read_info({AgentId{1}});
+    source_->stop([&] { stopped = true; });
+    EXPECT_FALSE(stopped) << "not from inside the call";
+  };
+  observe();
+  until([&] { return stopped; });
+  until([this] { return server_.stats().open_connections == 0; });
+  EXPECT_THAT(looks_, SizeIs(1));
+  EXPECT_THAT(infos_, IsEmpty());
+  EXPECT_THAT(failures_, IsEmpty());
+  EXPECT_FALSE(source_->status().connected);
+}
+
+TEST_F(WazuhDbSourceTest, StoppedWhileItWaitsForAReplyOrASocketItEnds) {
+  observe();
+  until_failures(1);
+  source_->stop();
+  serve();
+  server_.set_fault({Fault::Kind::kStall});
+  source_->start();
+  until([this] { return server_.stats().requests == 1; });
+  bool stopped = false;
+  source_->stop([&] { stopped = true; });
+  until([&] { return stopped; });
+  EXPECT_THAT(looks_, IsEmpty());
+}
+
+TEST_F(WazuhDbSourceTest, StartedAgainItLooksAgain) {
+  serve();
+  enrol(1, 1);
+  observe();
+  until_looks(1);
+  source_->stop();
+  source_->start();
+  until_looks(2);
+  EXPECT_GT(looks_.back().connection, looks_.front().connection);
+}
+
+TEST_F(WazuhDbSourceTest, DestroyedAtAnyMomentItLeavesNoHandleBehind) {
+  serve();
+  enrol(1, 3'000);
+  for (std::uint64_t requests = 0; requests < 8; ++requests) {
+    const auto before = server_.stats().requests;
+    observe();
+    until([&] { return server_.stats().requests >= before + requests; });
+    source_.reset();
+  }
+}
+
+}  // namespace
+}  // namespace rollcall::sidecar
