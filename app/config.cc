@@ -438,6 +438,7 @@ void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
   keys.push_back({"tls", "ca", path_into(tls.ca)});
   keys.push_back({"tls", "certificate", path_into(tls.certificate)});
   keys.push_back({"tls", "key", path_into(tls.key)});
+  keys.push_back({"tls", "revoked", path_into(tls.revoked)});
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ struct TlsConfig {
   std::string ca;
   std::string certificate;
   std::string key;
+  std::string revoked = {};  // file of revoked serials, see revocation.h; empty: none
   bool operator==(const TlsConfig&) const = default;
 };
 

@@ -71,17 +71,23 @@ void DiskLog::append(std::vector<std::string> records, std::string snapshot, Don
 }
 
 TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
-                 std::string expected_name)
+                 std::string expected_name, RevokedSerials revoked)
     : loop_(loop),
       connector_(loop, std::move(context)),
       masters_(std::move(masters)),
-      expected_name_(std::move(expected_name)) {}
+      expected_name_(std::move(expected_name)),
+      revoked_(std::move(revoked)) {}
 
 void TlsLink::connect() {
   const Address& to = masters_[next_++ % masters_.size()];
   connector_.connect({to.host, to.port, expected_name_}, [this, to](auto stream) {
     if (!stream) {
       driver_->link_closed(to_text(to) + ": " + stream.error().message);
+      return;
+    }
+    if (revoked_.contains((*stream)->peer().serial)) {
+      driver_->link_closed(to_text(to) + ": its certificate is revoked (serial " +
+                           (*stream)->peer().serial + ")");
       return;
     }
     --next_;  // this one answers: it is tried first the next time
@@ -116,6 +122,14 @@ void TlsLink::stop() {
 }
 
 void TlsLinks::accepted(std::unique_ptr<net::TlsStream> stream) {
+  if (revoked_.contains(stream->peer().serial)) {
+    log(Level::Warn, "connection refused: its certificate is revoked",
+        {{"peer", stream->peer().address},
+         {"serial", stream->peer().serial},
+         {"node", stream->peer().names.empty() ? "?" : stream->peer().names.front()}});
+    stream->close("the certificate is revoked");
+    return;
+  }
   const master::ConnId conn{++last_};
   net::TlsStream& s = *stream;
   streams_.emplace(conn, std::move(stream));

@@ -10,6 +10,7 @@
 #include "app/config.h"
 #include "app/disk_thread.h"
 #include "app/master_driver.h"
+#include "app/revocation.h"
 #include "app/sidecar_driver.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
@@ -53,7 +54,7 @@ class DiskLog final : public MasterDriver::Log {
 class TlsLink final : public SidecarDriver::Link {
  public:
   TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
-          std::string expected_name);
+          std::string expected_name, RevokedSerials revoked);
   void attach(SidecarDriver& driver) { driver_ = &driver; }
   void connect() override;
   void send(std::string bytes) override;
@@ -66,6 +67,7 @@ class TlsLink final : public SidecarDriver::Link {
   std::vector<Address> masters_;
   std::size_t next_ = 0;
   std::string expected_name_;
+  RevokedSerials revoked_;
   SidecarDriver* driver_ = nullptr;
   std::unique_ptr<net::TlsStream> stream_;
 };
@@ -76,7 +78,7 @@ class TlsLinks final : public MasterDriver::Links {
   // Above this many bytes that a worker does not take, it is cut off: it will connect again.
   static constexpr std::size_t kMaxUnsent = 8u << 20;
 
-  explicit TlsLinks(net::Loop& loop) : loop_(loop) {}
+  TlsLinks(net::Loop& loop, RevokedSerials revoked) : loop_(loop), revoked_(std::move(revoked)) {}
   void attach(MasterDriver& driver) { driver_ = &driver; }
   void accepted(std::unique_ptr<net::TlsStream> stream);
   void send(master::ConnId conn, std::string bytes) override;
@@ -86,6 +88,7 @@ class TlsLinks final : public MasterDriver::Links {
 
  private:
   net::Loop& loop_;
+  RevokedSerials revoked_;
   MasterDriver* driver_ = nullptr;
   std::map<master::ConnId, std::unique_ptr<net::TlsStream>> streams_;
   std::uint64_t last_ = 0;

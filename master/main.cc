@@ -39,11 +39,13 @@ int run(const app::MasterConfig& config) {
 
   auto tls = net::TlsContext::server({config.tls.ca, config.tls.certificate, config.tls.key});
   if (!tls) return fail(1, tls.error().message);
+  auto revoked = app::RevokedSerials::load(config.tls.revoked);
+  if (!revoked) return fail(app::kExitConfig, revoked.error().message);
 
   net::Loop loop;
   app::DiskThread disk;
   app::DiskLog log(loop, disk, **event_log);
-  app::TlsLinks links(loop);
+  app::TlsLinks links(loop, *revoked);
 
   master::MasterCore::Config core;
   core.cluster = config.node.cluster;

@@ -47,11 +47,13 @@ int run(const app::SidecarConfig& config) {
 
   auto tls = net::TlsContext::client({config.tls.ca, config.tls.certificate, config.tls.key});
   if (!tls) return fail(1, tls.error().message);
+  auto revoked = app::RevokedSerials::load(config.tls.revoked);
+  if (!revoked) return fail(app::kExitConfig, revoked.error().message);
 
   net::Loop loop;
   app::DiskThread disk;
   app::DiskStore disk_store(loop, disk, **store);
-  app::TlsLink link(loop, *tls, config.master.addresses, config.master.name);
+  app::TlsLink link(loop, *tls, config.master.addresses, config.master.name, *revoked);
   SourcePort source_port;
 
   sidecar::SidecarCore::Config core;

@@ -4,6 +4,7 @@ rollcall_test(app_test
     app/config_test.cc
     app/disk_thread_test.cc
     app/durations_test.cc
+  app/revocation_test.cc
     app/logging_test.cc
   LIBS rollcall_app
   LABELS unit

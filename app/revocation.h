@@ -1,0 +1,27 @@
+#pragma once
+// Certificates that no longer count: a file with one serial number (hex, as `openssl x509 -serial`
+// prints it) on each line; '#' begins a comment. Read at start.
+#include <expected>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "protocol/error.h"
+
+namespace rollcall::app {
+
+class RevokedSerials {
+ public:
+  // No path: nothing is revoked. The error names the file and the line.
+  static std::expected<RevokedSerials, Error> load(const std::string& path);
+  static std::expected<RevokedSerials, Error> parse(std::string_view text, std::string_view file);
+
+  // Leading zeros, colons and case do not matter.
+  bool contains(std::string_view serial) const;
+  std::size_t size() const { return serials_.size(); }
+
+ private:
+  std::set<std::string, std::less<>> serials_;
+};
+
+}  // namespace rollcall::app
