@@ -501,6 +501,16 @@ TEST_F(TrackerMissing, ManyAtOnceAreReportedOnceBeforeTheyAreRemoved) {
   EXPECT_EQ(tracker.open_sessions(), 200u);
 }
 
+TEST_F(TrackerMissing, ARowReadTwiceHidesNobodyAndMissesNobody) {
+  Look l = look_at(20, {row(8, kActive, 9), row(8, kActive, 9)});
+  EXPECT_EQ(look(l), "");
+  l = look_at(51, {row(8, kActive, 9), row(8, kActive, 9)});
+  EXPECT_EQ(look(l), "7 removed @9+1 [9, 10] removed");
+  tracker.take_notes();
+  look(52, {row(8, kActive, 9), row(8, kActive, 9), row(8, kActive, 9)});
+  EXPECT_THAT(tracker.take_notes(), IsEmpty()) << "nobody is missing";
+}
+
 // ---- info
 
 class TrackerInfo : public TrackerTest {
