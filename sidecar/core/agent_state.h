@@ -58,6 +58,7 @@ struct AgentState {
   // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
   std::optional<Due> due;
   std::optional<Missing> missing;
+  std::uint64_t seen_at_look = 0;   // the number of the look that last had its row
   std::int64_t largest_gap_us = 0;  // between two pieces of evidence of one session
   std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
   std::int64_t info_asked_us = 0;   // monotonic; a read is under way since then; 0: none is

@@ -133,7 +133,7 @@ void SidecarCore::enqueue(LocalEvent event, const Now& now) {
   std::string bytes = encode(event);
   outbox_bytes_ += bytes.size();
   outbox_.push_back({++position_, std::move(event), 0, ticket_ + 1, bytes.size(), 0, now.boot_us});
-  pending_.outbox.emplace_back(position_, std::move(bytes));
+  pending_outbox_[position_] = std::move(bytes);
   urgent_ = true;
 }
 
@@ -186,7 +186,7 @@ void SidecarCore::fold(const Now& now) {
     const auto it = newest.find(e.event.agent);
     if (e.seq == 0 && it != newest.end() && it->second > i) {
       pending_.removed_outbox.push_back(e.position);
-      std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+      pending_outbox_.erase(e.position);
       ++gone;
       continue;
     }
@@ -194,8 +194,7 @@ void SidecarCore::fold(const Now& now) {
       std::string bytes = encode(e.event);
       e.bytes = bytes.size();
       e.ticket = ticket_ + 1;
-      std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
-      pending_.outbox.emplace_back(e.position, std::move(bytes));
+      pending_outbox_[e.position] = std::move(bytes);
     }
     if (i < next_unsent_) ++unsent_at;
     outbox_bytes_ += e.bytes;
@@ -217,8 +216,7 @@ void SidecarCore::stamp_all(const Now& now) {
     tracker_.stamp(e.event, now);
     if (!was) continue;
     std::string bytes = encode(e.event);
-    std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
-    pending_.outbox.emplace_back(e.position, std::move(bytes));
+    pending_outbox_[e.position] = std::move(bytes);
     e.ticket = ticket_ + 1;
   }
   tracker_.end_stamping();
@@ -244,7 +242,10 @@ Output SidecarCore::finish(const Now& now, Output out) {
         pending_.agents.emplace_back(static_cast<std::uint32_t>(agent), encode(it->second));
     }
     tracker_.dirty().clear();
-    if (!pending_.outbox.empty()) set_meta("position", position_);
+    if (!pending_outbox_.empty()) set_meta("position", position_);
+    for (auto& [position, bytes] : pending_outbox_)
+      pending_.outbox.emplace_back(position, std::move(bytes));
+    pending_outbox_.clear();
     for (auto& [k, v] : meta_) pending_.meta.emplace_back(k, v);
     meta_.clear();
     out.commit = Output::Commit{++ticket_, std::exchange(pending_, {})};
@@ -298,17 +299,19 @@ void SidecarCore::pump(const Now& now, Output& out) {
   }
 }
 
-// A refused session is stamped anew as a whole: what of it was not sent yet would only be refused
+// Refused sessions are stamped anew as a whole: what of them was not sent yet would only be refused
 // again.
-void SidecarCore::drop_unsent(AgentId agent, Epoch epoch) {
-  for (std::size_t i = outbox_.size(); i-- > next_unsent_;) {
-    const Entry& e = outbox_[i];
-    if (e.seq != 0 || e.event.agent != agent || e.event.epoch != epoch) continue;
+void SidecarCore::drop_unsent(const std::set<std::pair<AgentId, Epoch>>& refused) {
+  if (refused.empty()) return;
+  const auto from = outbox_.begin() + static_cast<std::ptrdiff_t>(next_unsent_);
+  const auto kept = std::remove_if(from, outbox_.end(), [&](const Entry& e) {
+    if (e.seq != 0 || !refused.contains({e.event.agent, e.event.epoch})) return false;
     pending_.removed_outbox.push_back(e.position);
-    std::erase_if(pending_.outbox, [&](const auto& p) { return p.first == e.position; });
+    pending_outbox_.erase(e.position);
     outbox_bytes_ -= std::min(outbox_bytes_, e.bytes);
-    outbox_.erase(outbox_.begin() + static_cast<std::ptrdiff_t>(i));
-  }
+    return true;
+  });
+  outbox_.erase(kept, outbox_.end());
 }
 
 // ---- the connection --------------------------------------------------------------------------
@@ -436,7 +439,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
              {{"master", to_hex(static_cast<std::uint64_t>(m.master))}});
       const bool sent = std::ranges::any_of(outbox_, [](const Entry& e) { return e.seq != 0; });
       tracker_.forget_master();
-      pending_.outbox.clear();
+      pending_outbox_.clear();
       pending_.removed_outbox.clear();
       pending_.drop_outbox_through = position_;
       outbox_.clear();
@@ -497,6 +500,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
   }
   if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
   set_meta("acked", acked_position_);
+  std::set<std::pair<AgentId, Epoch>> refused;
   for (auto& [event, exception] : answered) {
     switch (exception->kind) {
       case ExceptionKind::superseded:
@@ -509,11 +513,12 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
         break;
       case ExceptionKind::future_epoch:
         ++counters_.future_epoch;
-        drop_unsent(event.agent, event.epoch);
+        refused.emplace(event.agent, event.epoch);
         tracker_.future_epoch(event.agent, event.epoch);
         break;
     }
   }
+  drop_unsent(refused);
 }
 
 void SidecarCore::on(const Superseded& m, const Now& now, Output&) {

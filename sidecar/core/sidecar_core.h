@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -138,7 +139,7 @@ class SidecarCore {
   void new_stream();
   void remember_time(const Now& now);
   void restore_time(const std::string& text);
-  void drop_unsent(AgentId agent, Epoch epoch);
+  void drop_unsent(const std::set<std::pair<AgentId, Epoch>>& refused);
   void set_meta(std::string key, std::uint64_t value);
 
   Config config_;
@@ -155,6 +156,7 @@ class SidecarCore {
   std::uint64_t acked_position_ = 0;
   std::map<std::string, std::string> meta_;  // to be stored
   StoreChange pending_;
+  std::map<std::uint64_t, std::string> pending_outbox_;  // by position; becomes pending_.outbox
   bool urgent_ = false;
   std::uint64_t ticket_ = 0;
   std::uint64_t stored_ticket_ = 0;

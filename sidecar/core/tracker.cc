@@ -66,12 +66,15 @@ void Tracker::restore(AgentId agent, AgentState state) {
 
 void Tracker::look(const Look& look) {
   covered_us_ = last_good_mono_us_ ? look.finished.mono_us - *last_good_mono_us_ : 0;
+  ++looks_;
+  std::size_t present = 0;
   for (const Row& row : look.rows) {
     if (row.agent == AgentId{}) continue;
     AgentState& state = agents_[row.agent];
+    if (std::exchange(state.seen_at_look, looks_) != looks_) ++present;
     observe(row.agent, state, row, look);
   }
-  if (look.complete) find_missing(look);
+  if (look.complete) find_missing(look, agents_.size() - present);
   refresh_info(look);
   last_started_ = look.started;
   last_good_mono_us_ = look.finished.mono_us;
@@ -190,18 +193,12 @@ void Tracker::answer_due(AgentId agent, AgentState& state, const Look& look) {
   change_session(agent, state, EventKind::closed, Reason::unconfirmed);
 }
 
-void Tracker::find_missing(const Look& look) {
+void Tracker::find_missing(const Look& look, std::size_t gone) {
   if (look.rows.empty() && look.no_agents_enrolled != true) return;
-  std::unordered_set<AgentId> seen;
-  std::size_t present = 0;
-  for (const Row& row : look.rows) present += agents_.contains(row.agent) ? 1u : 0u;
-  if (present == agents_.size()) {
+  if (gone == 0) {
     missing_reported_ = 0;
     return;
   }
-  seen.reserve(look.rows.size());
-  for (const Row& row : look.rows) seen.insert(row.agent);
-  const std::size_t gone = agents_.size() - present;
   if (gone > std::max<std::size_t>(50, agents_.size() * 15 / 100) && gone > missing_reported_) {
     notes_.push_back(
         {NoteLevel::warning,
@@ -212,7 +209,7 @@ void Tracker::find_missing(const Look& look) {
   missing_reported_ = gone;
   for (auto it = agents_.begin(); it != agents_.end();) {
     auto& [agent, state] = *it;
-    if (seen.contains(agent)) {
+    if (state.seen_at_look == looks_) {
       ++it;
       continue;
     }

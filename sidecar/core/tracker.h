@@ -75,7 +75,7 @@ class Tracker {
 
  private:
   void observe(AgentId agent, AgentState& state, const Row& row, const Look& look);
-  void find_missing(const Look& look);
+  void find_missing(const Look& look, std::size_t gone);
   void refresh_info(const Look& look);
   LocalEvidence evidence_of(const Row& row, const Look& look) const;
   bool beyond_fence(MasterTime at, const AgentState& state) const;
@@ -105,6 +105,7 @@ class Tracker {
 
   std::optional<Now> last_started_;  // of the look before, if it succeeded
   std::optional<std::int64_t> last_good_mono_us_;
+  std::uint64_t looks_ = 0;      // so far
   std::int64_t covered_us_ = 0;  // by this look and the successful one before it
   std::int64_t refresh_began_us_ = 0;
   std::vector<AgentId> refresh_queue_;

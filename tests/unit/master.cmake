@@ -1,0 +1,8 @@
+rollcall_test(master_core_test
+  SOURCES
+    master/master_core_test.cc
+    master/master_time_test.cc
+    master/state_test.cc
+  LIBS rollcall_master_core
+  LABELS unit
+)

@@ -1,0 +1,251 @@
+#include "master/core/state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "tests/unit/master/fixture.h"
+
+namespace rollcall::master {
+namespace {
+
+using namespace test;
+using ::testing::HasSubstr;
+
+Decided frame(const NodeName& node, std::uint64_t seq, double s, std::vector<Event> events) {
+  Decided d;
+  d.node = node;
+  d.first_seq = seq;
+  d.position = seq + events.size() + 100;
+  d.at = master_time(s);
+  d.events = std::move(events);
+  return d;
+}
+
+// One record of each kind, with every field set.
+std::vector<LogRecord> story() {
+  Event claim = with_info(opened(7, 20), {{"name", "a"}, {"label.room", "12"}});
+  claim.from = SessionName{epoch(10), "w1"};
+  claim.folded = 2;
+  return {
+      Genesis{MasterId{~0ull}},
+      TermBegun{Term{22}, "a new log"},
+      TimeReserved{master_time(100), master_time(1), kBoot, kWall * kSecond},
+      NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{2}, 5, 100, master_time(3)},
+      NodeWelcomed{"w2", "m2", StoreId{3}, StreamId{4}, 1, 0, master_time(4)},
+      frame("w1", 5, 11, {opened(7, 10), opened(8, 10), closed(8, 10, 1, 10)}),
+      frame("w2", 1, 21,
+            {claim, event(9, EventKind::contact, 20, 0, 20),
+             with_info(opened(8, 15), {{"name", "b"}}, false), opened(10, 500)}),
+      frame("w1", 8, 30, {closed(7, 10, 1, 25)}),
+      TimeReserved{master_time(120), master_time(1), kBoot, kWall * kSecond},
+      frame("w2", 5, 31, {event(8, EventKind::confirmed, 15, 1, 29)}),
+  };
+}
+
+TEST(State, DecidesAndWritesTheRulesDown) {
+  State state;
+  std::string rules;
+  for (LogRecord r : story()) {
+    ASSERT_TRUE(state.apply(r));
+    if (const auto* d = std::get_if<Decided>(&r)) {
+      for (const Rule rule : d->rules) rules += std::string(to_string(rule)) + " ";
+      rules += "| ";
+    }
+  }
+  EXPECT_EQ(rules, "first first newer | newer contact newer future_epoch | older | newer | ");
+  EXPECT_EQ(state.find(AgentId{10}), nullptr) << "nothing of an event from the future counts";
+  EXPECT_EQ(state.nodes().at("w1").open.size(), 0u);
+  EXPECT_EQ(state.nodes().at("w2").open.size(), 2u);
+  EXPECT_EQ(state.nodes().at("w2").last_seq, 5u);
+  EXPECT_EQ(state.nodes().at("w1").position, 109u);
+}
+
+// The log as the live master wrote it, and the states that it had after each record.
+struct Live {
+  std::vector<std::string> records;
+  std::vector<std::string> states;
+  State state;
+};
+Live live() {
+  Live l;
+  for (LogRecord r : story()) {
+    EXPECT_TRUE(l.state.apply(r));
+    l.records.push_back(encode(r));
+    l.states.push_back(l.state.encode());
+  }
+  return l;
+}
+
+TEST(State, ReplayEqualsLifeAfterEachRecord) {
+  const Live l = live();
+  State replayed;
+  for (std::size_t i = 0; i < l.records.size(); ++i) {
+    auto record = decode_log_record(l.records[i]);
+    ASSERT_TRUE(record) << record.error().message;
+    ASSERT_TRUE(replayed.apply(*record));
+    EXPECT_EQ(replayed.encode(), l.states[i]) << "record " << i;
+    EXPECT_EQ(encode(*record), l.records[i]) << "record " << i;
+  }
+}
+
+TEST(State, ReplayFromAnySnapshotEqualsReplayFromTheBeginning) {
+  const Live l = live();
+  for (std::size_t i = 0; i < l.records.size(); ++i) {
+    auto state = State::decode(l.states[i]);
+    ASSERT_TRUE(state) << state.error().message;
+    EXPECT_EQ(state->encode(), l.states[i]) << "byte for byte";
+    for (std::size_t j = i + 1; j < l.records.size(); ++j) {
+      auto record = decode_log_record(l.records[j]);
+      ASSERT_TRUE(record && state->apply(*record));
+    }
+    EXPECT_EQ(state->encode(), l.states.back()) << "from " << i;
+  }
+}
+
+TEST(State, ASnapshotKeepsWhatItIsMadeOf) {
+  const Live l = live();
+  const auto back = State::decode(l.states.back());
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->master(), l.state.master());
+  EXPECT_EQ(back->term(), l.state.term());
+  EXPECT_EQ(back->time(), l.state.time());
+  EXPECT_TRUE(back->agents() == l.state.agents());
+  EXPECT_TRUE(back->nodes() == l.state.nodes());
+}
+
+TEST(State, EqualStatesGiveEqualBytesHoweverTheyCameAbout) {
+  std::vector<std::uint32_t> ids(500);
+  for (std::uint32_t i = 0; i < ids.size(); ++i) ids[i] = i + 1;
+  std::string bytes;
+  for (unsigned seed = 0; seed < 5; ++seed) {
+    std::ranges::shuffle(ids, std::mt19937(seed));
+    State state;
+    std::vector<Event> events;
+    for (const std::uint32_t id : ids) events.push_back(opened(id, 10));
+    LogRecord record = frame("w1", 1, 11, events);
+    ASSERT_TRUE(state.apply(record));
+    if (bytes.empty()) bytes = state.encode();
+    EXPECT_EQ(state.encode(), bytes);
+  }
+}
+
+TEST(State, AReplayWithAnotherOutcomeIsRefusedAndSaysWhich) {
+  State state;
+  Decided d = frame("w1", 1, 11, {opened(7, 10), opened(8, 10)});
+  d.rules = {Rule::first, Rule::older};
+  LogRecord record = d;
+  const auto result = state.apply(record);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("agent 8"));
+  EXPECT_THAT(result.error().message, HasSubstr("older"));
+  EXPECT_THAT(result.error().message, HasSubstr("first"));
+}
+
+TEST(State, ADecisionInTheLogWithoutItsRulesIsRefused) {
+  Decided d = frame("w1", 1, 11, {opened(7, 10)});
+  EXPECT_FALSE(decode_log_record(encode(LogRecord{d})));
+}
+
+TEST(State, AnotherStreamCountsAnewAndTheSameOneGoesOn) {
+  State state;
+  auto apply = [&](LogRecord r) { ASSERT_TRUE(state.apply(r)); };
+  apply(NodeWelcomed{"w1", "m", StoreId{1}, StreamId{1}, 1, 0, master_time(1)});
+  apply(frame("w1", 1, 11, {opened(7, 10), opened(8, 10)}));
+  EXPECT_EQ(state.nodes().at("w1").last_seq, 2u);
+  apply(NodeWelcomed{"w1", "m", StoreId{1}, StreamId{1}, 1, 0, master_time(12)});
+  EXPECT_EQ(state.nodes().at("w1").last_seq, 2u);
+  apply(NodeWelcomed{"w1", "m", StoreId{1}, StreamId{2}, 1, 2, master_time(13)});
+  EXPECT_EQ(state.nodes().at("w1").last_seq, 0u);
+  EXPECT_EQ(state.nodes().at("w1").position, 103u) << "the same store";
+  apply(NodeWelcomed{"w1", "m", StoreId{2}, StreamId{3}, 9, 40, master_time(14)});
+  EXPECT_EQ(state.nodes().at("w1").last_seq, 8u);
+  EXPECT_EQ(state.nodes().at("w1").position, 40u);
+  EXPECT_EQ(state.nodes().at("w1").open.size(), 2u) << "what it left open stays";
+}
+
+TEST(State, TheTimeReservedNeverShrinks) {
+  State state;
+  for (double s : {100., 50.}) {
+    LogRecord r = TimeReserved{master_time(s), master_time(1), kBoot, 5};
+    ASSERT_TRUE(state.apply(r));
+  }
+  EXPECT_EQ(state.time().until, master_time(100));
+}
+
+// ---- bytes
+
+TEST(LogRecordBytes, KeepEverything) {
+  State state;
+  for (LogRecord r : story()) {
+    ASSERT_TRUE(state.apply(r));
+    const auto back = decode_log_record(encode(r));
+    ASSERT_TRUE(back) << back.error().message;
+    EXPECT_TRUE(*back == r) << "kind " << r.index();
+  }
+}
+
+TEST(LogRecordBytes, CutAnywhereAreAnErrorAndNotACrash) {
+  for (const std::string& bytes : live().records) {
+    for (std::size_t n = 0; n < bytes.size(); ++n)
+      EXPECT_FALSE(decode_log_record(bytes.substr(0, n))) << n;
+  }
+}
+
+TEST(LogRecordBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
+  std::mt19937 random(5);
+  for (const std::string& whole : live().records) {
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      for (int n = 0; n < 10; ++n) {
+        std::string bytes = whole;
+        bytes[i] = static_cast<char>(random());
+        auto record = decode_log_record(bytes);
+        State state;
+        if (record) (void)state.apply(*record);
+      }
+    }
+  }
+}
+
+TEST(LogRecordBytes, OfANumberThatIsNotKnownNameTheRemedy) {
+  const std::string bytes("\x91\x63", 2);  // [99]
+  const auto record = decode_log_record(bytes);
+  ASSERT_FALSE(record);
+  EXPECT_THAT(record.error().message, HasSubstr("newer version"));
+}
+
+TEST(SnapshotBytes, CutAnywhereAreAnErrorAndNotACrash) {
+  const std::string bytes = live().states.back();
+  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(State::decode(bytes.substr(0, n)));
+}
+
+TEST(SnapshotBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
+  std::mt19937 random(6);
+  const std::string whole = live().states.back();
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (int n = 0; n < 10; ++n) {
+      std::string bytes = whole;
+      bytes[i] = static_cast<char>(random());
+      if (const auto state = State::decode(bytes)) (void)state->encode();
+    }
+  }
+}
+
+TEST(SnapshotBytes, OfANewerFormatNameTheRemedy) {
+  std::string bytes = live().states.back();
+  bytes[1] = 2;  // its format
+  const auto state = State::decode(bytes);
+  ASSERT_FALSE(state);
+  EXPECT_THAT(state.error().message, HasSubstr("newer version"));
+}
+
+TEST(SnapshotBytes, OfAnEmptyStateAreRead) {
+  const auto state = State::decode(State().encode());
+  ASSERT_TRUE(state);
+  EXPECT_TRUE(state->agents().empty());
+}
+
+}  // namespace
+}  // namespace rollcall::master
