@@ -27,22 +27,25 @@ MUTATIONS = [
     Mutation(
         "node ignored in the comparison",
         "two workers' sessions of one epoch are taken for one",
-        (Edit("protocol/version.h",
-              "auto operator<=>(const Version&) const = default;",
-              """auto operator<=>(const Version& o) const {
-    return std::pair(epoch, change) <=> std::pair(o.epoch, o.change);
-  }
-  bool operator==(const Version& o) const { return epoch == o.epoch && change == o.change; }"""),)),
+        (Edit("protocol/agent_record.cc",
+              "if (has_session() && version <= top) {",
+              "if (has_session() && std::pair(version.epoch, version.change) <=\n"
+              "                           std::pair(top.epoch, top.change)) {"),
+         Edit("protocol/agent_record.cc",
+              "    if (version < top) return Rule::older;\n",
+              "    if (version.epoch < top.epoch || version.change < top.change)\n"
+              "      return Rule::older;\n"))),
     Mutation(
         "change compared before node",
         "a session that changed often beats one of the same epoch",
-        (Edit("protocol/version.h",
-              "auto operator<=>(const Version&) const = default;",
-              """auto operator<=>(const Version& o) const {
-    return std::tie(epoch, change, node) <=> std::tie(o.epoch, o.change, o.node);
-  }
-  bool operator==(const Version&) const = default;"""),
-         Edit("protocol/version.h", "#include <string>", "#include <string>\n#include <tuple>"))),
+        (Edit("protocol/agent_record.cc",
+              "if (has_session() && version <= top) {",
+              "if (has_session() && std::tie(version.epoch, version.change, version.node) <=\n"
+              "                           std::tie(top.epoch, top.change, top.node)) {"),
+         Edit("protocol/agent_record.cc",
+              "    if (version < top) return Rule::older;\n",
+              "    if (version != top) return Rule::older;\n"),
+         Edit("protocol/agent_record.cc", "#include <algorithm>", "#include <algorithm>\n#include <tuple>"))),
     Mutation(
         "evidence of refused events dropped",
         "a ghost on top is never doubted",
@@ -140,11 +143,8 @@ MUTATIONS = [
         "ends not answered by SUPERSEDED",
         "after a lost disk an agent's close is refused and nobody hears of it",
         (Edit("master/core/master_core.cc",
-              "(!own_top_stands && r.top >= said) || r.top > said",
-              "(!own_top_stands && r.top >= said) || r.top > said",),
-         Edit("master/core/master_core.cc",
               ": e.kind != EventKind::contact && r.is_open() &&",
-              ": false && r.is_open() &&"))),
+              ": false && r.is_open() &&"),)),
     # ---- time --------------------------------------------------------------------------------
     Mutation(
         "master time stepping back",
