@@ -406,7 +406,9 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
       // Only another worker's claim can be a contest.
       if (r.top.node == conn.node || may_tell(conn.node, e.agent, now))
         ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
-    } else if (e.info_hash && r.info_missing() && r.claimed->stamp == said) {
+    } else if (e.info_hash && r.claimed && r.claimed->stamp == said &&
+               (r.info_missing() || r.claimed->hash != *e.info_hash)) {
+      // Not known, or (an older copy of the worker's store) known otherwise under this version.
       ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
     }
   };

@@ -61,7 +61,6 @@ struct AgentState {
   std::int64_t largest_gap_us = 0;  // between two pieces of evidence of one session
   std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
   std::int64_t info_asked_us = 0;   // monotonic; a read is under way since then; 0: none is
-  bool send_fields = false;         // the master asked for the fields
 };
 
 std::string encode(const AgentState& state);

@@ -269,13 +269,12 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   // Only the worker that has the agent knows its fields: other workers' rows are old copies.
   if (info.empty() || !is_open(state)) return;
   const InfoHash hash = hash_of(info);
-  const bool fields = state.send_fields || hash != state.told_hash;
+  const bool fields = hash != state.told_hash;
   // Once in each session the hash is told even if it is the one told before: another worker may
   // have told another one in between.
   if (!fields && state.info_told_here) return;
   state.info_hash = hash;
   state.told_hash = hash;
-  state.send_fields = false;
   state.info_told_here = true;
   change_session(agent, state, EventKind::info, Reason::none,
                  fields ? std::make_shared<const AgentInfo>(info) : nullptr);
@@ -284,7 +283,10 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
 void Tracker::fields_wanted(AgentId agent, const Now& now) {
   const auto it = agents_.find(agent);
   if (it == agents_.end() || !is_open(it->second)) return;
-  it->second.send_fields = true;
+  // Stored, so that it is not forgotten: the master asks once.
+  it->second.told_hash = InfoHash{};
+  it->second.info_told_here = false;
+  dirty_.insert(agent);
   want_info(agent, it->second, now);
 }
 
