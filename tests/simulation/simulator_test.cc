@@ -100,14 +100,14 @@ TEST(Simulator, LastWriterWinsFailsOnAQuarterOfTheSeeds) {
   EXPECT_GE(failed * 4, kSeeds);
 }
 
-// ---- what no table row can tell ------------------------------------------------------------------
+// ---- what no table row can tell
+// ------------------------------------------------------------------
 
 TEST(Undecidable, IsRare) {
   std::uint64_t agents = 0, undecidable = 0;
   for (const Result& r : results()) {
     agents += r.agents.size();
-    for (const AgentResult& a : r.agents)
-      undecidable += a.undecidable != Undecidable::no ? 1u : 0u;
+    for (const AgentResult& a : r.agents) undecidable += a.undecidable != Undecidable::no ? 1u : 0u;
   }
   EXPECT_LE(undecidable * 10, agents);
 }
