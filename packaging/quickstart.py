@@ -458,10 +458,11 @@ class Watch:
 
 
 class LastWriterWins:
-    """A table that believes whatever came last. `info` is a full row, so it says active too."""
+    """A table that believes whatever came last. `info` is a full row, so it says active too.
+    `released` is rollcall's own notice that an agent went elsewhere: a plain sync has none."""
 
     ACTIVE = ("opened", "info", "confirmed", "offered", "withdrawn")
-    GONE = ("closed", "released", "removed")
+    GONE = ("closed", "removed")
 
     def __init__(self):
         self.answer = ("unknown", None)

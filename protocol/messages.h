@@ -44,7 +44,7 @@ struct Welcome {
   Term term{};
   std::uint64_t last_seq = 0;   // of this stream; 0: nothing yet
   bool store_is_older = false;  // this store has said more before: it is an older copy
-  MasterTime time_began;        // where the master's time last began: earlier moments stay as translated
+  MasterTime time_began;        // where the master's time began anew (0: never): earlier moments stay as translated
   std::int64_t heartbeat_us = 10'000'000;
   std::int64_t ttl_us = 30'000'000;
   std::uint32_t max_frame = 1u << 20;

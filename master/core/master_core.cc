@@ -402,13 +402,16 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
     const bool lost = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
                                           : e.kind != EventKind::contact && r.is_open() &&
                                                 r.top.node == conn.node && r.top >= said;
-    if (lost && !accepted(rule)) {
+    // Not known, or (an older copy of the worker's store) known otherwise under this version.
+    const bool need_info = e.info_hash && r.claimed && r.claimed->stamp == said &&
+                           (r.info_missing() || r.claimed->hash != *e.info_hash);
+    if (need_info && own_top_stands) {
+      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
+    } else if (lost && !accepted(rule)) {
       // Only another worker's claim can be a contest.
       if (r.top.node == conn.node || may_tell(conn.node, e.agent, now))
         ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
-    } else if (e.info_hash && r.claimed && r.claimed->stamp == said &&
-               (r.info_missing() || r.claimed->hash != *e.info_hash)) {
-      // Not known, or (an older copy of the worker's store) known otherwise under this version.
+    } else if (need_info) {
       ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
     }
   };

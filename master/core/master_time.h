@@ -22,7 +22,8 @@ class MasterTimeSource {
       : boot_(boot), reserved_(last.until) {
     const bool goes_on = last.boot == boot && last.until.us != 0;
     const MasterTime begin{std::max(now.wall_us, last.until.us)};
-    began_ = goes_on ? last.began : begin;
+    // The first run of a log's time has no other before it.
+    began_ = goes_on ? last.began : last.until.us == 0 ? MasterTime{} : begin;
     offset_us_ = goes_on ? last.offset_us : begin.us - now.boot_us;
   }
 
@@ -33,7 +34,8 @@ class MasterTimeSource {
     told_ = std::max(told_, std::min(clock(now), reserved_));
     return told_;
   }
-  // Where this run of the time began: what was translated before is not to be moved.
+  // Where this run of the time began (0: it is the first): what was translated before is not to be
+  // moved.
   MasterTime began() const { return began_; }
 
   // A reservation that should be logged now, if one is due.

@@ -58,9 +58,12 @@ class Timeline {
   }
 
   const MasterClock& clock() const { return clock_; }
-  // Whether moments can be told in the master's time. Without it at() is provisional: good for
-  // comparing moments of this machine with each other, never sent.
+  // Whether moments can be told in the master's time. Without it at() is never sent.
   bool known() const { return clock_.known(); }
+  // Whether at() can be compared with what the master said: after a restart within one boot it goes
+  // on with what was learnt before. Otherwise it is this machine's wall clock, good for comparing
+  // moments of this machine with each other only.
+  bool comparable() const { return known() || !runs_.empty(); }
 
   LocalMoment moment(std::int64_t boot_us, const Now& now) const {
     return {boot_, boot_us, now.wall_us - (now.boot_us - boot_us)};
@@ -68,12 +71,19 @@ class Timeline {
 
   MasterTime at(const LocalMoment& m, const Now& now) const {
     const std::int64_t boot_us = boot_time(m, now);
-    if (!known()) return {now.wall_us - (now.boot_us - boot_us)};
-    MasterTime t = clock_.at(boot_us);
-    MasterTime next = began_;
-    for (std::size_t i = runs_.size(); i-- > 0 && t < next;) {
-      t = std::min(MasterTime{boot_us + runs_[i].offset_us}, next);
-      next = runs_[i].began;
+    if (!comparable()) return {now.wall_us - (now.boot_us - boot_us)};
+    std::size_t before = runs_.size();  // the runs before the one that is tried
+    MasterTime t, next;
+    if (known()) {
+      t = clock_.at(boot_us);
+      next = began_;
+    } else {
+      t = {boot_us + runs_[--before].offset_us};
+      next = runs_[before].began;
+    }
+    while (t < next && before > 0) {
+      t = std::min(MasterTime{boot_us + runs_[--before].offset_us}, next);
+      next = runs_[before].began;
     }
     return t;
   }
@@ -83,8 +93,9 @@ class Timeline {
     std::int64_t error = kOtherBootErrorUs;
     if (known()) {
       error = clock_.error_us(now.boot_us);
-      if (!runs_.empty() && clock_.at(boot_time(m, now)) < began_)
-        error = std::max(error, runs_.back().error_us);
+      // Of before the present run: as good as what is known of the run before, if anything is.
+      if (clock_.at(boot_time(m, now)) < began_)
+        error = std::max(error, runs_.empty() ? kOtherBootErrorUs : runs_.back().error_us);
     }
     return error + (m.boot == boot_ ? 0 : kOtherBootErrorUs);
   }

@@ -113,10 +113,16 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   return {timeline_.moment(lo, now), timeline_.moment(std::max(lo, hi), now)};
 }
 
+// Whether a moment is after the claim that released the session. While that cannot be told, it is
+// taken to be: the master knows, and says so.
+bool Tracker::beyond_fence(MasterTime at, const AgentState& state) const {
+  return !timeline_.comparable() || at > time_of(state.session->fence);
+}
+
 bool Tracker::later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const {
   if (!state.session) return true;
   const MasterTime lo = timeline_.at(evidence.lo, now);
-  return lo > timeline_.at(state.session->evidence.lo, now) && lo > time_of(state.session->fence);
+  return lo > timeline_.at(state.session->evidence.lo, now) && beyond_fence(lo, state);
 }
 
 void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Look& look) {
@@ -164,7 +170,7 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
       // stay on top.
       open_session(agent, state, evidence, now, EventKind::closed, reason_of(row.code));
     }
-  } else if (timeline_.at(evidence.hi, now) > time_of(state.session->fence)) {
+  } else if (beyond_fence(timeline_.at(evidence.hi, now), state)) {
     contact(agent, state, evidence);
   }
 }

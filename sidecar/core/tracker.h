@@ -78,6 +78,7 @@ class Tracker {
   void find_missing(const Look& look);
   void refresh_info(const Look& look);
   LocalEvidence evidence_of(const Row& row, const Look& look) const;
+  bool beyond_fence(MasterTime at, const AgentState& state) const;
   bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
   void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,
                     EventKind kind, Reason reason, Epoch at_least = kUnstamped);
