@@ -209,7 +209,7 @@ MUTATIONS = [
         "contact not told",
         "a visit within overlapping seconds leaves another worker's ghost",
         (Edit("sidecar/core/tracker.cc",
-              "  } else if (timeline_.at(evidence.hi, now) > time_of(state.session->fence)) {",
+              "  } else if (beyond_fence(timeline_.at(evidence.hi, now), state)) {",
               "  } else if (false) {"),)),
     # ---- claims, releases, challenges --------------------------------------------------------
     Mutation(
@@ -228,7 +228,7 @@ MUTATIONS = [
         "fence ignored",
         "after a release, evidence of before it claims the agent back",
         (Edit("sidecar/core/tracker.cc",
-              " && lo > time_of(state.session->fence);",
+              " && beyond_fence(lo, state);",
               ";"),)),
     Mutation(
         "losers not told",
@@ -278,7 +278,8 @@ MUTATIONS = [
         "the master never gets the fields",
         (Edit("master/core/master_core.cc",
               "      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});\n",
-              ""),)),
+              "",
+              count=2),)),
     Mutation(
         "info told once for all sessions",
         "another worker's older fields stand",
