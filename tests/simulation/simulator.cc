@@ -14,6 +14,8 @@
 #include "app/sidecar_driver.h"
 #include "persist/memory_event_log.h"
 #include "persist/memory_session_store.h"
+#include "protocol/codec.h"
+#include "protocol/framing.h"
 
 namespace rollcall::simulation {
 namespace {
@@ -73,6 +75,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   std::map<AgentId, AgentInfo> infos;
   std::map<AgentId, std::int64_t> heard;  // real time of the last contact, for the reaper
   persist::MemorySessionStore disk;
+  std::uint64_t durable_position = 0;  // of the last event that the disk keeps
   std::optional<persist::StoreContents> backup;
   std::unique_ptr<app::SidecarDriver> driver;
   std::uint64_t life = 0;  // counts processes: what belongs to a dead one is dropped
@@ -92,6 +95,7 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
   World& world;
   MachineClock clock;
   persist::MemoryEventLog log;
+  master::State durable;  // the fold of what the disk keeps
   std::optional<persist::MemoryEventLog::Disk> backup;
   std::unique_ptr<app::MasterDriver> driver;
   std::uint64_t life = 0;
@@ -145,6 +149,7 @@ class World {
   void start_master(const std::string& lost);
   void stop_master();
   void read_decisions();
+  void broken(std::string promise) { result_.broken.push_back(std::move(promise)); }
 
   std::vector<std::unique_ptr<WorkerNode>> workers;
   std::unique_ptr<MasterNode> master;
@@ -193,13 +198,28 @@ std::int64_t MachineClock::wall_s() {
   return now().wall_us / kSecond;
 }
 
+// Calls f with each message in these whole frames.
+template <typename F>
+void each_message(std::string_view bytes, F f) {
+  FrameReader reader(kMaxFrame);
+  reader.feed(bytes);
+  for (auto payload = reader.next(); payload && *payload; payload = reader.next()) {
+    if (const auto message = decode(**payload)) f(*message);
+  }
+}
+
 // ---- a worker's ports ------------------------------------------------------------------------
 
 void WorkerNode::commit(persist::StoreBatch batch, Done done) {
   auto result = disk.commit_unsynced(batch);
-  world.at(world.now() + world.chance(kMs, 12 * kMs), [this, was = life, result, done] {
+  std::uint64_t position = 0;
+  for (const auto& [at, event] : batch.outbox) position = std::max(position, at);
+  world.at(world.now() + world.chance(kMs, 12 * kMs), [this, was = life, result, position, done] {
     if (life != was) return;
-    if (result) disk.sync();
+    if (result) {
+      disk.sync();
+      durable_position = std::max(durable_position, position);
+    }
     done(result);
   });
 }
@@ -227,6 +247,11 @@ void WorkerNode::connect() {
 void WorkerNode::send(std::string bytes) {
   const auto c = connection;
   if (!c || !c->open) return;
+  each_message(bytes, [this](const Message& m) {
+    const auto* delta = std::get_if<Delta>(&m);
+    if (delta && delta->position > durable_position)
+      world.broken(name + ": an event was sent before it was durable");
+  });
   c->up_at = std::max(c->up_at, world.now() + world.message_delay());
   world.at(c->up_at, [this, c, bytes = std::move(bytes)] {
     MasterNode& m = *world.master;
@@ -255,21 +280,33 @@ void WorkerNode::read_info(const std::vector<AgentId>& agents) {
 
 void MasterNode::append(std::vector<std::string> records, std::string snapshot, Done done) {
   auto result = log.append_unsynced(records);
-  world.at(world.now() + world.chance(kMs, 12 * kMs), [this, was = life, result, snapshot, done] {
-    if (life != was) return;
-    if (result) {
-      log.sync();
-      if (!snapshot.empty()) (void)log.write_snapshot(log.next_index() - 1, snapshot);
-    }
-    done(result);
-    world.read_decisions();
-  });
+  world.at(world.now() + world.chance(kMs, 12 * kMs),
+           [this, was = life, result, records = std::move(records), snapshot, done] {
+             if (life != was) return;
+             if (result) {
+               log.sync();
+               for (const std::string& bytes : records) {
+                 auto record = master::decode_log_record(bytes);
+                 if (!record || !durable.apply(*record)) world.broken("a log record is refused");
+               }
+               if (!snapshot.empty()) (void)log.write_snapshot(log.next_index() - 1, snapshot);
+             }
+             done(result);
+             world.read_decisions();
+           });
 }
 
 void MasterNode::send(master::ConnId conn, std::string bytes) {
   const auto it = connections.find(conn);
   if (it == connections.end() || !it->second->open) return;
   const auto c = it->second;
+  each_message(bytes, [&](const Message& m) {
+    const auto* ack = std::get_if<Ack>(&m);
+    const auto node =
+        durable.nodes().find(world.workers[static_cast<std::size_t>(c->worker)]->name);
+    if (ack && (node == durable.nodes().end() || ack->through > node->second.last_seq))
+      world.broken("an event was acked before it was durable");
+  });
   c->down_at = std::max(c->down_at, world.now() + world.message_delay());
   world.at(c->down_at, [this, c, bytes = std::move(bytes)] {
     WorkerNode& w = *world.workers[static_cast<std::size_t>(c->worker)];
@@ -355,6 +392,11 @@ void World::start_sidecar(WorkerNode& w) {
                                                     say(w.name, line);
                                                   });
   auto contents = w.disk.load();
+  w.durable_position = 0;
+  if (contents) {
+    if (const auto it = contents->meta.find("position"); it != contents->meta.end())
+      w.durable_position = std::stoull(it->second);
+  }
   if (!contents || !w.driver->start(*contents)) {
     result_.broken.push_back(w.name + ": its own store is refused");
     w.driver.reset();
@@ -386,6 +428,7 @@ void World::start_master(const std::string& lost) {
     result_.broken.push_back("the master refuses its own log: " + state.error().message);
     return;
   }
+  m.durable = *state;
   master::MasterCore::Config c;
   c.heartbeat_us = 3 * kSecond;
   c.ttl_us = 12 * kSecond;

@@ -1,0 +1,289 @@
+"""The rules, each broken on purpose by a small edit at the branch that implements it.
+
+`old` must be in the file exactly `count` times, so that an entry cannot go stale unnoticed: whoever
+changes the rule's code changes the entry with it.
+"""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Edit:
+    file: str
+    old: str
+    new: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Mutation:
+    name: str
+    why: str  # what goes wrong without the rule
+    edits: tuple[Edit, ...]
+    seeds: int = 10000  # how many the simulator may need to notice
+    unit: tuple[str, str] | None = None  # instead: a program of unit tests, and its filter
+
+
+MUTATIONS = [
+    # ---- the one rule ------------------------------------------------------------------------
+    Mutation(
+        "node ignored in the comparison",
+        "two workers' sessions of one epoch are taken for one",
+        (Edit("protocol/agent_record.cc",
+              "if (has_session() && version <= top) {",
+              "if (has_session() && std::pair(version.epoch, version.change) <=\n"
+              "                           std::pair(top.epoch, top.change)) {"),
+         Edit("protocol/agent_record.cc",
+              "    if (version < top) return Rule::older;\n",
+              "    if (version.epoch < top.epoch || version.change < top.change)\n"
+              "      return Rule::older;\n"))),
+    Mutation(
+        "change compared before node",
+        "a session that changed often beats one of the same epoch",
+        (Edit("protocol/agent_record.cc",
+              "if (has_session() && version <= top) {",
+              "if (has_session() && std::tie(version.epoch, version.change, version.node) <=\n"
+              "                           std::tie(top.epoch, top.change, top.node)) {"),
+         Edit("protocol/agent_record.cc",
+              "    if (version < top) return Rule::older;\n",
+              "    if (version != top) return Rule::older;\n"),
+         Edit("protocol/agent_record.cc", "#include <algorithm>", "#include <algorithm>\n#include <tuple>"))),
+    Mutation(
+        "evidence of refused events dropped",
+        "a ghost on top is never doubted",
+        (Edit("protocol/agent_record.cc",
+              "  raise_contact(node, at_hi);\n",
+              "  if (event.kind == EventKind::contact || !has_session() ||\n"
+              "      Version{event.epoch, node, event.change} > top)\n"
+              "    raise_contact(node, at_hi);\n"),)),
+    Mutation(
+        "doubt ignored",
+        "a ghost stays until a reaper comes",
+        (Edit("protocol/agent_record.cc",
+              "  if (!is_open()) return std::nullopt;\n",
+              "  if (!is_open() || true) return std::nullopt;\n"),)),
+    Mutation(
+        "epochs from the future accepted",
+        "a worker whose clock estimate is off holds an agent for as long as it is off",
+        (Edit("protocol/agent_record.cc",
+              "if (event.epoch > epoch_at({now.us + kFutureToleranceUs}))",
+              "if (false)"),),
+        # In the simulator a sidecar's estimate is never off by more than a round trip.
+        unit=("rollcall_protocol_test", "AgentRecord.*")),
+    # ---- the stream --------------------------------------------------------------------------
+    Mutation(
+        "seq deduplication across streams",
+        "a restarted sidecar's first events are dropped",
+        (Edit("master/core/state.cc",
+              "      node.last_seq = w->first_seq - 1;\n",
+              "      node.last_seq = std::max(node.last_seq, w->first_seq - 1);\n"),
+         Edit("master/core/master_core.cc",
+              """      exception(m.first_seq + skipped, e, rule);
+      continue;
+    }
+    d.events.push_back(e);
+    seqs.push_back(m.first_seq + skipped);
+  }""",
+              "    }\n  }"))),
+    Mutation(
+        "duplicates answered without their exceptions",
+        "a lost ACK takes SUPERSEDED with it",
+        (Edit("master/core/master_core.cc",
+              "      exception(m.first_seq + skipped, e, rule);\n",
+              ""),)),
+    Mutation(
+        "nothing sent again after a reconnect",
+        "what was under way is lost",
+        (Edit("sidecar/core/sidecar_core.cc",
+              "  link_ = Link::down;\n"
+              "  // All that was sent and not acked is sent again, under the seqs that it had.\n"
+              "  next_unsent_ = 0;\n",
+              "  link_ = Link::down;\n"),)),
+    Mutation(
+        "send before commit",
+        "a crash leaves events at the master that the sidecar knows nothing of",
+        (Edit("sidecar/core/sidecar_core.cc",
+              "if (e.ticket > stored_ticket_ || e.event.epoch == kUnstamped) break;",
+              "if (e.event.epoch == kUnstamped) break;"),)),
+    Mutation(
+        "ACK before commit",
+        "a crash of the master loses what the sidecar dropped already",
+        (Edit("master/core/master_core.cc",
+              "waiting_.push_back({pending_.empty() ? ticket_ : ticket_ + 1, conn, ",
+              "waiting_.push_back({0, conn, "),)),
+    # ---- older copies, terms -----------------------------------------------------------------
+    Mutation(
+        "closed sessions not told again to a new term",
+        "an agent that left stays active at a master that lost the close",
+        (Edit("sidecar/core/tracker.cc",
+              "    if (!state.session) continue;\n    tell(agent, state);\n",
+              "    if (!is_open(state)) continue;\n    tell(agent, state);\n"),)),
+    Mutation(
+        "nothing told again to a new master or term",
+        "what it lost stays lost",
+        (Edit("sidecar/core/sidecar_core.cc", "    tracker_.tell_everything(now);\n", ""),)),
+    Mutation(
+        "a master's older log not noticed",
+        "what was acked and lost is not told again",
+        (Edit("master/core/master_core.cc",
+              "(m.acked_position > log.position || lost_seqs)",
+              "false"),
+         Edit("master/core/master_core.cc",
+              "    if (known != state_.nodes().end()) {\n      older = true;\n    } else {",
+              "    if (known != state_.nodes().end()) {\n      older = true;\n    } else if (false) {"))),
+    Mutation(
+        "a sidecar's older store not noticed",
+        "its versions are given a second meaning",
+        (Edit("master/core/master_core.cc", "      older = true;\n", "", count=2),)),
+    Mutation(
+        "an older copy within one session goes on from where it was",
+        "its changes are refused as older ones",
+        (Edit("sidecar/core/tracker.cc", "      s.change = top.change;\n", "      return;\n"),)),
+    Mutation(
+        "the own node's winner ignored",
+        "a sidecar with a lost disk cannot get its agents back, nor close them",
+        (Edit("sidecar/core/tracker.cc", "  if (own) {\n", "  if (own) return;\n  if (own) {\n"),)),
+    Mutation(
+        "ends not answered by SUPERSEDED",
+        "after a lost disk an agent's close is refused and nobody hears of it",
+        (Edit("master/core/master_core.cc",
+              ": e.kind != EventKind::contact && r.is_open() &&",
+              ": false && r.is_open() &&"),)),
+    # ---- time --------------------------------------------------------------------------------
+    Mutation(
+        "master time stepping back",
+        "new sessions are older than what stands",
+        (Edit("master/core/master_time.h",
+              "const bool goes_on = last.boot == boot && last.until.us != 0;",
+              "const bool goes_on = false;"),
+         Edit("master/core/master_time.h",
+              "const MasterTime begin{std::max(now.wall_us, last.until.us)};",
+              "const MasterTime begin{now.wall_us};"))),
+    Mutation(
+        "master time begins anew at every restart",
+        "old evidence moves past a CHALLENGE and confirms a ghost",
+        (Edit("master/core/master_time.h",
+              "const bool goes_on = last.boot == boot && last.until.us != 0;",
+              "const bool goes_on = false;"),
+         Edit("sidecar/core/timeline.h",
+              "      if (clock_.known()) runs_.push_back(present(t3));\n",
+              ""))),
+    Mutation(
+        "one translation for all runs of the master's time",
+        "moments of before its reboot move with it",
+        (Edit("sidecar/core/timeline.h",
+              "      if (clock_.known()) runs_.push_back(present(t3));\n",
+              ""),)),
+    Mutation(
+        "moments of another boot are now",
+        "old evidence becomes fresh by a reboot",
+        (Edit("sidecar/core/timeline.h",
+              ": std::min<std::int64_t>(0, now.boot_us - (now.wall_us - m.wall_us));",
+              ": now.boot_us;"),)),
+    Mutation(
+        "moments of another boot by wall clock alone",
+        "a wall clock that was set puts old evidence after new",
+        (Edit("sidecar/core/timeline.h",
+              ": std::min<std::int64_t>(0, now.boot_us - (now.wall_us - m.wall_us));",
+              ": now.boot_us - (now.wall_us - m.wall_us);"),)),
+    # ---- evidence ----------------------------------------------------------------------------
+    Mutation(
+        "the looks do not bound evidence",
+        "a wall clock that steps makes evidence of the future or the past",
+        (Edit("sidecar/core/tracker.cc",
+              "if (second > now.boot_us || second + 1'000'000 < before) {",
+              "if (false) {"),
+         Edit("sidecar/core/tracker.cc", "      lo = std::max(lo, before);\n", ""))),
+    Mutation(
+        "the row's second ignored",
+        "after a time without looks, old evidence seems as new as any",
+        (Edit("sidecar/core/tracker.cc",
+              "    lo = std::max(lo, before);\n",
+              "    lo = before; hi = now.boot_us;\n"),)),
+    Mutation(
+        "short visit ignored",
+        "another worker's ghost stays on top",
+        (Edit("sidecar/core/tracker.cc",
+              "      open_session(agent, state, evidence, now, EventKind::closed, reason_of(row.code));\n",
+              ""),)),
+    Mutation(
+        "contact not told",
+        "a visit within overlapping seconds leaves another worker's ghost",
+        (Edit("sidecar/core/tracker.cc",
+              "  } else if (beyond_fence(timeline_.at(evidence.hi, now), state)) {",
+              "  } else if (false) {"),)),
+    # ---- claims, releases, challenges --------------------------------------------------------
+    Mutation(
+        "release ignoring newer evidence",
+        "the worker that has the agent gives it up",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {\n",
+              "  if (false) {\n"),)),
+    Mutation(
+        "claim again without newer evidence",
+        "a ghost takes back an agent that moved on",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {\n",
+              "  if (timeline_.at(s.evidence.hi, now) > time_of(top.epoch)) {\n"),)),
+    Mutation(
+        "fence ignored",
+        "after a release, evidence of before it claims the agent back",
+        (Edit("sidecar/core/tracker.cc",
+              " && beyond_fence(lo, state);",
+              ";"),)),
+    Mutation(
+        "losers not told",
+        "a sidecar believes for ever in a session that does not stand",
+        (Edit("master/core/master_core.cc",
+              "          tell_superseded(before[i].node, e.agent, now);\n",
+              ""),)),
+    Mutation(
+        "challenge not repeated after a reconnect",
+        "a challenge that was under way when the link broke is lost",
+        (Edit("master/core/master_core.cc",
+              "    if (state_.find(agent)->top.node == m.node) check_doubt(agent);\n",
+              ""),)),
+    Mutation(
+        "challenge not repeated",
+        "one that got lost, or was not answered far enough, leaves a ghost",
+        (Edit("master/core/master_core.cc",
+              "    if (state_.find(agent)->top.node == m.node) check_doubt(agent);\n",
+              ""),
+         Edit("master/core/master_core.cc",
+              "  doubts_.insert(agent);\n",
+              "  if (!doubts_.insert(agent).second) return;\n"))),
+    Mutation(
+        "challenge confirmed without evidence",
+        "a ghost confirms itself",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (sent_lo(session.evidence, look.finished) > state.due->upto) {\n",
+              "  if (true) {\n"),)),
+    Mutation(
+        "challenge never expires",
+        "a ghost never gives up",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (state.due->covered_us * 2 <= interval * 5) return;\n",
+              "  return;\n"),)),
+    Mutation(
+        "time without looks counts as silence",
+        "an agent that nobody could see is closed",
+        (Edit("sidecar/core/tracker.cc",
+              "  last_good_mono_us_.reset();\n",
+              ""),
+         Edit("sidecar/core/tracker.cc",
+              "    if (state.due) state.due->covered_us = 0;\n",
+              ""))),
+    # ---- info --------------------------------------------------------------------------------
+    Mutation(
+        "missing info not asked for",
+        "the master never gets the fields",
+        (Edit("master/core/master_core.cc",
+              "      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});\n",
+              "",
+              count=2),)),
+    Mutation(
+        "info told once for all sessions",
+        "another worker's older fields stand",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (!fields && state.info_told_here) return;\n",
+              "  if (!fields) return;\n"),)),
+]
