@@ -155,7 +155,6 @@ Message heartbeat_ack(Rng& rng) {
   m.t0 = duration(rng);
   m.t1 = duration(rng) / 2;
   m.t2 = m.t1 + duration(rng) / 2;
-  m.time_began = {duration(rng)};
   return m;
 }
 
