@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""A disk that is full, at either side: nothing is sent, or acked, that could not be stored; /healthz
+says why; with room again everything goes on by itself. The disk is a small tmpfs: needs root."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+
+from cluster import Cluster
+from quickstart import Failure
+from wire import log_records, seqs_in_log
+
+AGENTS = list(range(1, 31))
+CROWD = list(range(1001, 3001))
+WORKERS = ("w1", "w2")
+DISK_BYTES = 4 << 20
+
+
+def mount(where):
+    return subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", where],
+                          capture_output=True, text=True, check=False)
+
+
+class DiskFull(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="rc-disk-")
+        self.addCleanup(folder.cleanup)
+        self.disk = pathlib.Path(folder.name) / "disk"
+        self.disk.mkdir()
+        if os.geteuid() != 0:
+            self.skipTest("only root may mount a small disk")
+        if (done := mount(self.disk)).returncode != 0:
+            self.skipTest(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=False)
+
+    def cluster_with(self, who):
+        self.cluster = Cluster(stores={who: self.disk / "store"})
+        self.addCleanup(self.cluster.close)
+        self.agents = self.cluster.begin().agents
+        self.agents.enroll(AGENTS)
+        for id in AGENTS:
+            self.agents.connect(id, WORKERS[id % 2])
+        self.cluster.until_right()
+
+    def fill(self):
+        ballast = self.disk / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"\1" * 4096)
+            except OSError:
+                pass
+        return ballast
+
+    def health(self, name):
+        try:
+            return self.cluster.http[name].get("/healthz")
+        except Failure as failure:  # another answer than 200
+            return str(failure)
+
+    def said(self, name, mark, sign):
+        return [line for line in self.cluster.said_since(name, mark) if sign in line]
+
+    def test_a_sidecar_sends_nothing_that_it_could_not_store(self):
+        self.cluster_with("w1")
+        cluster, mark = self.cluster, self.cluster.mark("w1")
+        self.agents.enroll(CROWD)
+        ballast = self.fill()
+        for id in CROWD:  # a store that is full still has some pages of its own for little changes
+            self.agents.connect(id, "w1")
+        cluster.until("/healthz of w1 says failing", lambda: '"failing"' in self.health("w1"))
+        self.assertRegex(self.health("w1"), r"503: .*the store cannot be written: .*(space|full disk)")
+        cluster.until("what was stored is acked", lambda: (
+            cluster.status("w1")["link"]["acked_seq"] == cluster.status("w1")["link"]["last_seq"]))
+        before, answers = cluster.status("w1"), cluster.answers()
+        self.assertGreater(before["backlog"]["unsent"], 0)
+        self.assertLess(len(answers), len(AGENTS) + len(CROWD))
+        here = self.agents.on("w1")
+        for id in here[::3]:
+            self.agents.goodbye(id)
+        time.sleep(2)  # two tries more
+        after = cluster.status("w1")
+        self.assertEqual(after["link"]["last_seq"], before["link"]["last_seq"])
+        self.assertEqual(after["link"]["stream"], before["link"]["stream"])
+        self.assertGreater(after["backlog"]["unsent"], before["backlog"]["unsent"])
+        self.assertTrue(cluster.streaming("w1"))
+        self.assertEqual(cluster.answers(), answers)  # the master cannot know
+        self.agents.move(1, "w1")
+        cluster.until("w2 still tells what it sees", lambda: (
+            cluster.answers()[1] == ("disconnected", None)))
+        self.assertRegex(cluster.status("w1")["store"]["error"], "space|full disk")
+        ballast.unlink()
+        took = cluster.until_right()
+        self.assertEqual(self.health("w1"), {"status": "ok"})
+        self.assertEqual(len(self.said("w1", mark, "the store cannot be written")), 1)
+        self.assertEqual(len(self.said("w1", mark, "the store can be written again")), 1)
+        print(f"right {took:.1f} s after there was room again", flush=True)
+
+    def test_a_master_acks_nothing_that_is_not_in_its_log(self):
+        self.cluster_with("master")
+        cluster, mark = self.cluster, self.cluster.mark("master")
+        ballast = self.fill()
+        for id in AGENTS:
+            self.agents.goodbye(id)
+        cluster.until("/healthz of the master says failing",
+                      lambda: '"failing"' in self.health("master"))
+        self.assertRegex(self.health("master"), r"503: .*the log cannot be written: .*(space|full disk)")
+        time.sleep(2)
+        for worker in WORKERS:
+            # Every acked event is in the log's files, and the others are still in the outboxes.
+            status = cluster.status(worker)
+            seqs = seqs_in_log(log_records(cluster.stores["master"]))
+            stream = seqs[int(status["link"]["stream"], 16)]
+            self.assertLessEqual(set(range(1, status["link"]["acked_seq"] + 1)), stream)
+            self.assertGreater(status["backlog"]["events"], 0)
+        self.assertRegex(cluster.status("master")["log_error"], "[Ss]pace|full disk")
+        for id in AGENTS[::3]:
+            self.agents.connect(id, "w1")
+        ballast.unlink()
+        took = cluster.until_right()
+        self.assertEqual(self.health("master"), {"status": "ok"})
+        self.assertEqual(len(self.said("master", mark, "the log cannot be written")), 1)
+        self.assertEqual(len(self.said("master", mark, "the log can be written again")), 1)
+        print(f"right {took:.1f} s after there was room again", flush=True)
+
+    def test_a_master_that_is_killed_while_its_disk_is_full_has_all_that_it_acked(self):
+        self.cluster_with("master")
+        cluster = self.cluster
+        ballast = self.fill()
+        for id in AGENTS:
+            self.agents.goodbye(id)
+        cluster.until("/healthz of the master says failing",
+                      lambda: '"failing"' in self.health("master"))
+        acked = {}
+        cluster.kill("master")
+        for worker in WORKERS:
+            link = cluster.status(worker)["link"]
+            acked[int(link["stream"], 16)] = link["acked_seq"]
+        seqs = seqs_in_log(log_records(cluster.stores["master"]))
+        for stream, last in acked.items():
+            self.assertLessEqual(set(range(1, last + 1)), seqs[stream])
+        ballast.unlink()
+        cluster.start("master")
+        cluster.until_right()
+
+
+if __name__ == "__main__":
+    unittest.main()
