@@ -114,11 +114,11 @@ class Agents:
     def ready(self, id):
         return int(time.time()) >= self._second.get(id, 0) + 2
 
-    def connect(self, id, worker):
+    def connect(self, id, worker, **info):
         while not self.ready(id):
             time.sleep(0.02)
         with self._lock:
-            self._managers[worker].connect_agent(id, worker)
+            self._managers[worker].connect_agent(id, worker, **info)
             self._second[id] = int(time.time())
             self.where[id] = worker
 
