@@ -310,11 +310,17 @@ class Cluster:
             self.agents.close()
         for daemon in reversed(self.daemons.values()):
             daemon.end()
+        bad = []
         for daemon in self.daemons.values():
             daemon.ended(10)
+            if daemon.process is not None and daemon.process.returncode != 0:
+                bad.append(f"{daemon.name} ended with status {daemon.process.returncode}\n"
+                           f"{daemon.tail(30)}")
         for relay in self.relays.values():
             relay.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if bad:  # a sanitizer's last word, for example
+            raise Failure("\n".join(bad))
 
     def status(self, name):
         return self.http[name].get("/status")
