@@ -53,7 +53,7 @@ void SidecarDriver::link_received(std::string_view bytes) {
     const auto message = decode(**payload);
     if (!message) return carry_out(core_.malformed(message.error(), clock_.now()));
     carry_out(core_.message(*message, clock_.now()));
-    if (core_.link() == sidecar::SidecarCore::Link::streaming) {
+    if (!closing_ && core_.link() == sidecar::SidecarCore::Link::streaming) {
       backoff_.reset();
       link_error_.clear();
     }

@@ -1,0 +1,293 @@
+#include "tests/scenario/cluster.h"
+
+#include <cstdio>
+#include <utility>
+
+#include "protocol/codec.h"
+#include "tests/scenario/describe.h"
+
+namespace rollcall::scenario {
+namespace {
+
+constexpr std::int64_t kMs = 1'000, kSecond = 1'000'000;
+constexpr std::int64_t kMessage = 5 * kMs, kCommit = 2 * kMs, kLook = 10 * kMs;
+constexpr std::int64_t kWall = 1'700'000'000;
+constexpr std::int64_t kBooted = 1000;  // seconds before the story begins
+
+}  // namespace
+
+Now MachineClock::now() {
+  const std::int64_t t = cluster_.now_us();
+  return {t + (kWall + wrong_by_s_) * kSecond, t + kBooted * kSecond, t + kBooted * kSecond};
+}
+
+// ---- a worker --------------------------------------------------------------------------------
+
+Worker::Worker(Cluster& cluster, NodeName name, std::uint64_t number,
+               std::int64_t wall_is_wrong_by_s)
+    : cluster_(cluster),
+      name_(std::move(name)),
+      number_(number),
+      clock_(cluster, wall_is_wrong_by_s) {}
+
+void Worker::start() {
+  ++life_;
+  sidecar::SidecarCore::Config c;
+  c.node = name_;
+  c.machine = "the machine of " + name_;
+  c.boot = 1;
+  driver_ = std::make_unique<app::SidecarDriver>(c, number_ * 100 + life_, clock_, *this, *this,
+                                                 *this, [](const Note&) {});
+  auto contents = disk_.load();
+  if (!contents || !driver_->start(*contents))
+    cluster_.write("!! " + name_ + ": its store is refused");
+}
+
+void Worker::restart() {
+  cluster_.tell(name_ + "'s sidecar is killed and starts again.");
+  driver_.reset();
+  disk_.crash();
+  if (connection_ != 0) {
+    const std::uint64_t id = std::exchange(connection_, 0);
+    cluster_.master().link_closed(master::ConnId{id});
+  }
+  holding_up_ = holding_down_ = false;
+  held_up_.clear();
+  held_down_.clear();
+  start();
+}
+
+void Worker::agent_speaks(std::uint32_t agent) {
+  sidecar::Row& row = table_[AgentId{agent}];
+  row.agent = AgentId{agent};
+  row.status = sidecar::RowStatus::active;
+  row.keepalive_s = clock_.now().wall_us / kSecond;
+  row.code = 0;
+}
+
+void Worker::agent_stops(std::uint32_t agent) {
+  sidecar::Row& row = table_[AgentId{agent}];
+  row.status = sidecar::RowStatus::disconnected;
+  row.code = 3;
+}
+
+void Worker::look() {
+  sidecar::Look look;
+  look.started = clock_.now();
+  look.connection = 1;
+  for (const auto& [id, row] : table_) look.rows.push_back(row);
+  cluster_.after(kLook, [this, look = std::move(look), was = life_]() mutable {
+    if (life_ != was) return;
+    look.finished = clock_.now();
+    driver_->look(look);
+  });
+}
+
+void Worker::commit(persist::StoreBatch batch, Done done) {
+  auto result = disk_.commit_unsynced(batch);
+  cluster_.after(kCommit, [this, result, done, was = life_] {
+    if (life_ != was) return;
+    if (result) disk_.sync();
+    done(result);
+  });
+}
+
+void Worker::connect() {
+  cluster_.after(kMessage, [this, was = life_] {
+    if (life_ != was) return;
+    if (!cluster_.master().ready()) {
+      driver_->link_closed("refused");
+      return;
+    }
+    connection_ = cluster_.new_connection(*this);
+    driver_->link_connected();
+  });
+}
+
+void Worker::send(std::string bytes) {
+  if (holding_up_) {
+    held_up_.push_back(std::move(bytes));
+  } else {
+    to_master(std::move(bytes));
+  }
+}
+
+void Worker::to_master(std::string bytes) {
+  cluster_.after(kMessage, [this, bytes = std::move(bytes), was = connection_] {
+    if (connection_ != was || was == 0) return;
+    cluster_.message_seen(name_, "master", bytes);
+    cluster_.master().link_received(master::ConnId{was}, bytes);
+  });
+}
+
+void Worker::from_master(std::string bytes) {
+  cluster_.after(kMessage, [this, bytes = std::move(bytes), was = connection_] {
+    if (connection_ != was || was == 0) return;
+    cluster_.message_seen("master", name_, bytes);
+    driver_->link_received(bytes);
+  });
+}
+
+void Worker::deliver_what_was_held() {
+  holding_up_ = holding_down_ = false;
+  for (std::string& bytes : std::exchange(held_up_, {})) to_master(std::move(bytes));
+  for (std::string& bytes : std::exchange(held_down_, {})) from_master(std::move(bytes));
+}
+
+void Worker::break_link() {
+  cluster_.tell("The link of " + name_ + " breaks; what is under way is lost.");
+  close("broken");
+}
+
+void Worker::close(const std::string& reason) {
+  if (connection_ == 0) return;
+  const std::uint64_t id = std::exchange(connection_, 0);
+  holding_up_ = holding_down_ = false;
+  held_up_.clear();
+  held_down_.clear();
+  cluster_.after(kMs, [this, id, reason, was = life_] {
+    cluster_.master().link_closed(master::ConnId{id});
+    if (life_ == was) driver_->link_closed(reason);
+  });
+}
+
+void Worker::read_info(const std::vector<AgentId>& agents) {
+  cluster_.after(kLook, [this, agents, was = life_] {
+    if (life_ != was) return;
+    for (const AgentId a : agents)
+      driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))}});
+  });
+}
+
+// ---- the cluster -----------------------------------------------------------------------------
+
+Cluster::Cluster() : clock_(*this, 0) {
+  master::MasterCore::Config c;
+  c.boot = 1;
+  driver_ = std::make_unique<app::MasterDriver>(c, app::MasterDriver::Options{}, master::State{},
+                                                "", 1, clock_, *this, *this, [](const Note&) {});
+  driver_->start();
+  for (std::int64_t t = 0; t < 600 * kSecond; t += 250 * kMs) {
+    after(t, [this, t] {
+      driver_->tick();
+      for (auto& w : workers_) {
+        w->tick();
+        if (t % kSecond == 500 * kMs) w->look();
+      }
+    });
+  }
+}
+
+MasterTime Cluster::begin() {
+  return {kWall * kSecond};
+}
+
+Worker& Cluster::add_worker(NodeName name, std::int64_t wall_is_wrong_by_s) {
+  workers_.push_back(
+      std::make_unique<Worker>(*this, std::move(name), workers_.size() + 1, wall_is_wrong_by_s));
+  workers_.back()->start();
+  return *workers_.back();
+}
+
+void Cluster::after(std::int64_t us, std::function<void()> what) {
+  queue_.push({now_ + us, ++order_, std::move(what)});
+}
+
+void Cluster::run_until(double s) {
+  const auto end = static_cast<std::int64_t>(s * 1e6);
+  while (!queue_.empty() && queue_.top().when <= end) {
+    Item item = queue_.top();
+    queue_.pop();
+    now_ = item.when;
+    item.what();
+    read_decisions();
+  }
+  now_ = end;
+}
+
+void Cluster::tell(const std::string& line) {
+  char head[16];
+  std::snprintf(head, sizeof head, "%7.3f ", static_cast<double>(now_) / 1e6);
+  transcript_ += head + line + "\n";
+}
+
+void Cluster::write(const std::string& line) {
+  tell("    " + line);
+}
+
+// Heartbeats are left out.
+void Cluster::message_seen(const std::string& from, const std::string& to, std::string_view bytes) {
+  FrameReader reader(kMaxFrame);
+  reader.feed(bytes);
+  for (;;) {
+    const auto payload = reader.next();
+    if (!payload || !*payload) return;
+    const auto message = decode(**payload);
+    if (!message) return;
+    if (std::holds_alternative<Heartbeat>(*message) ||
+        std::holds_alternative<HeartbeatAck>(*message))
+      continue;
+    write(from + " -> " + to + ": " + describe(*message, begin()));
+  }
+}
+
+void Cluster::read_decisions() {
+  for (const master::Decision& d : driver_->core().decisions()) {
+    if (d.number <= decisions_read_) continue;
+    decisions_read_ = d.number;
+    const std::string record = d.top.epoch == kUnstamped ? "nothing known"
+                                                         : describe(d.top, begin()) + " " +
+                                                               std::string(to_string(d.top_phase));
+    write("  master: " + describe(d.event, begin()) + " of " + d.node + " is " +
+          std::string(to_string(d.rule)) + "; the record is " + record);
+  }
+}
+
+std::string Cluster::shown(std::uint32_t agent) {
+  const AgentRecord* r = driver_->core().state().find(AgentId{agent});
+  std::string out = std::to_string(agent) + " ";
+  if (!r || !r->has_session()) {
+    out += "unknown";
+  } else if (r->is_open()) {
+    out += "active on " + r->top.node;
+  } else {
+    out += "disconnected (" + std::string(to_string(r->reason)) + "), last on " + r->top.node;
+  }
+  tell("=> the master shows: " + out);
+  return out;
+}
+
+std::uint64_t Cluster::new_connection(Worker& worker) {
+  const std::uint64_t id = ++last_connection_;
+  connections_[id] = &worker;
+  driver_->link_accepted(master::ConnId{id}, {worker.name()}, worker.name() + ":1");
+  return id;
+}
+
+void Cluster::append(std::vector<std::string> records, std::string, Done done) {
+  auto result = log_.append_unsynced(records);
+  after(kCommit, [this, result, done] {
+    if (result) log_.sync();
+    done(result);
+  });
+}
+
+void Cluster::send(master::ConnId conn, std::string bytes) {
+  Worker& w = *connections_.at(static_cast<std::uint64_t>(conn));
+  if (w.connection_ != static_cast<std::uint64_t>(conn)) return;
+  if (w.holding_down_) {
+    w.held_down_.push_back(std::move(bytes));
+  } else {
+    w.from_master(std::move(bytes));
+  }
+}
+
+void Cluster::close(master::ConnId conn, const std::string& reason) {
+  Worker& w = *connections_.at(static_cast<std::uint64_t>(conn));
+  // What was said before still arrives.
+  after(kMessage, [&w, conn, reason] {
+    if (w.connection_ == static_cast<std::uint64_t>(conn)) w.close(reason);
+  });
+}
+
+}  // namespace rollcall::scenario

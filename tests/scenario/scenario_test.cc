@@ -1,0 +1,151 @@
+// The cases in which Wazuh's own sync goes wrong, played with both drivers. Each transcript beside
+// this file is the expectation, and reads as the protocol's story. After a deliberate change:
+// ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "tests/scenario/cluster.h"
+
+namespace rollcall::scenario {
+namespace {
+
+class Scenario : public ::testing::Test {
+ protected:
+  // The wall clock of w2 is an hour ahead: it decides nothing.
+  Cluster cluster;
+  Worker& w1 = cluster.add_worker("w1");
+  Worker& w2 = cluster.add_worker("w2", 3600);
+
+  void speaks(Worker& w, const std::string& words) {
+    cluster.tell(words);
+    w.agent_speaks(7);
+  }
+  void stops(Worker& w, const std::string& words) {
+    cluster.tell(words);
+    w.agent_stops(7);
+  }
+
+  void expect_transcript(const std::string& name) {
+    const std::string file = std::string(ROLLCALL_SOURCE_DIR "/tests/scenario/") + name + ".txt";
+    if (std::getenv("ROLLCALL_REWRITE_TRANSCRIPTS")) {
+      std::ofstream(file) << cluster.transcript();
+      return;
+    }
+    std::ifstream in(file);
+    std::stringstream expected;
+    expected << in.rdbuf();
+    EXPECT_EQ(cluster.transcript(), expected.str())
+        << "if this is meant: ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff";
+  }
+};
+
+// S1: the example of docs/protocol.md, section 1.
+TEST_F(Scenario, ALateDisconnectOfTheOldWorkerDoesNotEndTheSessionOnTheNewOne) {
+  cluster.run_until(5.2);
+  speaks(w2, "Agent 7 connects to w2.");
+  cluster.run_until(20.2);
+  cluster.tell("From here on, what w2 sends is slow.");
+  w2.hold_what_it_sends();
+  stops(w2, "Agent 7 leaves w2 with a goodbye...");
+  speaks(w1, "...and connects to w1.");
+  cluster.run_until(23);
+  EXPECT_EQ(cluster.shown(7), "7 active on w1");
+  cluster.tell("What w2 sent arrives.");
+  w2.deliver_what_was_held();
+  cluster.run_until(26.2);
+  EXPECT_EQ(cluster.shown(7), "7 active on w1");
+  speaks(w1, "Agent 7 is heard on w1.");
+  cluster.run_until(60);
+  EXPECT_EQ(cluster.shown(7), "7 active on w1");
+  expect_transcript("s1_late_disconnect");
+}
+
+// S2: the worker's own older news after its disconnect.
+TEST_F(Scenario, WhatAWorkerSaidBeforeADisconnectDoesNotBringTheAgentBackWhenItIsSaidAgain) {
+  cluster.run_until(5.2);
+  cluster.tell("What w1 hears is slow: no ACK reaches it.");
+  w1.hold_what_it_hears();
+  speaks(w1, "Agent 7 connects to w1.");
+  cluster.run_until(10.2);
+  stops(w1, "Agent 7 leaves with a goodbye.");
+  cluster.run_until(12);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w1");
+  w1.break_link();
+  cluster.run_until(20);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w1");
+  expect_transcript("s2_own_older_news");
+}
+
+// S2 again, where the older news even come as those of a new stream.
+TEST_F(Scenario, ARestartedSidecarThatSaysEverythingAgainDoesNotBringTheAgentBack) {
+  cluster.run_until(5.2);
+  cluster.tell("What w1 hears is slow: no ACK reaches it.");
+  w1.hold_what_it_hears();
+  speaks(w1, "Agent 7 connects to w1.");
+  cluster.run_until(10.2);
+  stops(w1, "Agent 7 leaves with a goodbye.");
+  cluster.run_until(12);
+  w1.restart();
+  cluster.run_until(20);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w1");
+  expect_transcript("s2_restarted_sidecar");
+}
+
+// S3: a stale full row of the old worker after the new one's.
+TEST_F(Scenario, AStaleRowOfTheOldWorkerDoesNotTakeTheAgentBack) {
+  cluster.run_until(5.2);
+  cluster.tell("What w1 sends is slow.");
+  w1.hold_what_it_sends();
+  speaks(w1, "Agent 7 connects to w1.");
+  cluster.run_until(15.2);
+  speaks(w2, "It leaves w1 without a word and connects to w2.");
+  cluster.run_until(20);
+  EXPECT_EQ(cluster.shown(7), "7 active on w2");
+  cluster.tell("What w1 sent arrives: the session, and the whole row.");
+  w1.deliver_what_was_held();
+  cluster.run_until(30);
+  EXPECT_EQ(cluster.shown(7), "7 active on w2");
+  expect_transcript("s3_stale_row");
+}
+
+// S7: evidence pending on w1, while the agent moves to w2 and stops there.
+TEST_F(Scenario, APendingKeepaliveOfTheOldWorkerDoesNotOutliveAStopOnTheNewOne) {
+  cluster.run_until(5.2);
+  speaks(w1, "Agent 7 connects to w1.");
+  cluster.run_until(20.1);
+  cluster.tell("From here on, what w1 sends is slow.");
+  w1.hold_what_it_sends();
+  speaks(w1, "Agent 7 is heard on w1...");
+  cluster.run_until(22.1);
+  speaks(w2, "...leaves it without a word, connects to w2...");
+  cluster.run_until(22.3);
+  stops(w2, "...and stops there with a goodbye, between two looks. Its row on w1 stays active.");
+  cluster.run_until(25);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w2");
+  cluster.tell("What w1 sent arrives.");
+  w1.deliver_what_was_held();
+  cluster.run_until(120);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w2");
+  expect_transcript("s7_pending_keepalive");
+}
+
+// S7, the harder half: it stops so soon that whole seconds cannot tell which came last.
+TEST_F(Scenario, AGhostThatOverlapsInTimeIsChallengedAndEndsInUnderAMinute) {
+  cluster.run_until(5.2);
+  speaks(w1, "Agent 7 connects to w1...");
+  cluster.run_until(5.3);
+  speaks(w2, "...and within the same second to w2, which it leaves without a word...");
+  cluster.run_until(5.4);
+  stops(w1, "...for w1, where it stops. Its row on w2 stays active.");
+  cluster.run_until(8);
+  EXPECT_EQ(cluster.shown(7), "7 active on w2");
+  cluster.run_until(70);
+  EXPECT_EQ(cluster.shown(7), "7 disconnected (unconfirmed), last on w2");
+  expect_transcript("s7_ghost");
+}
+
+}  // namespace
+}  // namespace rollcall::scenario

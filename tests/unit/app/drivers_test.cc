@@ -1,0 +1,406 @@
+// Both drivers against disks in memory that fail, on a virtual clock.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "app/master_driver.h"
+#include "app/sidecar_driver.h"
+#include "persist/memory_event_log.h"
+#include "persist/memory_session_store.h"
+#include "protocol/codec.h"
+#include "tests/scenario/describe.h"
+
+namespace rollcall::app {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kWall = 1'700'000'000;
+
+class HandClock final : public Clock {
+ public:
+  Now now() override { return {s * kSecond + kWall * kSecond, s * kSecond, s * kSecond}; }
+  std::string boot_id() override { return "1"; }
+  std::int64_t s = 1;
+};
+
+MasterTime base() {
+  return {kWall * kSecond};
+}
+
+std::string describe_all(std::string_view bytes) {
+  FrameReader reader(kMaxFrame);
+  reader.feed(bytes);
+  std::string out;
+  for (;;) {
+    const auto payload = reader.next();
+    if (!payload || !*payload) return out;
+    out += (out.empty() ? "" : "; ") + scenario::describe(*decode(**payload), base());
+  }
+}
+
+std::string frame(const Message& m) {
+  std::string out;
+  encode_frame(m, out);
+  return out;
+}
+
+// ---- the sidecar
+
+class SidecarDriverTest : public ::testing::Test,
+                          public SidecarDriver::Store,
+                          public SidecarDriver::Link,
+                          public SidecarDriver::Source {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(driver.start({}));
+    disk_turn();
+    driver.tick();
+    ASSERT_EQ(connects, 1);
+    driver.link_connected();
+    disk_turn();
+    const auto payload = [&] {
+      FrameReader reader(kMaxFrame);
+      reader.feed(sent);
+      return std::string(**reader.next());
+    }();
+    Welcome w;
+    w.master = MasterId{11};
+    w.term = Term{22};
+    w.t0 = std::get<Hello>(*decode(payload)).t0;
+    w.t1 = w.t2 = clock.now().wall_us;
+    driver.link_received(frame(w));
+    disk_turn();
+    sent.clear();
+  }
+
+  void commit(persist::StoreBatch batch, Done done) override {
+    ++commits;
+    waiting.emplace_back(std::move(batch), std::move(done));
+  }
+  void connect() override { ++connects; }
+  void send(std::string bytes) override { sent += bytes; }
+  void close(const std::string& reason) override { closed = reason; }
+  void read_info(const std::vector<AgentId>&) override {}
+
+  // The disk answers all that it was asked.
+  void disk_turn() {
+    while (!waiting.empty()) {
+      auto [batch, done] = std::move(waiting.front());
+      waiting.pop_front();
+      done(disk.commit(batch));
+    }
+  }
+  void look(std::int64_t s, sidecar::RowStatus status) {
+    clock.s = s;
+    sidecar::Look l;
+    l.started = l.finished = clock.now();
+    l.rows = {{AgentId{7}, status, kWall + s - 1, 3, 0}};
+    driver.look(l);
+  }
+
+  HandClock clock;
+  persist::MemorySessionStore disk;
+  std::deque<std::pair<persist::StoreBatch, Done>> waiting;
+  std::string sent, closed;
+  int connects = 0, commits = 0;
+  std::vector<std::string> notes;
+  SidecarDriver driver{[] {
+                         sidecar::SidecarCore::Config c;
+                         c.node = "w1";
+                         c.boot = 1;
+                         return c;
+                       }(),
+                       1,
+                       clock,
+                       *this,
+                       *this,
+                       *this,
+                       [this](const Note& n) { notes.push_back(n.text); }};
+};
+
+TEST_F(SidecarDriverTest, SendsNothingThatCouldNotBeStoredAndTriesAgainUntilItIs) {
+  disk.set_full(true);
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  EXPECT_EQ(sent, "");
+  EXPECT_NE(driver.store_error(), "");
+  const int tried = commits;
+  driver.tick();
+  EXPECT_EQ(commits, tried) << "not before a second has passed";
+
+  // Observing goes on.
+  look(11, sidecar::RowStatus::disconnected);
+  EXPECT_EQ(commits, tried) << "one batch at a time";
+  for (clock.s = 12; clock.s < 20; ++clock.s) {
+    driver.tick();
+    disk_turn();
+  }
+  EXPECT_EQ(commits, tried + 8);
+  EXPECT_EQ(sent.find("DELTA"), sent.npos);
+  EXPECT_THAT(describe_all(sent), ::testing::Not(HasSubstr("DELTA")));
+
+  sent.clear();
+  disk.set_full(false);
+  clock.s = 21;
+  driver.tick();
+  disk_turn();
+  EXPECT_EQ(describe_all(sent), "DELTA 1: 7 opened 9+0; DELTA 2: 7 closed 9+1 shutdown");
+  EXPECT_EQ(driver.store_error(), "");
+  EXPECT_EQ(disk.load()->outbox.size(), 2u);
+}
+
+TEST_F(SidecarDriverTest, SaysOnceThatTheStoreFailsAndOnceThatItDoesNotAnyMore) {
+  notes.clear();
+  disk.fail_next(3, "no space left on device");
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  EXPECT_EQ(driver.store_error(), "no space left on device");
+  for (clock.s = 12; clock.s < 17; ++clock.s) {
+    driver.tick();
+    disk_turn();
+  }
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_THAT(notes[0], HasSubstr("cannot be written"));
+  EXPECT_THAT(notes[1], HasSubstr("again"));
+}
+
+TEST_F(SidecarDriverTest, ACrashWhileTheStoreFailsLosesOnlyWhatNobodyWasTold) {
+  disk.set_full(true);
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  driver.stop();
+  disk.crash();
+  EXPECT_TRUE(disk.load()->outbox.empty());
+  EXPECT_EQ(sent, "");
+}
+
+TEST_F(SidecarDriverTest, ConnectsAgainNoSoonerThanTheMasterSaid) {
+  ErrorMessage e;
+  e.text = "busy";
+  e.code = ErrorCode::busy;
+  e.retry_after_us = 100 * kSecond;
+  clock.s = 20;
+  driver.link_received(frame(e));
+  EXPECT_EQ(closed, "busy");
+  driver.link_closed("closed");
+  EXPECT_EQ(driver.link_error(), "busy") << "the reason, not its consequence";
+  for (clock.s = 21; clock.s < 120; ++clock.s) driver.tick();
+  EXPECT_EQ(connects, 1);
+  clock.s = 120;
+  driver.tick();
+  EXPECT_EQ(connects, 2);
+}
+
+TEST_F(SidecarDriverTest, BytesThatAreNoFrameCloseTheLink) {
+  driver.link_received(std::string(8, '\xff'));
+  EXPECT_NE(closed, "");
+}
+
+TEST_F(SidecarDriverTest, NothingIsSentOnALinkThatIsBeingClosed) {
+  driver.link_received(std::string(8, '\xff'));
+  sent.clear();
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  EXPECT_EQ(sent, "");
+}
+
+TEST_F(SidecarDriverTest, CarriesOutNothingAfterStop) {
+  look(10, sidecar::RowStatus::active);
+  driver.stop();
+  disk_turn();
+  driver.tick();
+  EXPECT_EQ(sent, "");
+}
+
+// ---- the master
+
+class MasterDriverTest : public ::testing::Test,
+                         public MasterDriver::Log,
+                         public MasterDriver::Links {
+ protected:
+  void SetUp() override {
+    driver.start();
+    disk_turn();
+    ASSERT_TRUE(driver.ready());
+    driver.link_accepted(kConn, {"w1"}, "10.0.0.1:5");
+    Hello h;
+    h.cluster = "wazuh";
+    h.node = "w1";
+    h.machine = "m";
+    h.store = StoreId{1};
+    h.stream = StreamId{1};
+    driver.link_received(kConn, frame(h));
+    disk_turn();
+    sent.clear();
+  }
+
+  void append(std::vector<std::string> records, std::string snapshot, Done done) override {
+    ++appends;
+    waiting.push_back({std::move(records), std::move(snapshot), std::move(done)});
+  }
+  void send(master::ConnId, std::string bytes) override { sent += bytes; }
+  void close(master::ConnId, const std::string& reason) override { closed = reason; }
+  void pause_reading(bool p) override { paused = p; }
+
+  void disk_turn() {
+    while (!waiting.empty()) {
+      Group g = std::move(waiting.front());
+      waiting.pop_front();
+      auto result = log.append(g.records);
+      if (result && !g.snapshot.empty()) {
+        EXPECT_TRUE(log.write_snapshot(log.next_index() - 1, g.snapshot));
+        ++snapshots;
+        snapshot_is_the_fold();
+      }
+      g.done(std::move(result));
+    }
+  }
+  void delta(std::int64_t s, std::vector<Event> events) {
+    clock.s = s;
+    Delta d;
+    d.first_seq = seq;
+    d.events = std::move(events);
+    seq += d.events.size();
+    driver.link_received(kConn, frame(d));
+  }
+  static Event opened(std::uint32_t agent, std::int64_t s) {
+    Event e;
+    e.agent = AgentId{agent};
+    e.epoch = epoch_at({(kWall + s) * kSecond});
+    e.evidence = {{(kWall + s) * kSecond}, {(kWall + s + 1) * kSecond}};
+    return e;
+  }
+  // The newest snapshot is what the records up to its index fold to, byte for byte.
+  void snapshot_is_the_fold() {
+    const persist::LogRecovery recovery = log.recover();
+    ASSERT_TRUE(recovery.snapshot);
+    master::State state;
+    ASSERT_TRUE(log.for_each(1, [&](std::uint64_t index, std::string_view bytes) {
+      if (index > recovery.snapshot->upto_index) return persist::Reading::kStop;
+      auto record = master::decode_log_record(bytes);
+      EXPECT_TRUE(record && state.apply(*record));
+      return persist::Reading::kGoOn;
+    }));
+    EXPECT_EQ(state.encode(), recovery.snapshot->bytes);
+  }
+
+  static constexpr master::ConnId kConn{1};
+  struct Group {
+    std::vector<std::string> records;
+    std::string snapshot;
+    Done done;
+  };
+  HandClock clock;
+  persist::MemoryEventLog log;
+  std::deque<Group> waiting;
+  std::string sent, closed;
+  std::uint64_t seq = 1;
+  int appends = 0, snapshots = 0;
+  bool paused = false;
+  std::vector<std::string> notes;
+  MasterDriver driver{[] {
+                        master::MasterCore::Config c;
+                        c.boot = 1;
+                        return c;
+                      }(),
+                      MasterDriver::Options{5},
+                      master::State{},
+                      "",
+                      1,
+                      clock,
+                      *this,
+                      *this,
+                      [this](const Note& n) { notes.push_back(n.text); }};
+};
+
+TEST_F(MasterDriverTest, AcksNothingWhileTheLogFailsAndEverythingWhenItRecovers) {
+  notes.clear();
+  log.set_full(true);
+  delta(5, {opened(7, 4)});
+  disk_turn();
+  delta(6, {opened(8, 5)});
+  EXPECT_EQ(sent, "");
+  EXPECT_NE(driver.log_error(), "");
+  const int tried = appends;
+  for (clock.s = 7; clock.s < 12; ++clock.s) {
+    driver.tick();
+    disk_turn();
+  }
+  EXPECT_EQ(appends, tried + 5) << "once a second";
+  EXPECT_EQ(sent, "");
+
+  log.set_full(false);
+  clock.s = 13;
+  driver.tick();
+  disk_turn();
+  EXPECT_EQ(describe_all(sent), "ACK 1; ACK 2");
+  EXPECT_EQ(driver.log_error(), "");
+  ASSERT_EQ(notes.size(), 2u) << "said once, and once that it is over";
+  auto fold = fold_log(log, log.recover());
+  ASSERT_TRUE(fold);
+  EXPECT_EQ(fold->encode(), driver.core().state().encode());
+}
+
+TEST_F(MasterDriverTest, ASnapshotIsTheFoldUpToItsIndexAlsoWhenTheLogFailedMeanwhile) {
+  for (std::int64_t s = 5; s < 200; ++s) {
+    if (s % 17 == 0) log.fail_next(2, "I/O error");
+    delta(s, {opened(static_cast<std::uint32_t>(s % 9 + 1), s - 1)});
+    if (s % 3 != 0) disk_turn();  // otherwise several frames wait for one group
+    driver.tick();
+  }
+  for (clock.s = 200; clock.s < 205; ++clock.s) {
+    driver.tick();
+    disk_turn();
+  }
+  EXPECT_GE(snapshots, 10);
+  auto fold = fold_log(log, log.recover());
+  ASSERT_TRUE(fold) << fold.error().message;
+  EXPECT_EQ(fold->encode(), driver.core().state().encode());
+}
+
+TEST_F(MasterDriverTest, ALogThatDisagreesWithThisProgramIsRefusedWithTheIndex) {
+  master::Decided d;
+  d.node = "w1";
+  d.at = {(kWall + 5) * kSecond};
+  d.events = {opened(7, 4)};
+  d.rules = {Rule::older};
+  ASSERT_TRUE(log.append(std::vector<std::string>{encode(master::LogRecord{d})}));
+  const auto fold = fold_log(log, log.recover());
+  ASSERT_FALSE(fold);
+  EXPECT_THAT(fold.error().message,
+              HasSubstr("record " + std::to_string(log.next_index() - 1) + ": "));
+}
+
+TEST_F(MasterDriverTest, BytesThatAreNoFrameCloseTheConnection) {
+  driver.link_received(kConn, std::string(8, '\xff'));
+  EXPECT_NE(closed, "");
+  EXPECT_THAT(describe_all(sent), HasSubstr("ERROR malformed fatal"));
+}
+
+TEST_F(MasterDriverTest, AFrameInPiecesIsOneFrame) {
+  Delta d;
+  d.first_seq = 1;
+  clock.s = 5;
+  d.events = {opened(7, 4)};
+  for (const char c : frame(d)) {
+    EXPECT_EQ(sent, "");
+    driver.link_received(kConn, std::string_view(&c, 1));
+  }
+  disk_turn();
+  EXPECT_EQ(describe_all(sent), "ACK 1");
+}
+
+TEST_F(MasterDriverTest, ReadingPausesWhileTooMuchWaitsForTheDisk) {
+  std::vector<Event> many;
+  for (std::uint32_t a = 1; a <= 10'000; ++a) many.push_back(opened(a, 4));
+  for (int i = 0; i < 200 && !paused; ++i) delta(5, many);
+  EXPECT_TRUE(paused);
+  disk_turn();
+  EXPECT_FALSE(paused);
+}
+
+}  // namespace
+}  // namespace rollcall::app
