@@ -133,6 +133,11 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
         return json(
             {{"status", "failing"}, {"why", "the store cannot be written: " + d.store_error()}},
             503);
+      const auto& tracker = d.core().tracker();
+      if (tracker.missing() > sidecar::Tracker::many_missing(tracker.agents().size()))
+        return json({{"status", "degraded"},
+                     {"why", std::to_string(tracker.missing()) +
+                                 " agents are missing from the source at once"}});
       return json({{"status", "ok"}});
     });
   });

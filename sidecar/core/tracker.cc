@@ -199,7 +199,7 @@ void Tracker::find_missing(const Look& look, std::size_t gone) {
     missing_reported_ = 0;
     return;
   }
-  if (gone > std::max<std::size_t>(50, agents_.size() * 15 / 100) && gone > missing_reported_) {
+  if (gone > many_missing(agents_.size()) && gone > missing_reported_) {
     notes_.push_back(
         {NoteLevel::warning,
          "many agents are missing from the source at once; they are removed if a look "

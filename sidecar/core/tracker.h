@@ -3,6 +3,7 @@
 // (docs/protocol.md, section 5). Loop thread only. No I/O; the time comes with each input.
 //
 // Every call may append to events() and dirty(); the caller stores both before anything is sent.
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
@@ -63,6 +64,12 @@ class Tracker {
 
   const Agents& agents() const { return agents_; }
   std::size_t open_sessions() const { return open_; }
+  // Agents that the newest complete look did not find; more than `many_missing` at once is a sign
+  // of trouble at the source.
+  std::size_t missing() const { return missing_reported_; }
+  static std::size_t many_missing(std::size_t known) {
+    return std::max<std::size_t>(50, known * 15 / 100);
+  }
   std::size_t count_open() const;  // by counting, to check open_sessions() in tests
 
   std::vector<LocalEvent> take_events() { return std::exchange(events_, {}); }
