@@ -72,8 +72,7 @@ void DiskLog::append(std::vector<std::string> records, std::string snapshot, Don
 
 TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
                  std::string expected_name, RevokedSerials revoked)
-    : loop_(loop),
-      connector_(loop, std::move(context)),
+    : connector_(loop, std::move(context)),
       masters_(std::move(masters)),
       expected_name_(std::move(expected_name)),
       revoked_(std::move(revoked)) {}

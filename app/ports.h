@@ -62,7 +62,6 @@ class TlsLink final : public SidecarDriver::Link {
   void stop();  // drops the connection; no callback comes any more
 
  private:
-  net::Loop& loop_;
   net::TlsConnector connector_;
   std::vector<Address> masters_;
   std::size_t next_ = 0;
@@ -78,7 +77,7 @@ class TlsLinks final : public MasterDriver::Links {
   // Above this many bytes that a worker does not take, it is cut off: it will connect again.
   static constexpr std::size_t kMaxUnsent = 8u << 20;
 
-  TlsLinks(net::Loop& loop, RevokedSerials revoked) : loop_(loop), revoked_(std::move(revoked)) {}
+  explicit TlsLinks(RevokedSerials revoked) : revoked_(std::move(revoked)) {}
   void attach(MasterDriver& driver) { driver_ = &driver; }
   void accepted(std::unique_ptr<net::TlsStream> stream);
   void send(master::ConnId conn, std::string bytes) override;
@@ -87,7 +86,6 @@ class TlsLinks final : public MasterDriver::Links {
   void stop();
 
  private:
-  net::Loop& loop_;
   RevokedSerials revoked_;
   MasterDriver* driver_ = nullptr;
   std::map<master::ConnId, std::unique_ptr<net::TlsStream>> streams_;

@@ -45,7 +45,7 @@ int run(const app::MasterConfig& config) {
   net::Loop loop;
   app::DiskThread disk;
   app::DiskLog log(loop, disk, **event_log);
-  app::TlsLinks links(loop, *revoked);
+  app::TlsLinks links(*revoked);
 
   master::MasterCore::Config core;
   core.cluster = config.node.cluster;

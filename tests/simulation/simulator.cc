@@ -173,7 +173,6 @@ class World {
   Undecidable judge(const Agent& a) const;
 
   Options options_;
-  std::uint64_t seed_;
   std::mt19937_64 random_;
   std::int64_t now_ = 0;
   std::uint64_t order_ = 0;
@@ -326,7 +325,7 @@ void MasterNode::close(master::ConnId conn, const std::string&) {
 // ---- the world -------------------------------------------------------------------------------
 
 World::World(std::uint64_t seed, const Options& options)
-    : options_(options), seed_(seed), random_(seed * 0x9E3779B97F4A7C15ull + 1) {
+    : options_(options), random_(seed * 0x9E3779B97F4A7C15ull + 1) {
   exact_ = one_in(0.15);
   const int n = options.workers > 0 ? options.workers : static_cast<int>(chance(2, 3));
   const int k = options.agents > 0 ? options.agents : static_cast<int>(chance(1, 4));
@@ -450,11 +449,12 @@ void World::stop_master() {
   MasterNode& m = *master;
   m.driver.reset();
   ++m.life;
-  for (auto& [id, c] : m.connections) {
+  for (auto& [id, held] : m.connections) {
+    const std::shared_ptr<Connection> c = held;
     if (!c->open) continue;
     c->open = false;
     WorkerNode& w = *workers[static_cast<std::size_t>(c->worker)];
-    at(now_ + chance(0, 2 * kSecond), [&w, c = c] {
+    at(now_ + chance(0, 2 * kSecond), [&w, c] {
       if (w.life != c->sidecar_life || !w.driver || w.connection != c) return;
       w.connection.reset();
       w.driver->link_closed("connection lost");
