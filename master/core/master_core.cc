@@ -368,7 +368,6 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
     }
   }
   if (m.events.empty()) return refuse(id, ErrorCode::malformed, "a DELTA without events", now, out);
-  {}
   conn.expected_seq += m.events.size();
   ++counters_.frames;
   counters_.events += m.events.size();
@@ -393,7 +392,10 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
       ack.exceptions.push_back({seq, e.agent, ExceptionKind::future_epoch, {}});
       return;
     }
-    const AgentRecord& r = *state_.find(e.agent);
+    // A worker may call an event sent again that never came: then nothing is known of the agent.
+    const AgentRecord* found = state_.find(e.agent);
+    if (!found) return;
+    const AgentRecord& r = *found;
     const Version said{e.epoch, conn.node, e.change};
     const bool own_top_stands = r.is_open() && r.top.same_session(said);
     // An open session that does not stand or has gone further than the event knows, or an end while

@@ -239,6 +239,14 @@ TEST_F(MasterCoreTest, DuplicatesAreDroppedAndAnsweredWithTheSameExceptions) {
   EXPECT_EQ(m.core.counters().duplicates, 2u);
 }
 
+TEST_F(MasterCoreTest, AnEventSentAgainThatNeverCameIsNoDanger) {
+  m.connect(20, ConnId{3}, hello("w3", 103, 50));
+  m.lose(21, ConnId{3});
+  m.connect(22, ConnId{3}, hello("w3", 103, 1));
+  EXPECT_EQ(m.delta(23, ConnId{3}, 1, {event(9, EventKind::contact, 12, 1, 17)}), "3 ACK 1");
+  EXPECT_EQ(m.top(9), "unknown");
+}
+
 TEST_F(MasterCoreTest, ADuplicateThatAsksForInfoAsksAgain) {
   const std::vector<Event> events{with_info(opened(7, 15), {{"name", "a"}}, false)};
   EXPECT_EQ(m.delta(20, kW1, 1, events), "1 ACK 1; 1: need_info 7");
