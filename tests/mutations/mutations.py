@@ -270,7 +270,7 @@ MUTATIONS = [
         "challenge not repeated after a reconnect",
         "a challenge that was under way when the link broke is lost",
         (Edit("master/core/master_core.cc",
-              "    if (state_.find(agent)->top.node == m.node) check_doubt(agent);\n",
+              "  for (AgentId agent : asked) check_doubt(agent);\n",
               ""),),
         # The next event of any worker about the agent repeats it too.
         unit=("master_core_test", "MasterCoreTest.AChallengeIsRepeated*")),
@@ -278,7 +278,7 @@ MUTATIONS = [
         "challenge not repeated",
         "one that got lost, or was not answered far enough, leaves a ghost",
         (Edit("master/core/master_core.cc",
-              "    if (state_.find(agent)->top.node == m.node) check_doubt(agent);\n",
+              "  for (AgentId agent : asked) check_doubt(agent);\n",
               ""),
          Edit("master/core/master_core.cc",
               "  doubts_.insert(agent);\n",
