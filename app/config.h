@@ -92,7 +92,7 @@ struct SidecarConfig {
   struct Limits {
     std::uint32_t event_connections = 16;
     std::uint64_t event_line = 64ULL << 10;  // bytes
-    std::uint32_t event_waiting = 20'000;    // lines that are not stored yet
+    std::uint32_t event_waiting = 5'000;     // lines that are not stored yet
     bool operator==(const Limits&) const = default;
   } limits;
   bool operator==(const SidecarConfig&) const = default;

@@ -81,7 +81,7 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.source.events_socket, "/run/rollcall/events.sock");
   EXPECT_EQ(config.limits.event_connections, 16u);
   EXPECT_EQ(config.limits.event_line, 64u * 1024);
-  EXPECT_EQ(config.limits.event_waiting, 20'000u);
+  EXPECT_EQ(config.limits.event_waiting, 5'000u);
   EXPECT_THAT(config.master.addresses, ElementsAre(Address{"m", 9471}));
   EXPECT_EQ(config.master.name, "master");
   EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
