@@ -18,6 +18,9 @@ struct SourceStatus {
   std::int64_t last_look_us = 0;  // how long it took
   std::uint64_t last_rows = 0, last_bytes = 0, last_requests = 0;
   std::uint64_t looks = 0, failures = 0;
+  std::uint64_t scans = 0;
+  std::string wazuh;  // its version; empty: not known
+  std::uint64_t table_rows = 0, unreadable = 0, hints = 0;
   std::string last_error;
 };
 
