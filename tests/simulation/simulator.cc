@@ -16,6 +16,7 @@
 #include "persist/memory_session_store.h"
 #include "protocol/codec.h"
 #include "protocol/framing.h"
+#include "sidecar/source/look_plan.h"
 
 namespace rollcall::simulation {
 namespace {
@@ -27,6 +28,8 @@ constexpr std::int64_t kMs = 1'000, kSecond = 1'000'000;
 constexpr std::int64_t kKeepalive = 10 * kSecond;
 constexpr std::int64_t kReaper = 140 * kSecond;  // longer than the quiet time: it comes to no help
 constexpr std::int64_t kLook = kSecond;
+constexpr std::int64_t kScan = 10 * kSecond;
+constexpr std::int64_t kTimeout = 40 * kSecond;  // of silence, on a worker
 constexpr std::int64_t kEpochOfTime = 1'700'000'000 * kSecond;
 
 class World;
@@ -71,7 +74,8 @@ struct WorkerNode final : app::SidecarDriver::Store,
   int index;
   std::string name;
   MachineClock clock;
-  std::map<AgentId, Row> table;  // as wazuh-db has it; survives everything here
+  std::map<AgentId, Row> table;            // as wazuh-db has it; survives everything here
+  std::map<AgentId, std::int64_t> gone_s;  // its column disconnection_time
   std::map<AgentId, AgentInfo> infos;
   std::map<AgentId, std::int64_t> heard;  // real time of the last contact, for the reaper
   persist::MemorySessionStore disk;
@@ -83,6 +87,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   bool link_up = true;
   bool source_blind = false;
   std::uint64_t source_connection = 1;
+  sidecar::LookPlan plan{std::chrono::microseconds(kScan)};  // of the process
 };
 
 struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
@@ -377,11 +382,13 @@ void World::cut(const std::shared_ptr<Connection>& c) {
 
 void World::start_sidecar(WorkerNode& w) {
   ++w.life;
+  w.plan = sidecar::LookPlan(std::chrono::microseconds(kScan));
   sidecar::SidecarCore::Config c;
   c.node = w.name;
   c.machine = w.name;
   c.boot = w.clock.boot();
   c.tracker.keepalive_us = kKeepalive;
+  c.tracker.agent_timeout_us = kTimeout;
   c.tracker.info_refresh_us = 15 * kSecond;
   w.driver = std::make_unique<app::SidecarDriver>(c, random_(), w.clock, w, w, w,
                                                   [this, &w](const Note& n) {
@@ -508,11 +515,30 @@ void World::look(WorkerNode& w) {
   sidecar::Look look;
   look.started = w.clock.now();
   look.connection = w.source_connection;
-  for (const auto& [id, row] : w.table) look.rows.push_back(row);
+  const sidecar::LookPlan::Head head{.table_ms = look.started.wall_us / kMs,
+                                     .table_rows = w.table.size(),
+                                     .asked = look.started,
+                                     .answered = look.started};
+  auto window = w.plan.next(look.started);
+  if (window && !w.plan.goes_on(head)) window.reset();
+  look.complete = !window;
+  if (window) {
+    look.from_s = window->from_s;
+    look.to_s = window->to_s;
+  }
+  const auto shown = [&](std::int64_t s) { return s >= window->from_s && s <= window->to_s; };
+  for (const auto& [id, row] : w.table) {
+    if (window && !shown(row.keepalive_s) && !shown(w.gone_s[id])) continue;
+    // Whatever the reason: a row that should be here and is not.
+    if (window && !exact_ && one_in(0.02)) continue;
+    look.rows.push_back(row);
+  }
   at(now_ + (exact_ ? kMs : chance(kMs, 60 * kMs)),
-     [&w, look = std::move(look), was = w.life]() mutable {
+     [&w, look = std::move(look), head, was = w.life]() mutable {
        if (w.life != was || !w.driver) return;
        look.finished = w.clock.now();
+       using Kind = sidecar::LookPlan::Kind;
+       w.plan.looked(look.complete ? Kind::whole : Kind::window, head, look.finished);
        w.driver->look(look);
      });
 }
@@ -524,6 +550,7 @@ void World::contact(Agent& a, int place, RowStatus status) {
   row.status = status;
   row.keepalive_s = w.clock.wall_s();
   row.code = 0;
+  w.gone_s[a.id] = 0;
   w.heard[a.id] = now_;
   if (status == RowStatus::active) {
     w.infos[a.id] = {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a.id))},
@@ -555,6 +582,7 @@ void World::leave(Agent& a, bool goodbye) {
     Row& row = w.table[a.id];
     row.status = RowStatus::disconnected;
     row.code = 3;
+    w.gone_s[a.id] = w.clock.wall_s();
     a.last_visit_hidden = a.row_before_visit == row;
   }
   a.silent = !goodbye;
@@ -590,6 +618,7 @@ void World::live() {
       if (row.present() && now_ - w->heard[id] > kReaper) {
         row.status = RowStatus::disconnected;
         row.code = 4;
+        w->gone_s[id] = w->clock.wall_s();
         say(w->name, "the reaper takes agent " + std::to_string(static_cast<std::uint32_t>(id)));
       }
     }
@@ -640,6 +669,7 @@ void World::chaos() {
     } else if (w.source_blind && one_in(0.01)) {
       w.source_blind = false;
       ++w.source_connection;
+      w.plan.connected();
     }
     if (one_in(0.0001)) {
       say(w.name, "remoted restarts");
@@ -647,6 +677,7 @@ void World::chaos() {
         if (!row.present()) continue;
         row.status = RowStatus::disconnected;
         row.code = 5;
+        w.gone_s[id] = w.clock.wall_s();
       }
       for (Agent& a : agents_) {
         if (a.place == w.index) a.next_contact = now_ + chance(200 * kMs, 3 * kSecond);
@@ -691,7 +722,7 @@ void World::ticks() {
 Undecidable World::judge(const Agent& a) const {
   if (a.cloned) return Undecidable::cloned;
   if (a.place >= 0) return Undecidable::no;  // it is heard again and again in the quiet time
-  if (a.silent) return Undecidable::silent_stop;
+  if (a.silent) return Undecidable::no;  // its worker gives it up in the quiet time
   // Gone with a goodbye. If the last visit left its worker's row as it was, or another visit to
   // that worker touched the row in the same whole second, the table has no trace of its own.
   if (a.last_visit_hidden) return Undecidable::same_second;

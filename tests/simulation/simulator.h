@@ -23,7 +23,6 @@ struct Options {
 // Why no table row can tell an agent's truth: decided from the schedule, never from the result.
 enum class Undecidable {
   no,
-  silent_stop,  // gone without goodbye, and nobody's reaper came by
   same_second,  // its last visit left the row as another visit in that second had
   cloned,       // one key on two machines
 };
