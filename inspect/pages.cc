@@ -183,6 +183,7 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
           {"table_rows", source.table_rows},
           {"unreadable", source.unreadable},
           {"hints", source.hints},
+          {"remoted", source.remoted ? Json(*source.remoted) : Json(nullptr)},
           {"last_look_us", source.last_look_us},
           {"last_rows", source.last_rows},
           {"last_bytes", source.last_bytes},

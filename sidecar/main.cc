@@ -74,6 +74,7 @@ int run(const app::SidecarConfig& config) {
   source_options.socket_path = config.source.wazuh_db;
   source_options.client_keys_path = config.source.wazuh_home + "/etc/client.keys";
   source_options.config_path = config.source.wazuh_home + "/etc/ossec.conf";
+  source_options.remoted_path = config.source.wazuh_home + "/queue/sockets/remote";
   source_options.poll = config.source.poll;
   source_options.scan = config.source.scan;
   source_options.seed = app::random_seed();
@@ -110,6 +111,7 @@ int run(const app::SidecarConfig& config) {
     out.table_rows = s.table_rows;
     out.unreadable = s.unreadable;
     out.hints = s.hints;
+    out.remoted = s.remoted;
     out.failures = s.failures;
     out.last_error = s.failing ? s.last_error : "";
     return out;

@@ -230,7 +230,7 @@ std::expected<std::optional<std::string>, Error> ReplyReader::feed(
   for (std::size_t i = kHeaderBytes; i-- > 0;) {
     length = length << 8 | static_cast<unsigned char>(buffer_[i]);
   }
-  if (length > kMaxReplyBytes) {
+  if (length > most_) {
     return fail("an answer of " + std::to_string(length) + " bytes was announced, more than the " +
                 std::to_string(kReplyLimitBytes) +
                 " that wazuh-db sends; is another program behind this socket?");

@@ -38,6 +38,7 @@ std::expected<std::string, Error> frame_request(std::string_view text);
 // Puts the bytes of one reply together.
 class ReplyReader {
  public:
+  explicit ReplyReader(std::size_t most = kMaxReplyBytes) : most_(most) {}
   // The reply's text, once it is whole. An error if it would be too long, or if bytes follow it:
   // one request is asked at a time. After an error the connection is of no more use.
   std::expected<std::optional<std::string>, Error> feed(std::span<const std::byte> bytes);
@@ -45,6 +46,7 @@ class ReplyReader {
   void reset() { buffer_.clear(); }
 
  private:
+  std::size_t most_;
   std::string buffer_;
 };
 

@@ -39,7 +39,8 @@ WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options
       backoff_(options_.seed, options_.backoff),
       look_timer_(loop),
       plan_(options_.scan),
-      scan_({.only_node_name = options_.only_node_name}) {}
+      scan_({.only_node_name = options_.only_node_name}),
+      remoted_(loop, {.socket_path = options_.remoted_path, .seed = options_.seed}) {}
 
 WazuhDbSource::~WazuhDbSource() {
   *alive_ = false;
@@ -57,6 +58,8 @@ void WazuhDbSource::stop(std::function<void()> done) {
   request_timer_.stop();
   reconnect_timer_.stop();
   look_timer_.stop();
+  remoted_.stop();
+  starts_.reset();
   awaiting_reply_ = false;
   waiting_.clear();
   wanted_.clear();
@@ -102,6 +105,7 @@ WazuhDbSource::Status WazuhDbSource::status() const {
   status.waiting_info = wanted_.size();
   status.unreadable = unreadable_.size();
   status.hints = hints_.found();
+  status.remoted = remoted_.answers();
   return status;
 }
 
@@ -141,8 +145,11 @@ void WazuhDbSource::give_up_connection(const std::string& reason) {
   awaiting_reply_ = false;
   info_allowed_ = false;
   status_.connected = false;
+  remoted_.stop();
+  starts_.reset();
   reconnect_timer_.start(backoff_.next(), [this] { connect(); });
-  if (was == Phase::looking || (was == Phase::connecting && look_due_)) {
+  if (was == Phase::looking || was == Phase::counting_starts ||
+      (was == Phase::connecting && look_due_)) {
     fail_look(reason);
   } else {
     report_trouble(reason);
@@ -232,7 +239,25 @@ void WazuhDbSource::begin_look() {
   next_look_in_poll();
   look_requests_ = 0;
   look_bytes_ = 0;
+  if (starts_ && remoted_.may_ask()) return count_starts();
   begin_rows(plan_.next(clock_.now()));
+}
+
+// Who started since the look before: a row that is the same at this one hides a visit.
+void WazuhDbSource::count_starts() {
+  phase_ = Phase::counting_starts;
+  const Starts before = std::exchange(starts_, {}).value();
+  std::vector<AgentId> agents;
+  for (const auto& [agent, count] : before) agents.push_back(agent);
+  remoted_.ask(agents, [this, before](const std::optional<Starts>& now) {
+    std::vector<AgentId> started;
+    for (const auto& [agent, count] : now.value_or(Starts{})) {
+      const auto old = before.find(agent);
+      if (old != before.end() && count > old->second) started.push_back(agent);
+    }
+    hints_.started(started);
+    begin_rows(plan_.next(clock_.now()));
+  });
 }
 
 void WazuhDbSource::begin_rows(std::optional<LookPlan::Window> window) {
@@ -277,7 +302,16 @@ void WazuhDbSource::finish_look(TableScan::Done done) {
   look_.rows = std::move(done.rows);
   look_.prints = std::move(done.prints);
   look_.defaults = status_.defaults;
-  if (version_.since_4_13 && head_.table_ms) hints_.apply(look_.rows, done.marks, *head_.table_ms);
+  if (head_.table_ms) {
+    // Before 4.13 a keepalive left the same mark as a visit.
+    if (!version_.since_4_13) done.marks.clear();
+    hints_.apply(look_.rows, done.marks, *head_.table_ms);
+  }
+  starts_.reset();
+  if (auto hidden = hints_.may_hide(); !hidden.empty() && remoted_.may_ask()) {
+    hidden.resize(std::min(hidden.size(), RemotedCounters::kMaxAgents));
+    remoted_.ask(hidden, [this](std::optional<Starts> starts) { starts_ = std::move(starts); });
+  }
   if (look_.complete && look_.rows.empty()) {
     // A table that has other nodes' agents has none of this one's by right.
     look_.no_agents_enrolled =

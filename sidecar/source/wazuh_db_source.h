@@ -24,6 +24,7 @@
 #include "protocol/note.h"
 #include "sidecar/core/observation.h"
 #include "sidecar/source/look_plan.h"
+#include "sidecar/source/remoted_counters.h"
 #include "sidecar/source/visit_hints.h"
 #include "sidecar/source/wazuh_db_scan.h"
 #include "sidecar/source/wazuh_version.h"
@@ -36,6 +37,7 @@ class WazuhDbSource {
     std::string socket_path = "/var/ossec/queue/db/wdb";
     std::string client_keys_path = "/var/ossec/etc/client.keys";
     std::string config_path = "/var/ossec/etc/ossec.conf";
+    std::string remoted_path = "/var/ossec/queue/sockets/remote";
     std::chrono::microseconds poll{1'000'000};
     std::chrono::microseconds scan{60'000'000};
     std::chrono::milliseconds request_timeout{10'000};
@@ -69,7 +71,8 @@ class WazuhDbSource {
     bool failing = false;          // from the first failure until the next look that succeeds
     std::string wazuh;             // "4.14.7", "4.13 or later"; empty: not known
     SourceDefaults defaults;
-    std::uint64_t hints = 0;  // visits that only marks showed
+    std::uint64_t hints = 0;      // visits that only marks or counters showed
+    std::optional<bool> remoted;  // whether its counters were there when last asked for
     // Of the last look that succeeded.
     std::int64_t last_look_us = 0;  // from its first request to its last reply
     std::size_t last_rows = 0;
@@ -104,6 +107,7 @@ class WazuhDbSource {
     connecting,
     idle,
     asking_version,
+    counting_starts,  // then looking
     looking,
     reading_info,
   };
@@ -114,6 +118,7 @@ class WazuhDbSource {
   void next_look_in_poll();
   void ask_version();
   void begin_look();
+  void count_starts();
   void begin_rows(std::optional<LookPlan::Window> window);
   void begin_info();
   void ask(const std::string& text);
@@ -151,6 +156,8 @@ class WazuhDbSource {
   LookPlan plan_;
   TableScan scan_;
   VisitHints hints_;
+  RemotedCounters remoted_;
+  std::optional<Starts> starts_;  // since the last look ended, of agents that may hide a visit
   WazuhVersion version_;
   bool version_due_ = false;
   Look look_;

@@ -2,6 +2,7 @@ rollcall_test(sidecar_source_test
   SOURCES
     sidecar_source/client_keys_test.cc
     sidecar_source/look_plan_test.cc
+    sidecar_source/remoted_counters_test.cc
     sidecar_source/visit_hints_test.cc
     sidecar_source/wazuh_db_scan_test.cc
     sidecar_source/wazuh_version_test.cc

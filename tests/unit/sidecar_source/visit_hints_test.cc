@@ -5,6 +5,9 @@
 namespace rollcall::sidecar {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
 using enum SyncMark;
 
 constexpr std::int64_t kSecond = 1'000;
@@ -59,6 +62,26 @@ TEST_F(VisitHintsTest, AMarkThatRoseLaterThanInTheRowsSecondHasAnotherReason) {
   look(100 * kSecond + 300, 100, synced);
   look(101 * kSecond + 300, 100, synced);
   EXPECT_EQ(look(102 * kSecond + 300, 100, fields), 0u);
+}
+
+TEST_F(VisitHintsTest, AnAgentThatIsGoneInASecondThatRunsOnMayHideAVisit) {
+  look(100 * kSecond + 300, 100, synced);
+  EXPECT_THAT(hints.may_hide(), ElementsAre(AgentId{7}));
+  look(101 * kSecond + 300, 100, synced);
+  EXPECT_THAT(hints.may_hide(), IsEmpty()) << "the second is over";
+  look(110 * kSecond + 300, 110, synced, RowStatus::active);
+  EXPECT_THAT(hints.may_hide(), IsEmpty()) << "it is here";
+}
+
+TEST_F(VisitHintsTest, AStartThatWasCountedBetweenTwoLooksAtTheSameRowIsAVisit) {
+  const std::vector<AgentId> seven = {AgentId{7}};
+  look(100 * kSecond + 300, 100, synced);
+  hints.started(seven);
+  EXPECT_EQ(look(101 * kSecond + 300, 100, synced), 1u);
+  EXPECT_EQ(look(102 * kSecond + 300, 100, synced), 1u) << "once";
+  look(110 * kSecond + 300, 110, synced);
+  hints.started(seven);
+  EXPECT_EQ(look(111 * kSecond + 300, 111, synced), 1u) << "the row says it itself";
 }
 
 TEST_F(VisitHintsTest, WithoutMarksThereAreNoHints) {

@@ -10,10 +10,12 @@
 #include <optional>
 
 #include "tests/support/standin_server.h"
+#include "tests/unit/sidecar_source/fake_remoted.h"
 
 namespace rollcall::sidecar {
 namespace {
 
+using rollcall::sidecar::test::FakeRemoted;
 using rollcall::testing::Fault;
 using rollcall::testing::StandinServer;
 using ::testing::AllOf;
@@ -49,6 +51,7 @@ class WazuhDbSourceTest : public ::testing::Test {
     options_.socket_path = folder_ + "/wdb";
     options_.client_keys_path = folder_ + "/client.keys";
     options_.config_path = folder_ + "/ossec.conf";
+    options_.remoted_path = folder_ + "/remote";
     options_.poll = 10ms;
     options_.scan = 0us;  // each look reads the whole table, unless a test says otherwise
     options_.backoff = {.base = 1ms, .cap = 5ms};
@@ -375,6 +378,50 @@ TEST_F(OlderWazuh, IsLookedAtInTheSameWayWithItsOwnDefaultsAndNoHints) {
   until_looks(3);
   EXPECT_EQ(source_->status().hints, 0u) << "a keepalive leaves the same mark";
   EXPECT_THAT(looks_.back().rows, SizeIs(1));
+}
+
+// ---- remoted's counters
+
+TEST_F(OlderWazuh, AStartThatRemotedCountedOnARowThatStayedTheSameIsAVisit) {
+  serve();
+  enrol(1, 3);
+  options_.scan = 1h;
+  // Gone, in a second that is still running at every look of this test.
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30,connection_status='disconnected',"
+      "disconnection_time=strftime('%s','now')+30 WHERE id=2");
+  FakeRemoted remoted(loop_, options_.remoted_path);
+  remoted.starts = {{2, 7}};
+  observe();
+  until([this] { return source_->status().remoted == true && looks_.size() > 3; });
+  EXPECT_EQ(source_->status().hints, 0u);
+  EXPECT_THAT(remoted.asked, Each(std::string(R"({"command":"getagentsstats",)"
+                                              R"("parameters":{"agents":[2]}})")));
+  remoted.starts = {{2, 8}};
+  until([this] { return looks_.back().rows.size() == 1 && looks_.back().rows[0].visits == 1; });
+  EXPECT_EQ(source_->status().hints, 1u);
+}
+
+TEST_F(OlderWazuh, WithoutRemotedLooksGoOnInSilence) {
+  serve();
+  enrol(1, 1);
+  options_.scan = 1h;
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30,connection_status='disconnected'");
+  observe();
+  until([this] { return source_->status().remoted == false; });
+  until_looks(3);
+  EXPECT_THAT(failures_, IsEmpty());
+  EXPECT_THAT(notes_, IsEmpty());
+}
+
+TEST_F(OlderWazuh, RemotedIsNotAskedWhileNobodyMayHideAVisit) {
+  serve();
+  enrol(1, 3);
+  options_.scan = 1h;
+  FakeRemoted remoted(loop_, options_.remoted_path);
+  observe();
+  until_looks(4);
+  EXPECT_THAT(remoted.asked, IsEmpty());
+  EXPECT_EQ(source_->status().remoted, std::nullopt);
 }
 
 // ---- an empty table
