@@ -117,16 +117,6 @@ struct Agent {
   int version = 0;  // of its info
   bool cloned = false;
   int clone_place = -1;
-  std::uint64_t visit = 0;
-  // What the tables cannot tell, kept while the schedule is made.
-  std::optional<Row> row_before_visit;
-  bool last_visit_hidden = false;
-  struct Touch {
-    int worker = -1;
-    std::int64_t wall_s = 0;
-    std::uint64_t visit = 0;
-  };
-  std::vector<Touch> touches;  // of the newest visits
 };
 
 class World {
@@ -175,7 +165,6 @@ class World {
   void arrive(Agent& a, int place);
   void leave(Agent& a, bool goodbye);
   void contact(Agent& a, int place, RowStatus status);
-  Undecidable judge(const Agent& a) const;
 
   Options options_;
   std::mt19937_64 random_;
@@ -556,16 +545,12 @@ void World::contact(Agent& a, int place, RowStatus status) {
     w.infos[a.id] = {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a.id))},
                      {"version", "v" + std::to_string(a.version)}};
   }
-  a.touches.push_back({place, row.keepalive_s, a.visit});
-  if (a.touches.size() > 64) a.touches.erase(a.touches.begin(), a.touches.begin() + 32);
 }
 
 void World::arrive(Agent& a, int place) {
   WorkerNode& w = *workers[static_cast<std::size_t>(place)];
-  ++a.visit;
   a.place = place;
   a.silent = false;
-  a.row_before_visit = w.table.contains(a.id) ? std::optional(w.table[a.id]) : std::nullopt;
   if (one_in(0.2)) ++a.version;
   const bool pending = one_in(0.5);
   contact(a, place, pending ? RowStatus::pending : RowStatus::active);
@@ -583,7 +568,6 @@ void World::leave(Agent& a, bool goodbye) {
     row.status = RowStatus::disconnected;
     row.code = 3;
     w.gone_s[a.id] = w.clock.wall_s();
-    a.last_visit_hidden = a.row_before_visit == row;
   }
   a.silent = !goodbye;
   a.place = -1;
@@ -719,23 +703,6 @@ void World::ticks() {
   if (master->driver) master->driver->tick();
 }
 
-Undecidable World::judge(const Agent& a) const {
-  if (a.cloned) return Undecidable::cloned;
-  if (a.place >= 0) return Undecidable::no;  // it is heard again and again in the quiet time
-  if (a.silent) return Undecidable::no;  // its worker gives it up in the quiet time
-  // Gone with a goodbye. If the last visit left its worker's row as it was, or another visit to
-  // that worker touched the row in the same whole second, the table has no trace of its own.
-  if (a.last_visit_hidden) return Undecidable::same_second;
-  for (const auto& t : a.touches) {
-    if (t.visit != a.visit) continue;
-    for (const auto& o : a.touches) {
-      if (o.visit != t.visit && o.worker == t.worker && o.wall_s == t.wall_s)
-        return Undecidable::same_second;
-    }
-  }
-  return Undecidable::no;
-}
-
 Result World::run() {
   start_master("");
   for (auto& w : workers) start_sidecar(*w);
@@ -764,7 +731,7 @@ Result World::run() {
     AgentResult r;
     r.agent = static_cast<std::uint32_t>(a.id);
     r.truth = a.place >= 0 ? workers[static_cast<std::size_t>(a.place)]->name : "";
-    r.undecidable = judge(a);
+    r.undecidable = a.cloned ? Undecidable::cloned : Undecidable::no;
     r.last_writer = last_writer_[a.id];
     if (master->driver) {
       const AgentRecord* record = master->driver->core().state().find(a.id);

@@ -134,7 +134,7 @@ TEST(Undecidable, AnAgentThatIsSomewhereAtTheEndIsDecidableUnlessCloned) {
 
 TEST(Undecidable, AWrongAnswerChangesNoClass) {
   Result r;
-  r.agents = {{1, "w1", "w1", "w1", Undecidable::no}, {2, "", "w2", "", Undecidable::same_second}};
+  r.agents = {{1, "w1", "w1", "w1", Undecidable::no}, {2, "", "w2", "", Undecidable::cloned}};
   EXPECT_TRUE(r.undecidable());
   EXPECT_FALSE(r.failed()) << "an undecidable agent is no failure";
   r.agents[0].master = "w2";
