@@ -23,6 +23,7 @@ class FakeRemoted {
   std::map<std::uint32_t, std::uint64_t> starts;  // of each agent that it counts
   std::string says;                               // instead of an answer, if not empty
   bool mute = false;
+  bool busy = false;  // every agent starts once more before each answer
   std::vector<std::string> asked;
 
   static std::string framed(const std::string& text) {
@@ -57,6 +58,7 @@ class FakeRemoted {
     if (c.in.size() < 4 + length) return;  // short requests only
     asked.push_back(c.in.substr(4));
     if (mute) return;
+    for (auto& [id, count] : starts) count += busy ? 1u : 0u;
     c.stream->write(says.empty() ? framed(counters()) : says);
   }
 
