@@ -167,6 +167,20 @@ Setter duration_into(std::chrono::microseconds& to, std::chrono::microseconds le
   };
 }
 
+// "auto" is 0.
+Setter duration_or_auto_into(std::chrono::microseconds& to, std::chrono::microseconds least,
+                             std::chrono::microseconds most) {
+  return [&to, set = duration_into(to, least, most)](std::string_view value) -> Outcome {
+    if (value == "auto") {
+      to = {};
+      return {};
+    }
+    auto outcome = set(value);
+    if (!outcome) outcome.error().message += ", or auto";
+    return outcome;
+  };
+}
+
 template <typename Number>
 Setter count_into(Number& to, std::uint64_t least, std::uint64_t most) {
   return [&to, least, most](std::string_view value) -> Outcome {
@@ -512,7 +526,9 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
       {"source", "wazuh_home", path_into(config.source.wazuh_home)},
       {"source", "wazuh_db", path_into(config.source.wazuh_db, sizeof(sockaddr_un::sun_path) - 1)},
       {"source", "poll", duration_into(config.source.poll, 100ms, 1min)},
-      {"source", "keepalive", duration_into(config.source.keepalive, 10s, 1h)},
+      {"source", "scan", duration_into(config.source.scan, 1s, 1h)},
+      {"source", "keepalive", duration_or_auto_into(config.source.keepalive, 10s, 1h)},
+      {"source", "agent_timeout", duration_or_auto_into(config.source.agent_timeout, 30s, 24h)},
       {"source", "node_name", name_into(config.source.node_name)},
       {"source", "only_node_name", flag_into(config.source.only_node_name)},
       {"source", "events_socket",

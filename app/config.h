@@ -65,11 +65,13 @@ struct SidecarConfig {
     std::string wazuh_home = "/var/ossec";
     std::string wazuh_db = "/var/ossec/queue/db/wdb";  // follows wazuh_home unless given
     std::chrono::microseconds poll = std::chrono::seconds(1);
-    std::chrono::microseconds keepalive = std::chrono::seconds(20);
+    std::chrono::microseconds keepalive{0};  // 0: as this Wazuh has it
     std::string node_name;        // this node in Wazuh's own tables; node.name unless given
     bool only_node_name = false;  // take only rows of node_name: for the master's own table
     SourceType type = SourceType::Wazuh;
     std::string events_socket = "/run/rollcall/events.sock";
+    std::chrono::microseconds scan = std::chrono::minutes(1);
+    std::chrono::microseconds agent_timeout{0};  // 0: as this Wazuh has it
     bool operator==(const Source&) const = default;
   } source;
   struct Master {

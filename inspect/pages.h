@@ -2,6 +2,7 @@
 // What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
 // The handlers run on HTTP threads and ask the loop thread by `post`.
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "app/clock.h"
@@ -18,6 +19,10 @@ struct SourceStatus {
   std::int64_t last_look_us = 0;  // how long it took
   std::uint64_t last_rows = 0, last_bytes = 0, last_requests = 0;
   std::uint64_t looks = 0, failures = 0;
+  std::uint64_t scans = 0;
+  std::string wazuh;  // its version; empty: not known
+  std::uint64_t table_rows = 0, unreadable = 0, hints = 0;
+  std::optional<bool> remoted;  // whether its counters are there; nothing: not asked yet
   std::string last_error;
 };
 

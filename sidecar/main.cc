@@ -70,6 +70,7 @@ int run(const app::SidecarConfig& config) {
   core.max_events = config.store.max_events;
   core.max_bytes = config.store.max_bytes;
   core.tracker.keepalive_us = config.source.keepalive.count();
+  core.tracker.agent_timeout_us = config.source.agent_timeout.count();
   app::SidecarDriver::Source* infos = &source_port;
   if (from_events) infos = &stored_infos;
   app::SidecarDriver driver(core, app::random_seed(), clock, disk_store, link, *infos,
@@ -80,7 +81,10 @@ int run(const app::SidecarConfig& config) {
   sidecar::WazuhDbSource::Options source_options;
   source_options.socket_path = config.source.wazuh_db;
   source_options.client_keys_path = config.source.wazuh_home + "/etc/client.keys";
+  source_options.config_path = config.source.wazuh_home + "/etc/ossec.conf";
+  source_options.remoted_path = config.source.wazuh_home + "/queue/sockets/remote";
   source_options.poll = config.source.poll;
+  source_options.scan = config.source.scan;
   source_options.seed = app::random_seed();
   if (config.source.only_node_name) source_options.only_node_name = config.source.node_name;
   sidecar::WazuhDbSource::Events events;
@@ -128,6 +132,12 @@ int run(const app::SidecarConfig& config) {
     out.last_bytes = s.last_bytes;
     out.last_requests = s.last_requests;
     out.looks = s.looks;
+    out.scans = s.scans;
+    out.wazuh = s.wazuh;
+    out.table_rows = s.table_rows;
+    out.unreadable = s.unreadable;
+    out.hints = s.hints;
+    out.remoted = s.remoted;
     out.failures = s.failures;
     out.last_error = s.failing ? s.last_error : "";
     return out;

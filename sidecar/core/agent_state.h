@@ -62,6 +62,8 @@ struct AgentState {
   std::int64_t largest_gap_us = 0;  // between two pieces of evidence of one session
   std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
   std::int64_t info_asked_us = 0;   // monotonic; a read is under way since then; 0: none is
+  std::int64_t heard_covered_us = 0;  // when it last spoke, by the time that looks covered
+  std::uint32_t info_print = 0;       // of its fields, as the source last showed it
 };
 
 std::string encode(const AgentState& state);

@@ -2,6 +2,7 @@
 // What a source tells the tracker: rows as Wazuh's table has them, read at a known time, or single
 // events (docs/events.md).
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -23,22 +24,37 @@ struct Row {
   RowStatus status = RowStatus::never_connected;
   std::int64_t keepalive_s = 0;  // whole seconds of this machine's wall clock; 0: none
   std::uint8_t code = 0;         // Wazuh's status_code
-  // Starts and stops that the source counted, where it can: tells visits that whole seconds hide.
+  // Visits that the source noticed though whole seconds hide them, since its own start: more than
+  // before is a visit, less means nothing.
   std::uint32_t visits = 0;
   bool operator==(const Row&) const = default;
 
   bool present() const { return status == RowStatus::active || status == RowStatus::pending; }
 };
 
-// One look at the whole table.
+// What follows from which Wazuh it is; 0 is not known.
+struct SourceDefaults {
+  std::int64_t keepalive_us = 0;      // how often its agents speak
+  std::int64_t agent_timeout_us = 0;  // a silence after which it takes an agent as gone
+};
+
+// One look at the table.
 struct Look {
   Now started;                   // before the first request was written
   Now finished;                  // after the last reply was read
   bool complete = true;          // every row was read; only such a look may find rows missing
   std::uint64_t connection = 0;  // another number after every reconnect to the source
-  // What the list of enrolled agents says, asked only when the table is empty: true if it is too.
+  // If it is not complete: a row that is not here has no keepalive in these seconds, first and last
+  // included.
+  std::int64_t from_s = std::numeric_limits<std::int64_t>::min();
+  std::int64_t to_s = std::numeric_limits<std::int64_t>::max();
+  // Asked only when a complete look found no row: true if there is none to find, since no agent is
+  // enrolled or all are other nodes'.
   std::optional<bool> no_agents_enrolled;
+  SourceDefaults defaults;
   std::vector<Row> rows;
+  // Beside `rows`, or empty: a number for each that changes when the agent's fields do.
+  std::vector<std::uint32_t> prints;
 };
 
 // What an events source tells of one agent.

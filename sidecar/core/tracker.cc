@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <utility>
 
 #include "protocol/codec.h"
@@ -39,6 +40,15 @@ constexpr std::int64_t kMarginUs = 1'000;
 // A read that was not answered for so long is asked for again.
 constexpr std::int64_t kInfoPatienceUs = 15'000'000;
 
+// Of a Wazuh that did not say what it is.
+constexpr std::int64_t kKeepaliveUs = 20'000'000;
+constexpr std::int64_t kAgentTimeoutUs = 900'000'000;
+
+std::int64_t first_known(std::int64_t configured, std::int64_t of_the_source,
+                         std::int64_t otherwise) {
+  return configured > 0 ? configured : of_the_source > 0 ? of_the_source : otherwise;
+}
+
 bool is_open(const AgentState& s) {
   return s.session && s.session->phase == Phase::open;
 }
@@ -70,20 +80,60 @@ void Tracker::restore(AgentId agent, AgentState state) {
 
 // ---- looks -------------------------------------------------------------------------------------
 
+std::int64_t Tracker::keepalive_us() const {
+  return first_known(config_.keepalive_us, defaults_.keepalive_us, kKeepaliveUs);
+}
+
+std::int64_t Tracker::agent_timeout_us() const {
+  return first_known(config_.agent_timeout_us, defaults_.agent_timeout_us, kAgentTimeoutUs);
+}
+
 void Tracker::look(const Look& look) {
+  defaults_ = look.defaults;
   covered_us_ = last_good_mono_us_ ? look.finished.mono_us - *last_good_mono_us_ : 0;
+  // Two looks that are far apart (this process was halted, or the machine) prove little silence:
+  // whoever was halted with them could not speak.
+  covered_total_us_ += std::min(covered_us_, agent_timeout_us() / 4);
   ++looks_;
   std::size_t present = 0;
-  for (const Row& row : look.rows) {
+  for (std::size_t i = 0; i < look.rows.size(); ++i) {
+    const Row& row = look.rows[i];
     if (row.agent == AgentId{}) continue;
     AgentState& state = agents_[row.agent];
     if (std::exchange(state.seen_at_look, looks_) != looks_) ++present;
     observe(row.agent, state, row, look);
+    if (const auto waiting = own_winners_.extract(row.agent))
+      superseded(row.agent, waiting.mapped(), look.finished);
+    if (look.complete) close_if_silent(row.agent, state);
+    if (i < look.prints.size()) notice_info(row.agent, state, look.prints[i]);
   }
+  answer_due_unseen(look);
   if (look.complete) find_missing(look, agents_.size() - present);
   refresh_info(look);
   last_started_ = look.started;
+  last_from_s_ = look.complete ? std::numeric_limits<std::int64_t>::min() : look.from_s;
+  last_to_s_ = look.complete ? std::numeric_limits<std::int64_t>::max() : look.to_s;
+  if (look.complete) last_complete_started_ = look.started;
   last_good_mono_us_ = look.finished.mono_us;
+}
+
+// A row that a look leaves out has not changed, which is silence too.
+void Tracker::answer_due_unseen(const Look& look) {
+  for (auto it = due_.begin(); it != due_.end();) {
+    const auto found = agents_.find(*it);
+    if (found == agents_.end() || !found->second.due) {
+      it = due_.erase(it);
+      continue;
+    }
+    if (found->second.seen_at_look != looks_) answer_due(found->first, found->second, look.finished);
+    ++it;
+  }
+}
+
+// Only at complete looks: they show every keepalive, however the wall clock was set meanwhile.
+void Tracker::close_if_silent(AgentId agent, AgentState& state) {
+  if (!is_open(state) || covered_total_us_ - state.heard_covered_us <= agent_timeout_us()) return;
+  change_session(agent, state, EventKind::closed, Reason::no_keepalive);
 }
 
 void Tracker::look_failed(const Now&) {
@@ -105,7 +155,12 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   const std::int64_t second = row.keepalive_s * 1'000'000 + to_boot;
   std::int64_t lo = second;
   std::int64_t hi = std::min(second + 1'000'000, now.boot_us);
-  if (last_started_) {
+  const bool shown = row.keepalive_s >= last_from_s_ && row.keepalive_s <= last_to_s_;
+  if (last_started_ && !shown && last_complete_started_) {
+    // The look before would have left it out: it may be so ever since the last complete one.
+    lo = last_complete_started_->boot_us;
+    hi = now.boot_us;
+  } else if (last_started_) {
     const std::int64_t before = last_started_->boot_us;
     if (second > now.boot_us || second + 1'000'000 < before) {
       lo = before;
@@ -141,11 +196,12 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
 
   const bool spoke =
       row.keepalive_s > 0 &&
-      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits != row.visits);
+      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits < row.visits);
   if (state.row != row) {
     state.row = row;
     dirty_.insert(agent);
   }
+  if (spoke) state.heard_covered_us = covered_total_us_;
   const LocalEvidence evidence = spoke ? evidence_of(row, look) : LocalEvidence{};
 
   if (is_open(state)) {
@@ -194,7 +250,7 @@ void Tracker::answer_due(AgentId agent, AgentState& state, const Now& now) {
   }
   state.due->covered_us += covered_us_;
   const std::int64_t interval =
-      std::max(config_.keepalive_us, std::min(state.largest_gap_us, 3 * config_.keepalive_us));
+      std::max(keepalive_us(), std::min(state.largest_gap_us, 3 * keepalive_us()));
   if (state.due->covered_us * 2 <= interval * 5) return;
   state.due.reset();
   change_session(agent, state, EventKind::closed, Reason::unconfirmed);
@@ -229,7 +285,12 @@ void Tracker::find_missing(const Look& look, std::size_t gone) {
       ++it;
       continue;
     }
-    if (state.session) {
+    const auto winner = own_winners_.extract(agent);
+    if (state.session && winner && winner.mapped().open) {
+      const LocalEvidence evidence = state.session->evidence;
+      open_session(agent, state, evidence, look.finished, EventKind::removed, Reason::removed,
+                   next(winner.mapped().version.epoch));
+    } else if (state.session) {
       change_session(agent, state, EventKind::removed, Reason::removed);
     }
     notes_.push_back(
@@ -248,7 +309,13 @@ void Tracker::want_info(AgentId agent, AgentState& state, const Now& now) {
   wanted_info_.push_back(agent);
 }
 
+void Tracker::notice_info(AgentId agent, AgentState& state, std::uint32_t print) {
+  if (std::exchange(state.info_print, print) != print && state.info_told_here)
+    refresh_queue_.push_back(agent);
+}
+
 void Tracker::refresh_info(const Look& look) {
+  if (looks_ == 1) refresh_began_us_ = look.finished.mono_us;
   if (refresh_queue_.empty() &&
       look.finished.mono_us - refresh_began_us_ >= config_.info_refresh_us) {
     refresh_began_us_ = look.finished.mono_us;
@@ -396,30 +463,14 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   AgentState& state = it->second;
   Session& s = *state.session;
   const Version& top = winner.version;
-  const bool own = top.node == own_node_;
   // What the master holds is older than what is already on its way to it.
   if (top < Version{s.epoch, own_node_, s.change}) return;
 
-  if (own) {
-    // A session that this store does not know: an older copy of it, or a close of the master's
-    // own. What the source says now is the truth, one epoch above.
-    const bool here = s.phase == Phase::open;
-    if (here && winner.open && top.epoch == s.epoch) {
-      if (top.change == s.change) return;
-      // An older copy of the store: this session has gone further than it remembers. It goes on
-      // from there, and what is known of the agent is told again.
-      s.change = top.change;
-      dirty_.insert(agent);
-      if (state.info_hash != InfoHash{})
-        change_session(agent, state, EventKind::info, Reason::none);
-      return;
-    }
-    if (!here && !winner.open) return;
-    const LocalEvidence evidence = s.evidence;
-    const Reason reason = s.reason;
-    open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
-                 here ? Reason::none : reason, next(top.epoch));
-    if (here) want_info(agent, state, now);
+  if (top.node == own_node_) {
+    if (state.seen_at_look != 0) return outbid_own(agent, state, winner, now);
+    // What the store says may be over: the source is asked first.
+    Winner& waiting = own_winners_[agent];
+    if (waiting.version < top) waiting = winner;
     return;
   }
   if (s.phase != Phase::open) return;
@@ -431,6 +482,29 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   }
   change_session(agent, state, EventKind::released, Reason::moved);
   state.session->fence = top.epoch;
+}
+
+// The master holds a session that this store does not know: the store is an older copy, or the
+// master closed the session itself. What the source says now is the truth, one epoch above.
+void Tracker::outbid_own(AgentId agent, AgentState& state, const Winner& winner, const Now& now) {
+  Session& s = *state.session;
+  const Version& top = winner.version;
+  const bool here = s.phase == Phase::open;
+  if (here && winner.open && top.epoch == s.epoch) {
+    if (top.change == s.change) return;
+    // This session has gone further than the store remembers. It goes on from there, and what is
+    // known of the agent is told again.
+    s.change = top.change;
+    dirty_.insert(agent);
+    if (state.info_hash != InfoHash{}) change_session(agent, state, EventKind::info, Reason::none);
+    return;
+  }
+  if (!here && !winner.open) return;
+  const LocalEvidence evidence = s.evidence;
+  const Reason reason = s.reason;
+  open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
+               here ? Reason::none : reason, next(top.epoch));
+  if (here) want_info(agent, state, now);
 }
 
 void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now) {
@@ -445,7 +519,7 @@ void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now&
     state.due->upto = std::max(state.due->upto, upto);
   } else {
     state.due = Due{upto, 0};
-    if (is_kept(state)) challenged_.insert(agent);
+    due_.insert(agent);
   }
 }
 
@@ -500,6 +574,7 @@ void Tracker::tell_everything(const Now&) {
 }
 
 void Tracker::forget_master() {
+  own_winners_.clear();
   for (auto& [agent, state] : agents_) {
     state.accepted = kUnstamped;
     state.told_hash = InfoHash{};

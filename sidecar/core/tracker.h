@@ -22,9 +22,13 @@ namespace rollcall::sidecar {
 class Tracker {
  public:
   struct Config {
-    std::int64_t keepalive_us = 20'000'000;     // an agent's interval until more is seen
-    std::int64_t missing_for_us = 30'000'000;   // how far apart two looks find a row gone
-    std::int64_t info_refresh_us = 60'000'000;  // how often an open session's info is read again
+    // An agent's interval until more is seen; 0: as the source has it.
+    std::int64_t keepalive_us = 0;
+    // A silence, covered by looks, that ends a session; 0: as the source has it.
+    std::int64_t agent_timeout_us = 0;
+    std::int64_t missing_for_us = 30'000'000;  // how far apart two looks find a row gone
+    // How often an open session's info is read again though nothing says that it changed.
+    std::int64_t info_refresh_us = 600'000'000;
     std::size_t info_batch = 400;               // agents asked for at one look
   };
   using Agents = std::unordered_map<AgentId, AgentState>;
@@ -76,6 +80,9 @@ class Tracker {
   static std::size_t many_missing(std::size_t known) {
     return std::max<std::size_t>(50, known * 15 / 100);
   }
+  // As configured, or as the source has them.
+  std::int64_t keepalive_us() const;
+  std::int64_t agent_timeout_us() const;
   std::size_t count_open() const;  // by counting, to check open_sessions() in tests
 
   std::vector<LocalEvent> take_events() { return std::exchange(events_, {}); }
@@ -99,7 +106,10 @@ class Tracker {
   void keep_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
   void tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
   bool older(const LocalMoment& at, const AgentState& state, const Now& now) const;
+  void answer_due_unseen(const Look& look);
+  void close_if_silent(AgentId agent, AgentState& state);
   void find_missing(const Look& look, std::size_t gone);
+  void notice_info(AgentId agent, AgentState& state, std::uint32_t print);
   void refresh_info(const Look& look);
   LocalEvidence evidence_of(const Row& row, const Look& look) const;
   bool beyond_fence(MasterTime at, const AgentState& state) const;
@@ -111,6 +121,7 @@ class Tracker {
   void contact(AgentId agent, const AgentState& state, const LocalEvidence& evidence);
   void tell(AgentId agent, const AgentState& state);
   void answer_due(AgentId agent, AgentState& state, const Now& now);
+  void outbid_own(AgentId agent, AgentState& state, const Winner& winner, const Now& now);
   void set_phase(Session& session, Phase phase);
   MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
   LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
@@ -128,15 +139,23 @@ class Tracker {
   std::vector<AgentId> wanted_info_;
   std::vector<Note> notes_;
 
-  std::optional<Now> last_started_;  // of the look before, if it succeeded
+  // Of the look before, if there was one: when it began, and what it would have shown.
+  std::optional<Now> last_started_;
+  std::int64_t last_from_s_ = 0, last_to_s_ = 0;
+  std::optional<Now> last_complete_started_;
   std::optional<std::int64_t> last_good_mono_us_;
-  std::uint64_t looks_ = 0;      // so far
-  std::int64_t covered_us_ = 0;  // by this look and the successful one before it
+  std::uint64_t looks_ = 0;            // so far
+  std::int64_t covered_us_ = 0;        // by this look and the successful one before it
+  std::int64_t covered_total_us_ = 0;  // by all looks of this process
+  std::int64_t silence_checked_us_ = 0;  // covered_total_us_ when an events source's were checked
+  SourceDefaults defaults_;
+  std::unordered_set<AgentId> due_;  // agents that may have a CHALLENGE waiting
+  // Winners of this node's own, until a look shows whether the agent is still here.
+  std::unordered_map<AgentId, Winner> own_winners_;
   std::int64_t refresh_began_us_ = 0;
   std::vector<AgentId> refresh_queue_;
   std::size_t missing_reported_ = 0;
   std::unordered_set<AgentId> restamp_;
-  std::unordered_set<AgentId> challenged_;      // of an events source; some of them answered by now
   std::unordered_map<AgentId, Epoch> stamped_;  // during one batch of stamp()
   std::unordered_set<AgentId> stamping_;
 };

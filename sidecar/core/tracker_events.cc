@@ -41,6 +41,7 @@ bool Tracker::older(const LocalMoment& at, const AgentState& state, const Now& n
 // an open session is a reconnect that nobody ended; the stay goes on.
 void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now) {
   AgentState& state = agents_[o.agent];
+  state.heard_covered_us = covered_total_us_;
   if (state.row) {
     // From a time when looks told of it: its info was not kept.
     state.row.reset();
@@ -130,20 +131,26 @@ void Tracker::gone(const Observation& o, const LocalMoment& at, const Now& now) 
 void Tracker::watched(const Now& now) {
   covered_us_ = last_good_mono_us_ ? now.mono_us - *last_good_mono_us_ : 0;
   last_good_mono_us_ = now.mono_us;
-  for (auto it = challenged_.begin(); it != challenged_.end();) {
+  for (auto it = due_.begin(); it != due_.end();) {
     const auto found = agents_.find(*it);
     if (found == agents_.end() || !found->second.due) {
-      it = challenged_.erase(it);
+      it = due_.erase(it);
       continue;
     }
     answer_due(found->first, found->second, now);
     ++it;
   }
+  // Only if it is configured: not every source tells of keepalives.
+  if (config_.agent_timeout_us == 0) return;
+  covered_total_us_ += std::min(covered_us_, config_.agent_timeout_us / 4);
+  if (covered_total_us_ - silence_checked_us_ < config_.agent_timeout_us / 64) return;
+  silence_checked_us_ = covered_total_us_;
+  for (auto& [agent, state] : agents_) close_if_silent(agent, state);
 }
 
 void Tracker::unwatched() {
   last_good_mono_us_.reset();
-  for (const AgentId agent : challenged_) {
+  for (const AgentId agent : due_) {
     const auto it = agents_.find(agent);
     if (it != agents_.end() && it->second.due) it->second.due->covered_us = 0;
   }

@@ -1,13 +1,9 @@
 #include "sidecar/source/client_keys.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <string_view>
+
+#include "sidecar/source/plain_file.h"
 
 namespace rollcall::sidecar {
 namespace {
@@ -25,34 +21,16 @@ bool enrols(std::string_view line) {
 }  // namespace
 
 std::optional<bool> no_agents_enrolled(const std::string& path) {
-  // O_NONBLOCK: a pipe in its place must not stop the daemon.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return std::nullopt;
-  struct stat file {};
-  std::string text;
-  bool whole = false;
-  bool broken = ::fstat(fd, &file) != 0 || !S_ISREG(file.st_mode);
-  text.resize(broken ? 0 : kMaxBytes);
-  std::size_t size = 0;
-  while (!broken && !whole && size < text.size()) {
-    const ssize_t got = ::read(fd, text.data() + size, text.size() - size);
-    if (got > 0) size += static_cast<std::size_t>(got);
-    whole = got == 0;
-    broken = got < 0 && errno != EINTR;
-  }
-  ::close(fd);
-
-  std::optional<bool> answer;
-  std::string_view left = std::string_view(text).substr(0, size);
-  while (!broken && !answer && !left.empty()) {
+  const auto file = PlainFile::read(path, kMaxBytes);
+  if (!file) return std::nullopt;
+  std::string_view left = file->text();
+  while (!left.empty()) {
     const auto end = left.find('\n');
-    if (end == left.npos && !whole) break;
-    if (enrols(left.substr(0, end))) answer = false;
+    if (end == left.npos && !file->whole()) break;
+    if (enrols(left.substr(0, end))) return false;
     left.remove_prefix(end == left.npos ? left.size() : end + 1);
   }
-  if (!broken && whole && !answer) answer = true;
-  explicit_bzero(text.data(), text.size());
-  return answer;
+  return file->whole() ? std::optional(true) : std::nullopt;
 }
 
 }  // namespace rollcall::sidecar

@@ -62,25 +62,51 @@ std::optional<RowStatus> status_of(std::string_view letter) {
   return std::nullopt;
 }
 
-// "7:d:1795373636:1795373637:3"
-std::optional<Row> parse_row(std::string_view text) {
-  std::array<std::string_view, 5> parts;
+// By the length of the word in column sync_status.
+std::optional<SyncMark> mark_of(std::string_view length) {
+  if (length == "6") return SyncMark::synced;      // synced
+  if (length == "17") return SyncMark::keepalive;  // syncreq_keepalive
+  if (length == "14") return SyncMark::status;     // syncreq_status
+  if (length == "7") return SyncMark::fields;      // syncreq
+  return std::nullopt;
+}
+
+// FNV-1a
+std::uint32_t print_of(std::string_view text) {
+  std::uint32_t hash = 2'166'136'261u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16'777'619u;
+  return hash;
+}
+
+struct RowText {
+  Row row;
+  std::optional<SyncMark> mark;
+  std::uint32_t print = 0;
+};
+
+// "7:d:1795373636:1795373637:3:14", and with a print ":ab73a4a87244.14.7f1de2s" behind it.
+std::optional<RowText> parse_row(std::string_view text, bool with_print) {
+  std::array<std::string_view, 6> parts;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto colon = text.find(':');
-    if ((colon == text.npos) != (i + 1 == parts.size())) return std::nullopt;
+    if ((colon == text.npos) != (i + 1 == parts.size() && !with_print)) return std::nullopt;
     parts[i] = text.substr(0, colon);
     text.remove_prefix(colon == text.npos ? text.size() : colon + 1);
   }
+  if (text.find(':') != text.npos) return std::nullopt;
   const auto id = number_in<std::uint32_t>(parts[0]);
   const auto status = status_of(parts[1]);
   const auto keepalive = number_in<std::int64_t>(parts[2]);
   const auto disconnection = number_in<std::int64_t>(parts[3]);
   const auto code = number_in<std::int64_t>(parts[4]);
   if (!id || *id == 0 || !status || !keepalive || !disconnection || !code) return std::nullopt;
-  return Row{.agent = AgentId{*id},
-             .status = *status,
-             .keepalive_s = std::max<std::int64_t>(*keepalive, 0),
-             .code = static_cast<std::uint8_t>(std::clamp<std::int64_t>(*code, 0, 255))};
+  return RowText{
+      .row = {.agent = AgentId{*id},
+              .status = *status,
+              .keepalive_s = std::max<std::int64_t>(*keepalive, 0),
+              .code = static_cast<std::uint8_t>(std::clamp<std::int64_t>(*code, 0, 255))},
+      .mark = mark_of(parts[5]),
+      .print = print_of(text)};
 }
 
 // wazuh-db keeps numbers as doubles, so a whole one may come as either.
@@ -204,7 +230,7 @@ std::expected<std::optional<std::string>, Error> ReplyReader::feed(
   for (std::size_t i = kHeaderBytes; i-- > 0;) {
     length = length << 8 | static_cast<unsigned char>(buffer_[i]);
   }
-  if (length > kMaxReplyBytes) {
+  if (length > most_) {
     return fail("an answer of " + std::to_string(length) + " bytes was announced, more than the " +
                 std::to_string(kReplyLimitBytes) +
                 " that wazuh-db sends; is another program behind this socket?");
@@ -244,34 +270,62 @@ void PageSize::fitted() {
   size_ = std::min(max_, size_ + size_ / 8 + 1);
 }
 
-// ---- the whole table
+// ---- the table
 
-TableScan::TableScan(Options options) : options_(std::move(options)), page_(options_.page_rows) {
+TableScan::TableScan(Options options)
+    : options_(std::move(options)),
+      window_page_(options_.page_rows),
+      whole_page_(options_.whole_rows) {
   if (options_.only_node_name)
     node_condition_ = " AND node_name=" + sql_quoted(*options_.only_node_name);
   begin();
 }
 
-void TableScan::begin() {
+void TableScan::begin(std::optional<LookPlan::Window> window) {
+  window_ = window;
   last_ = 0;
-  asked_ = page_.get();
-  rows_.clear();
+  asked_ = page().get();
+  head_.reset();
+  done_ = {};
 }
 
 std::string TableScan::request() const {
+  std::string text = "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c";
+  // Counted with the manager's own row: without a condition an index is enough.
+  if (!head_) {
+    text +=
+        ",(SELECT count(*) FROM agent) n,"
+        "CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t";
+  }
   // A column that is NULL would make the whole text NULL, and group_concat passes over it.
-  return "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c FROM (SELECT id,"
-         " id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'"
-         "||ifnull(disconnection_time,0)||':'||ifnull(status_code,0) AS x FROM agent WHERE id>" +
-         std::to_string(last_) + node_condition_ + " ORDER BY id LIMIT " + std::to_string(asked_) +
-         ")";
+  text +=
+      " FROM (SELECT id,id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'"
+      "||ifnull(disconnection_time,0)||':'||ifnull(status_code,0)||':'||";
+  text += has_marks_ ? "length(sync_status)" : "0";
+  // Agents choose some of these texts, so what parts rows and columns is taken out.
+  if (wants_prints()) {
+    text +=
+        "||':'||replace(replace(ifnull(substr(config_sum,1,5),'')||"
+        "ifnull(substr(merged_sum,1,5),'')||ifnull(substr(version,-6),'')||"
+        "ifnull(substr(group_hash,1,6),'')||ifnull(length(`group`),'')||"
+        "ifnull(substr(group_config_status,1,1),''),':','.'),';','.')";
+  }
+  text += " AS x FROM agent WHERE id>" + std::to_string(last_) + node_condition_;
+  if (window_) {
+    const std::string between =
+        " BETWEEN " + std::to_string(window_->from_s) + " AND " + std::to_string(window_->to_s);
+    text += " AND (last_keepalive" + between + " OR disconnection_time" + between + ")";
+  }
+  return text + " ORDER BY id LIMIT " + std::to_string(asked_) + ")";
 }
 
-std::expected<std::variant<TableScan::More, TableScan::Done>, Error> TableScan::take(
-    std::string_view reply) {
+TableScan::Result TableScan::take(std::string_view reply) {
   dom::parser parser;
   auto parsed = array_of(reply, parser);
-  if (const auto* error = std::get_if<Error>(&parsed)) return std::unexpected(*error);
+  if (const auto* error = std::get_if<Error>(&parsed)) {
+    if (reply.starts_with(kErr) && forget_column(reply)) return More{};
+    return std::unexpected(*error);
+  }
   if (const auto* cut = std::get_if<Cut>(&parsed)) return ask_less(cut->why);
   const auto& array = std::get<dom::array>(parsed);
   dom::object object;
@@ -294,44 +348,68 @@ std::expected<std::variant<TableScan::More, TableScan::Done>, Error> TableScan::
   while (!text.empty()) {
     const std::string_view row_text = text.substr(0, text.find(';'));
     text.remove_prefix(std::min(row_text.size() + 1, text.size()));
-    const auto row = parse_row(row_text);
-    if (!row) {
-      return fail("a row of table agent cannot be read: " + quoted(row_text) +
-                  " (wanted id:status:keepalive:disconnection:code); look at the agent with this "
-                  "id in Wazuh");
-    }
-    const auto id = static_cast<std::uint32_t>(row->agent);
-    if (id <= last_) {
-      return fail("wazuh-db answered agent " + std::to_string(id) + " after " +
-                  std::to_string(last_) + ": rows come twice or out of order");
-    }
-    if (rows_.size() == options_.max_rows) {
-      return fail("table agent has more than " + std::to_string(options_.max_rows) + " rows");
-    }
-    last_ = id;
-    rows_.push_back(*row);
+    if (auto error = add(row_text)) return std::unexpected(std::move(*error));
   }
   if (*count > 0 && whole(object.at_key("m")) != last_) {
     return fail("wazuh-db's answer contradicts itself: its last agent is " + std::to_string(last_) +
                 ", which is not the highest it names");
   }
+  if (!head_) {
+    head_.emplace();
+    if (const auto ms = whole(object.at_key("t"))) head_->table_ms = static_cast<std::int64_t>(*ms);
+    head_->table_rows = std::max<std::size_t>(whole(object.at_key("n")).value_or(0), 1) - 1;
+  }
 
   const bool last_page = *count < asked_;
-  if (!last_page) page_.fitted();  // a page that was not full says nothing about a full one
-  asked_ = page_.get();
+  if (!last_page) page().fitted();  // a page that was not full says nothing about a full one
+  asked_ = page().get();
   if (!last_page) return More{};
-  return Done{std::exchange(rows_, {})};
+  return std::exchange(done_, {});
 }
 
-std::expected<std::variant<TableScan::More, TableScan::Done>, Error> TableScan::ask_less(
-    std::string_view why) {
-  if (!page_.halve(asked_)) {
+std::optional<Error> TableScan::add(std::string_view row_text) {
+  const auto parsed = parse_row(row_text, wants_prints());
+  if (!parsed) {
+    return Error{"a row of table agent cannot be read: " + quoted(row_text) +
+                 " (wanted id:status:keepalive:disconnection:code:mark); look at the agent with "
+                 "this id in Wazuh"};
+  }
+  const auto id = static_cast<std::uint32_t>(parsed->row.agent);
+  if (id <= last_) {
+    return Error{"wazuh-db answered agent " + std::to_string(id) + " after " +
+                 std::to_string(last_) + ": rows come twice or out of order"};
+  }
+  if (done_.rows.size() == options_.max_rows) {
+    return Error{"table agent has more than " + std::to_string(options_.max_rows) + " rows"};
+  }
+  last_ = id;
+  done_.rows.push_back(parsed->row);
+  if (has_marks_) done_.marks.push_back(parsed->mark.value_or(SyncMark::synced));
+  if (wants_prints()) done_.prints.push_back(parsed->print);
+  return std::nullopt;
+}
+
+TableScan::Result TableScan::ask_less(std::string_view why) {
+  if (!page().halve(asked_)) {
     return fail("the row of the first agent with an id above " + std::to_string(last_) +
                 " cannot be read: asked for alone, " + std::string(why) +
                 "; look at this agent in Wazuh");
   }
-  asked_ = page_.get();
+  asked_ = page().get();
   return More{};
+}
+
+// A version without one of these columns is looked at without what it tells. False if it is
+// another column that is missing.
+bool TableScan::forget_column(std::string_view complaint) {
+  constexpr std::string_view kComplaint = "no such column: ";
+  const auto at = complaint.find(kComplaint);
+  if (at == complaint.npos || !done_.rows.empty()) return false;
+  const std::string_view name = complaint.substr(at + kComplaint.size());
+  if (name == "sync_status") return std::exchange(has_marks_, false);
+  constexpr std::array<std::string_view, 6> kPrinted = {
+      "config_sum", "merged_sum", "version", "group_hash", "group", "group_config_status"};
+  return std::ranges::find(kPrinted, name) != kPrinted.end() && std::exchange(has_prints_, false);
 }
 
 // ---- single agents
@@ -382,8 +460,8 @@ InfoRead::Result InfoRead::take_columns(std::string_view reply) {
       asked_ = page_.get();
       return More{};
     }
-    done_.problems.push_back("what Wazuh knows of agent " + id_text(page()[0]) +
-                             " cannot be read: asked for alone, " + cut->why);
+    done_.problems.emplace_back(page()[0], "what Wazuh knows of agent " + id_text(page()[0]) +
+                                               " cannot be read: asked for alone, " + cut->why);
     return deliver({AgentInfo()});
   }
 
@@ -429,8 +507,9 @@ InfoRead::Result InfoRead::take_labels(std::string_view reply, std::vector<Agent
       stage_ = Columns{};
       return More{};
     }
-    done_.problems.push_back("the labels of agent " + id_text(page()[0]) +
-                             " cannot be read and are left out: asked for alone, " + cut->why);
+    done_.problems.emplace_back(
+        page()[0], "the labels of agent " + id_text(page()[0]) +
+                       " cannot be read and are left out: asked for alone, " + cut->why);
     return deliver(std::move(found));
   }
   for (const dom::element element : std::get<dom::array>(parsed)) {

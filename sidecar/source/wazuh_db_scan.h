@@ -1,5 +1,6 @@
-// What is asked of wazuh-db and what its replies mean: the table of agents in compact pages, and
-// the fields of single agents. No socket, no clock; any thread, one at a time for each object.
+// What is asked of wazuh-db and what its replies mean: the table of agents in compact pages, whole
+// or what may have changed, and the fields of single agents. No socket, no clock; any thread, one
+// at a time for each object.
 //
 // Only SELECTs, never above kMaxRequestBytes, never a secret column. wazuh-db cuts a reply at
 // kReplyLimitBytes without a sign, so a reply of that length, or one that is no JSON, is taken as
@@ -20,6 +21,7 @@
 #include "protocol/event.h"
 #include "protocol/ids.h"
 #include "sidecar/core/observation.h"
+#include "sidecar/source/look_plan.h"
 
 namespace rollcall::sidecar {
 
@@ -36,6 +38,7 @@ std::expected<std::string, Error> frame_request(std::string_view text);
 // Puts the bytes of one reply together.
 class ReplyReader {
  public:
+  explicit ReplyReader(std::size_t most = kMaxReplyBytes) : most_(most) {}
   // The reply's text, once it is whole. An error if it would be too long, or if bytes follow it:
   // one request is asked at a time. After an error the connection is of no more use.
   std::expected<std::optional<std::string>, Error> feed(std::span<const std::byte> bytes);
@@ -43,6 +46,7 @@ class ReplyReader {
   void reset() { buffer_.clear(); }
 
  private:
+  std::size_t most_;
   std::string buffer_;
 };
 
@@ -68,41 +72,67 @@ class PageSize {
   std::size_t fitted_ = 0;  // pages since the size changed
 };
 
-// One reading of the whole table after another. Pages are ordered by id, so a scan ends whatever
-// the replies are.
+// How far Wazuh's own sync has to go with a row, in the order in which marks replace each other.
+enum class SyncMark : std::uint8_t { synced, keepalive, status, fields };
+
+// One reading of the table after another. Pages are ordered by id, so a scan ends whatever the
+// replies are.
 class TableScan {
  public:
   struct Options {
     // On the master's own table: only rows of this node, for the others are what workers reported.
     std::optional<NodeName> only_node_name = {};
-    std::size_t page_rows = 1500;
+    std::size_t page_rows = 1500;   // of rows with times in a window
+    std::size_t whole_rows = 1000;  // of the whole table, whose rows are longer
     std::size_t max_rows = 2'000'000;
   };
   explicit TableScan(Options options);
 
-  // Forgets a scan that was under way; the page size stays.
-  void begin();
+  // Of the whole table, or of the rows with a time in the window. Forgets a scan that was under
+  // way; the page sizes stay.
+  void begin(std::optional<LookPlan::Window> window = {});
   // What to ask now.
   std::string request() const;
 
   struct More {};  // ask request() again
   struct Done {
-    std::vector<Row> rows;  // by id, never the manager's own (0)
+    std::vector<Row> rows;              // by id, never the manager's own (0)
+    std::vector<SyncMark> marks;        // one for each row, or none if this Wazuh has none
+    std::vector<std::uint32_t> prints;  // as in Look; of the whole table only
   };
   // The reply to request(). After an error the scan is over: begin() again.
   std::expected<std::variant<More, Done>, Error> take(std::string_view reply);
 
-  std::size_t page_size() const { return page_.get(); }
+  // What the first page said of the table; nothing before it came.
+  struct Head {
+    std::optional<std::int64_t> table_ms;  // wazuh-db's wall clock
+    std::size_t table_rows = 0;            // agents of all nodes
+  };
+  const std::optional<Head>& head() const { return head_; }
+
+  std::size_t page_size() const { return page().get(); }
 
  private:
-  std::expected<std::variant<More, Done>, Error> ask_less(std::string_view why);
+  using Result = std::expected<std::variant<More, Done>, Error>;
+
+  PageSize& page() { return window_ ? window_page_ : whole_page_; }
+  const PageSize& page() const { return window_ ? window_page_ : whole_page_; }
+  bool wants_prints() const { return !window_ && has_prints_; }
+  Result ask_less(std::string_view why);
+  bool forget_column(std::string_view complaint);
+  std::optional<Error> add(std::string_view row_text);
 
   Options options_;
   std::string node_condition_;
-  PageSize page_;
+  PageSize window_page_;
+  PageSize whole_page_;
+  bool has_marks_ = true;
+  bool has_prints_ = true;
+  std::optional<LookPlan::Window> window_;
   std::uint32_t last_ = 0;  // the highest id that was read
   std::size_t asked_ = 0;   // rows of the page that is being asked
-  std::vector<Row> rows_;
+  std::optional<Head> head_;
+  Done done_;
 };
 
 // What the table says of some agents: every column that is not NULL under its own name (an empty
@@ -120,7 +150,7 @@ class InfoRead {
     // Each agent of begin(), in that order; without fields if the table has no such row, or if it
     // is one of the `problems`.
     std::vector<std::pair<AgentId, AgentInfo>> agents;
-    std::vector<std::string> problems;  // each names an agent, for the log
+    std::vector<std::pair<AgentId, std::string>> problems;  // for the log
   };
   std::expected<std::variant<More, Done>, Error> take(std::string_view reply);
 

@@ -38,7 +38,9 @@ WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options
       reconnect_timer_(loop),
       backoff_(options_.seed, options_.backoff),
       look_timer_(loop),
-      scan_({.only_node_name = options_.only_node_name}) {}
+      plan_(options_.scan),
+      scan_({.only_node_name = options_.only_node_name}),
+      remoted_(loop, {.socket_path = options_.remoted_path, .seed = options_.seed}) {}
 
 WazuhDbSource::~WazuhDbSource() {
   *alive_ = false;
@@ -56,6 +58,8 @@ void WazuhDbSource::stop(std::function<void()> done) {
   request_timer_.stop();
   reconnect_timer_.stop();
   look_timer_.stop();
+  remoted_.stop();
+  starts_.reset();
   awaiting_reply_ = false;
   waiting_.clear();
   wanted_.clear();
@@ -99,6 +103,9 @@ WazuhDbSource::Status WazuhDbSource::status() const {
   Status status = status_;
   status.page_size = scan_.page_size();
   status.waiting_info = wanted_.size();
+  status.unreadable = unreadable_.size();
+  status.hints = hints_.found();
+  status.remoted = remoted_.answers();
   return status;
 }
 
@@ -126,6 +133,8 @@ void WazuhDbSource::connected() {
   phase_ = Phase::idle;
   ++status_.connection;
   status_.connected = true;
+  plan_.connected();
+  version_due_ = false;
   proceed();
 }
 
@@ -136,8 +145,11 @@ void WazuhDbSource::give_up_connection(const std::string& reason) {
   awaiting_reply_ = false;
   info_allowed_ = false;
   status_.connected = false;
+  remoted_.stop();
+  starts_.reset();
   reconnect_timer_.start(backoff_.next(), [this] { connect(); });
-  if (was == Phase::looking || (was == Phase::connecting && look_due_)) {
+  if (was == Phase::looking || was == Phase::counting_starts ||
+      (was == Phase::connecting && look_due_)) {
     fail_look(reason);
   } else {
     report_trouble(reason);
@@ -202,10 +214,12 @@ void WazuhDbSource::on_bytes(std::span<const std::byte> bytes) {
     return give_up_connection(about_socket(
         "the answer is not one of wazuh-db's; is another program behind this socket?"));
   }
+  if (phase_ == Phase::asking_version) return on_version_reply(**reply);
   phase_ == Phase::looking ? on_look_reply(**reply) : on_info_reply(**reply);
 }
 
 void WazuhDbSource::proceed() {
+  if (std::exchange(version_due_, false)) return ask_version();
   const bool info_may = info_allowed_ && !waiting_.empty();
   if (info_may && (!look_due_ || info_pages_ < kInfoPagesBetweenLooks)) return begin_info();
   if (look_due_) begin_look();
@@ -223,23 +237,60 @@ void WazuhDbSource::next_look_in_poll() {
 
 void WazuhDbSource::begin_look() {
   next_look_in_poll();
+  look_requests_ = 0;
+  look_bytes_ = 0;
+  if (starts_ && remoted_.may_ask()) return count_starts();
+  begin_rows(plan_.next(clock_.now()));
+}
+
+// Who started since the look before: a row that is the same at this one hides a visit.
+void WazuhDbSource::count_starts() {
+  phase_ = Phase::counting_starts;
+  const Starts before = std::exchange(starts_, {}).value();
+  std::vector<AgentId> agents;
+  for (const auto& [agent, count] : before) agents.push_back(agent);
+  remoted_.ask(agents, [this, before](const std::optional<Starts>& now) {
+    std::vector<AgentId> started;
+    for (const auto& [agent, count] : now.value_or(Starts{})) {
+      const auto old = before.find(agent);
+      if (old != before.end() && count > old->second) started.push_back(agent);
+    }
+    hints_.started(started);
+    begin_rows(plan_.next(clock_.now()));
+  });
+}
+
+void WazuhDbSource::begin_rows(std::optional<LookPlan::Window> window) {
   phase_ = Phase::looking;
-  scan_.begin();
+  scan_.begin(window);
   look_ = Look{};
   look_.connection = status_.connection;
-  look_requests_ = 1;
-  look_bytes_ = 0;
+  look_.complete = !window;
+  if (window) {
+    look_.from_s = window->from_s;
+    look_.to_s = window->to_s;
+  }
   look_.started = clock_.now();
+  head_ = {.table_ms = {}, .table_rows = 0, .asked = look_.started, .answered = look_.started};
+  ++look_requests_;
   ask(scan_.request());
 }
 
 void WazuhDbSource::on_look_reply(const std::string& reply) {
+  const bool first = !scan_.head();
   auto step = scan_.take(reply);
   if (!step) {
     phase_ = Phase::idle;
     fail_look(about_socket(step.error().message));
     if (phase_ == Phase::idle) proceed();
     return;
+  }
+  if (first && scan_.head()) {
+    head_.table_ms = scan_.head()->table_ms;
+    head_.table_rows = scan_.head()->table_rows;
+    head_.answered = clock_.now();
+    // The wall clock was set: what the agents wrote since may be anywhere.
+    if (!look_.complete && !plan_.goes_on(head_)) return begin_rows(std::nullopt);
   }
   if (auto* done = std::get_if<TableScan::Done>(&*step)) return finish_look(std::move(*done));
   ++look_requests_;
@@ -249,9 +300,28 @@ void WazuhDbSource::on_look_reply(const std::string& reply) {
 void WazuhDbSource::finish_look(TableScan::Done done) {
   look_.finished = clock_.now();
   look_.rows = std::move(done.rows);
-  if (look_.rows.empty()) {
-    look_.no_agents_enrolled = no_agents_enrolled(options_.client_keys_path);
+  look_.prints = std::move(done.prints);
+  look_.defaults = status_.defaults;
+  if (head_.table_ms) {
+    // Before 4.13 a keepalive left the same mark as a visit.
+    if (!version_.since_4_13) done.marks.clear();
+    hints_.apply(look_.rows, done.marks, *head_.table_ms);
   }
+  starts_.reset();
+  if (auto hidden = hints_.may_hide(); !hidden.empty() && remoted_.may_ask()) {
+    hidden.resize(std::min(hidden.size(), RemotedCounters::kMaxAgents));
+    remoted_.ask(hidden, [this](std::optional<Starts> starts) { starts_ = std::move(starts); });
+  }
+  if (look_.complete && look_.rows.empty()) {
+    // A table that has other nodes' agents has none of this one's by right.
+    look_.no_agents_enrolled =
+        head_.table_rows > 0 ? std::optional(true) : no_agents_enrolled(options_.client_keys_path);
+  }
+  version_due_ = version_due_ || look_.complete;
+  plan_.looked(look_.complete ? LookPlan::Kind::whole : LookPlan::Kind::window, head_,
+               look_.finished);
+  status_.table_rows = head_.table_rows;
+  status_.scans += look_.complete ? 1u : 0u;
   status_.last_look_us = look_.finished.mono_us - look_.started.mono_us;
   status_.last_rows = look_.rows.size();
   status_.last_requests = look_requests_;
@@ -292,6 +362,25 @@ void WazuhDbSource::note(NoteLevel level, std::string text,
   if (events_.on_note) events_.on_note({level, std::move(text), std::move(fields)});
 }
 
+// ---- which Wazuh it is
+
+// After each look at the whole table, since it may be upgraded under a running sidecar.
+void WazuhDbSource::ask_version() {
+  phase_ = Phase::asking_version;
+  ask(version_request());
+}
+
+void WazuhDbSource::on_version_reply(const std::string& reply) {
+  phase_ = Phase::idle;
+  // An answer that cannot be read leaves what was known; looks have their own way to complain.
+  if (auto version = take_version(reply)) {
+    version_ = std::move(*version);
+    status_.wazuh = version_.text;
+    status_.defaults = defaults_of(version_, read_disconnection_time(options_.config_path));
+  }
+  proceed();
+}
+
 // ---- fields of single agents
 
 void WazuhDbSource::begin_info() {
@@ -320,13 +409,25 @@ void WazuhDbSource::on_info_reply(const std::string& reply) {
   info_failures_ = 0;
   info_failing_ = false;
   info_page_.clear();
-  for (std::string& problem : done->problems) note(NoteLevel::warning, std::move(problem));
+  note_unreadable(*done);
   for (auto& [agent, info] : done->agents) {
     if (phase_ == Phase::stopped) return;
     ++status_.infos;
     answer(agent, std::move(info));
   }
   if (phase_ == Phase::idle) proceed();
+}
+
+// Once for each agent, until it was read without a problem.
+void WazuhDbSource::note_unreadable(const InfoRead::Done& done) {
+  std::unordered_set<AgentId> now;
+  for (const auto& [agent, problem] : done.problems) {
+    now.insert(agent);
+    if (unreadable_.insert(agent).second) note(NoteLevel::warning, problem);
+  }
+  for (const auto& [agent, info] : done.agents) {
+    if (!now.contains(agent)) unreadable_.erase(agent);
+  }
 }
 
 void WazuhDbSource::fail_info(const std::string& reason) {

@@ -1,7 +1,8 @@
 // Looks at the table of agents in Wazuh's own database daemon, over its stream socket.
 //
 // One connection, one request in flight; a look never spans two connections. Looks start `poll`
-// after the one before started, and never overlap. Loop thread only.
+// after the one before started, and never overlap. Most read only what may have changed; one each
+// `scan`, and the first on a connection, read the whole table (docs/wazuh.md). Loop thread only.
 #pragma once
 #include <chrono>
 #include <cstddef>
@@ -22,7 +23,11 @@
 #include "protocol/event.h"
 #include "protocol/note.h"
 #include "sidecar/core/observation.h"
+#include "sidecar/source/look_plan.h"
+#include "sidecar/source/remoted_counters.h"
+#include "sidecar/source/visit_hints.h"
 #include "sidecar/source/wazuh_db_scan.h"
+#include "sidecar/source/wazuh_version.h"
 
 namespace rollcall::sidecar {
 
@@ -31,7 +36,10 @@ class WazuhDbSource {
   struct Options {
     std::string socket_path = "/var/ossec/queue/db/wdb";
     std::string client_keys_path = "/var/ossec/etc/client.keys";
+    std::string config_path = "/var/ossec/etc/ossec.conf";
+    std::string remoted_path = "/var/ossec/queue/sockets/remote";
     std::chrono::microseconds poll{1'000'000};
+    std::chrono::microseconds scan{60'000'000};
     std::chrono::milliseconds request_timeout{10'000};
     std::optional<NodeName> only_node_name = {};  // for the master's own agents, see TableScan
     std::size_t max_waiting = 1'000'000;          // agents that read_info() may keep waiting
@@ -56,17 +64,24 @@ class WazuhDbSource {
   struct Status {
     bool connected = false;
     std::uint64_t connection = 0;  // counts connections
-    std::uint64_t looks = 0;       // complete ones
+    std::uint64_t looks = 0;       // that succeeded
+    std::uint64_t scans = 0;       // of these, looks at the whole table
     std::uint64_t failures = 0;    // looks that failed
     std::string last_error;        // stays after it was mended; empty if there was none
-    bool failing = false;          // from the first failure until the next complete look
-    // Of the last complete look.
+    bool failing = false;          // from the first failure until the next look that succeeds
+    std::string wazuh;             // "4.14.7", "4.13 or later"; empty: not known
+    SourceDefaults defaults;
+    std::uint64_t hints = 0;      // visits that only marks or counters showed
+    std::optional<bool> remoted;  // whether its counters were there when last asked for
+    // Of the last look that succeeded.
     std::int64_t last_look_us = 0;  // from its first request to its last reply
     std::size_t last_rows = 0;
     std::size_t last_requests = 0;
     std::size_t last_bytes = 0;    // of the replies
     std::size_t page_size = 0;     // rows asked for at once
+    std::size_t table_rows = 0;    // agents in the table, of all nodes
     std::size_t waiting_info = 0;  // agents whose fields are still to be read
+    std::size_t unreadable = 0;    // agents whose fields, or some, could not be read last time
     std::uint64_t infos = 0;       // agents whose fields were read
   };
 
@@ -91,6 +106,8 @@ class WazuhDbSource {
     away,  // no connection; the reconnect timer runs
     connecting,
     idle,
+    asking_version,
+    counting_starts,  // then looking
     looking,
     reading_info,
   };
@@ -99,14 +116,19 @@ class WazuhDbSource {
   void connected();
   void proceed();  // when idle: decides what comes next
   void next_look_in_poll();
+  void ask_version();
   void begin_look();
+  void count_starts();
+  void begin_rows(std::optional<LookPlan::Window> window);
   void begin_info();
   void ask(const std::string& text);
   void on_bytes(std::span<const std::byte> bytes);
+  void on_version_reply(const std::string& reply);
   void on_look_reply(const std::string& reply);
   void on_info_reply(const std::string& reply);
   void finish_look(TableScan::Done done);
   void fail_look(const std::string& reason);
+  void note_unreadable(const InfoRead::Done& done);
   void fail_info(const std::string& reason);
   void give_up_connection(const std::string& reason);
   void answer(AgentId agent, AgentInfo info);
@@ -131,11 +153,19 @@ class WazuhDbSource {
 
   net::Timer look_timer_;
   bool look_due_ = true;
+  LookPlan plan_;
   TableScan scan_;
+  VisitHints hints_;
+  RemotedCounters remoted_;
+  std::optional<Starts> starts_;  // since the last look ended, of agents that may hide a visit
+  WazuhVersion version_;
+  bool version_due_ = false;
   Look look_;
+  LookPlan::Head head_;
   std::size_t look_requests_ = 0;
   std::size_t look_bytes_ = 0;
 
+  std::unordered_set<AgentId> unreadable_;
   std::deque<AgentId> waiting_;
   std::unordered_set<AgentId> wanted_;  // waiting_ and info_page_
   std::vector<AgentId> info_page_;

@@ -133,6 +133,26 @@ class SourceFaults(unittest.TestCase):
         self.assertEqual([line for line in self.cluster.said_since("w1", self.mark)
                           if " WARN " in line], [])
 
+    def test_it_is_well_and_asked_only_what_it_may_be(self):
+        self.begin()
+        looks = self.source()["looks"]
+        self.moves()
+        self.cluster.until("some looks", lambda: self.source()["looks"] > looks + 5, 30)
+        source = self.source()
+        self.assertEqual(source["wazuh"], "4.13 or later")
+        self.assertEqual((source["keepalive_us"], source["agent_timeout_us"]),
+                         (20_000_000, 900_000_000))
+        self.assertEqual(source["table_rows"], len(AGENTS))
+        self.assertLess(source["scans"], source["looks"])
+        self.cluster.until_right()
+        with self.cluster.standin("w1") as standin:
+            stats = standin.stats()
+        for never in ("non_select_sql", "secret_reads", "forbidden", "oversize_requests",
+                      "partial_frames", "http_requests"):
+            self.assertEqual(stats[never], 0, never)
+        self.assertEqual(set(stats["commands"]), {"sql"})
+        self.assertLess(stats["largest_request"], 16384)
+
     def test_it_is_not_there_at_the_start(self):
         cluster = self.cluster
         cluster.start("master")

@@ -154,7 +154,17 @@ MUTATIONS = [
     Mutation(
         "the own node's winner ignored",
         "a sidecar with a lost disk cannot get its agents back, nor close them",
-        (Edit("sidecar/core/tracker.cc", "  if (own) {\n", "  if (own) return;\n  if (own) {\n"),)),
+        (Edit("sidecar/core/tracker.cc",
+              "  if (top.node == own_node_) {\n",
+              "  if (top.node == own_node_) return;\n  if (top.node == own_node_) {\n"),)),
+    Mutation(
+        "the own node's winner outbid before a look",
+        "after a restart an agent that left meanwhile is claimed",
+        (Edit("sidecar/core/tracker.cc",
+              "    if (state.seen_at_look != 0) return outbid_own(agent, state, winner, now);\n",
+              "    return outbid_own(agent, state, winner, now);\n"),),
+        # The look that follows within a second ends the claim again.
+        unit=("sidecar_core_test", "TrackerRestored.*")),
     Mutation(
         "ends not answered by SUPERSEDED",
         "after a lost disk an agent's close is refused and nobody hears of it",
@@ -230,6 +240,29 @@ MUTATIONS = [
               "  } else if (false) {"),),
         # It takes a short visit within the second in which the agent was claimed elsewhere.
         unit=("sidecar_core_test", "TrackerSuperseded.*")),
+    Mutation(
+        "a look that leaves rows out bounds what it would not have shown",
+        "a change that was missed is taken for new when it is found",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (last_started_ && !shown && last_complete_started_) {\n",
+              "  if (false) {\n"),),
+        # The simulator's missed rows are found by looks at everything, mostly too late to matter.
+        unit=("sidecar_core_test", "TrackerWindow.*")),
+    # ---- silence -----------------------------------------------------------------------------
+    Mutation(
+        "silence ignored",
+        "an agent that left without a word is active until a reaper comes",
+        (Edit("sidecar/core/tracker.cc",
+              "    if (look.complete) close_if_silent(row.agent, state);\n",
+              ""),)),
+    Mutation(
+        "silence counted while nobody looked",
+        "agents are closed because wazuh-db was away or the machine slept",
+        (Edit("sidecar/core/tracker.cc",
+              "  covered_total_us_ += std::min(covered_us_, agent_timeout_us() / 4);\n",
+              "  covered_total_us_ = look.finished.boot_us;\n"),),
+        # The simulator's sources are blind for seconds, less than the timeout.
+        unit=("sidecar_core_test", "TrackerSilence.*")),
     # ---- claims, releases, challenges --------------------------------------------------------
     Mutation(
         "release ignoring newer evidence",

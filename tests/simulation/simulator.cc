@@ -16,6 +16,7 @@
 #include "persist/memory_session_store.h"
 #include "protocol/codec.h"
 #include "protocol/framing.h"
+#include "sidecar/source/look_plan.h"
 
 namespace rollcall::simulation {
 namespace {
@@ -27,6 +28,8 @@ constexpr std::int64_t kMs = 1'000, kSecond = 1'000'000;
 constexpr std::int64_t kKeepalive = 10 * kSecond;
 constexpr std::int64_t kReaper = 140 * kSecond;  // longer than the quiet time: it comes to no help
 constexpr std::int64_t kLook = kSecond;
+constexpr std::int64_t kScan = 10 * kSecond;
+constexpr std::int64_t kTimeout = 40 * kSecond;  // of silence, on a worker
 constexpr std::int64_t kEpochOfTime = 1'700'000'000 * kSecond;
 
 class World;
@@ -71,7 +74,8 @@ struct WorkerNode final : app::SidecarDriver::Store,
   int index;
   std::string name;
   MachineClock clock;
-  std::map<AgentId, Row> table;  // as wazuh-db has it; survives everything here
+  std::map<AgentId, Row> table;            // as wazuh-db has it; survives everything here
+  std::map<AgentId, std::int64_t> gone_s;  // its column disconnection_time
   std::map<AgentId, AgentInfo> infos;
   std::map<AgentId, std::int64_t> heard;  // real time of the last contact, for the reaper
   persist::MemorySessionStore disk;
@@ -83,6 +87,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   bool link_up = true;
   bool source_blind = false;
   std::uint64_t source_connection = 1;
+  sidecar::LookPlan plan{std::chrono::microseconds(kScan)};  // of the process
 };
 
 struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
@@ -112,16 +117,6 @@ struct Agent {
   int version = 0;  // of its info
   bool cloned = false;
   int clone_place = -1;
-  std::uint64_t visit = 0;
-  // What the tables cannot tell, kept while the schedule is made.
-  std::optional<Row> row_before_visit;
-  bool last_visit_hidden = false;
-  struct Touch {
-    int worker = -1;
-    std::int64_t wall_s = 0;
-    std::uint64_t visit = 0;
-  };
-  std::vector<Touch> touches;  // of the newest visits
 };
 
 class World {
@@ -170,7 +165,6 @@ class World {
   void arrive(Agent& a, int place);
   void leave(Agent& a, bool goodbye);
   void contact(Agent& a, int place, RowStatus status);
-  Undecidable judge(const Agent& a) const;
 
   Options options_;
   std::mt19937_64 random_;
@@ -377,11 +371,13 @@ void World::cut(const std::shared_ptr<Connection>& c) {
 
 void World::start_sidecar(WorkerNode& w) {
   ++w.life;
+  w.plan = sidecar::LookPlan(std::chrono::microseconds(kScan));
   sidecar::SidecarCore::Config c;
   c.node = w.name;
   c.machine = w.name;
   c.boot = w.clock.boot();
   c.tracker.keepalive_us = kKeepalive;
+  c.tracker.agent_timeout_us = kTimeout;
   c.tracker.info_refresh_us = 15 * kSecond;
   w.driver = std::make_unique<app::SidecarDriver>(c, random_(), w.clock, w, w, w,
                                                   [this, &w](const Note& n) {
@@ -508,11 +504,30 @@ void World::look(WorkerNode& w) {
   sidecar::Look look;
   look.started = w.clock.now();
   look.connection = w.source_connection;
-  for (const auto& [id, row] : w.table) look.rows.push_back(row);
+  const sidecar::LookPlan::Head head{.table_ms = look.started.wall_us / kMs,
+                                     .table_rows = w.table.size(),
+                                     .asked = look.started,
+                                     .answered = look.started};
+  auto window = w.plan.next(look.started);
+  if (window && !w.plan.goes_on(head)) window.reset();
+  look.complete = !window;
+  if (window) {
+    look.from_s = window->from_s;
+    look.to_s = window->to_s;
+  }
+  const auto shown = [&](std::int64_t s) { return s >= window->from_s && s <= window->to_s; };
+  for (const auto& [id, row] : w.table) {
+    if (window && !shown(row.keepalive_s) && !shown(w.gone_s[id])) continue;
+    // Whatever the reason: a row that should be here and is not.
+    if (window && !exact_ && one_in(0.02)) continue;
+    look.rows.push_back(row);
+  }
   at(now_ + (exact_ ? kMs : chance(kMs, 60 * kMs)),
-     [&w, look = std::move(look), was = w.life]() mutable {
+     [&w, look = std::move(look), head, was = w.life]() mutable {
        if (w.life != was || !w.driver) return;
        look.finished = w.clock.now();
+       using Kind = sidecar::LookPlan::Kind;
+       w.plan.looked(look.complete ? Kind::whole : Kind::window, head, look.finished);
        w.driver->look(look);
      });
 }
@@ -524,21 +539,18 @@ void World::contact(Agent& a, int place, RowStatus status) {
   row.status = status;
   row.keepalive_s = w.clock.wall_s();
   row.code = 0;
+  w.gone_s[a.id] = 0;
   w.heard[a.id] = now_;
   if (status == RowStatus::active) {
     w.infos[a.id] = {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a.id))},
                      {"version", "v" + std::to_string(a.version)}};
   }
-  a.touches.push_back({place, row.keepalive_s, a.visit});
-  if (a.touches.size() > 64) a.touches.erase(a.touches.begin(), a.touches.begin() + 32);
 }
 
 void World::arrive(Agent& a, int place) {
   WorkerNode& w = *workers[static_cast<std::size_t>(place)];
-  ++a.visit;
   a.place = place;
   a.silent = false;
-  a.row_before_visit = w.table.contains(a.id) ? std::optional(w.table[a.id]) : std::nullopt;
   if (one_in(0.2)) ++a.version;
   const bool pending = one_in(0.5);
   contact(a, place, pending ? RowStatus::pending : RowStatus::active);
@@ -555,7 +567,7 @@ void World::leave(Agent& a, bool goodbye) {
     Row& row = w.table[a.id];
     row.status = RowStatus::disconnected;
     row.code = 3;
-    a.last_visit_hidden = a.row_before_visit == row;
+    w.gone_s[a.id] = w.clock.wall_s();
   }
   a.silent = !goodbye;
   a.place = -1;
@@ -590,6 +602,7 @@ void World::live() {
       if (row.present() && now_ - w->heard[id] > kReaper) {
         row.status = RowStatus::disconnected;
         row.code = 4;
+        w->gone_s[id] = w->clock.wall_s();
         say(w->name, "the reaper takes agent " + std::to_string(static_cast<std::uint32_t>(id)));
       }
     }
@@ -640,6 +653,7 @@ void World::chaos() {
     } else if (w.source_blind && one_in(0.01)) {
       w.source_blind = false;
       ++w.source_connection;
+      w.plan.connected();
     }
     if (one_in(0.0001)) {
       say(w.name, "remoted restarts");
@@ -647,6 +661,7 @@ void World::chaos() {
         if (!row.present()) continue;
         row.status = RowStatus::disconnected;
         row.code = 5;
+        w.gone_s[id] = w.clock.wall_s();
       }
       for (Agent& a : agents_) {
         if (a.place == w.index) a.next_contact = now_ + chance(200 * kMs, 3 * kSecond);
@@ -688,23 +703,6 @@ void World::ticks() {
   if (master->driver) master->driver->tick();
 }
 
-Undecidable World::judge(const Agent& a) const {
-  if (a.cloned) return Undecidable::cloned;
-  if (a.place >= 0) return Undecidable::no;  // it is heard again and again in the quiet time
-  if (a.silent) return Undecidable::silent_stop;
-  // Gone with a goodbye. If the last visit left its worker's row as it was, or another visit to
-  // that worker touched the row in the same whole second, the table has no trace of its own.
-  if (a.last_visit_hidden) return Undecidable::same_second;
-  for (const auto& t : a.touches) {
-    if (t.visit != a.visit) continue;
-    for (const auto& o : a.touches) {
-      if (o.visit != t.visit && o.worker == t.worker && o.wall_s == t.wall_s)
-        return Undecidable::same_second;
-    }
-  }
-  return Undecidable::no;
-}
-
 Result World::run() {
   start_master("");
   for (auto& w : workers) start_sidecar(*w);
@@ -733,7 +731,7 @@ Result World::run() {
     AgentResult r;
     r.agent = static_cast<std::uint32_t>(a.id);
     r.truth = a.place >= 0 ? workers[static_cast<std::size_t>(a.place)]->name : "";
-    r.undecidable = judge(a);
+    r.undecidable = a.cloned ? Undecidable::cloned : Undecidable::no;
     r.last_writer = last_writer_[a.id];
     if (master->driver) {
       const AgentRecord* record = master->driver->core().state().find(a.id);

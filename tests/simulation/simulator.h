@@ -21,11 +21,11 @@ struct Options {
 };
 
 // Why no table row can tell an agent's truth: decided from the schedule, never from the result.
+// What tables do not show of an agent that left (it said nothing, or its visit was over within a
+// second) is mended in the quiet time: workers give up whom they do not hear.
 enum class Undecidable {
   no,
-  silent_stop,  // gone without goodbye, and nobody's reaper came by
-  same_second,  // its last visit left the row as another visit in that second had
-  cloned,       // one key on two machines
+  cloned,  // one key on two machines
 };
 
 struct AgentResult {

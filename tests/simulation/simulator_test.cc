@@ -114,15 +114,12 @@ TEST(Undecidable, IsRare) {
 
 TEST(Undecidable, IsJudgedFromTheScheduleNotFromTheResult) {
   // If being wrong made an agent undecidable, none of those would ever be right.
-  std::uint64_t right = 0, wrong = 0;
+  std::uint64_t right = 0;
   for (const Result& r : results()) {
-    for (const AgentResult& a : r.agents) {
-      if (a.undecidable == Undecidable::no) continue;
-      ++(a.right() ? right : wrong);
-    }
+    for (const AgentResult& a : r.agents)
+      right += a.undecidable != Undecidable::no && a.right() ? 1u : 0u;
   }
   EXPECT_GT(right, 0u);
-  EXPECT_GT(wrong, 0u);
 }
 
 TEST(Undecidable, AnAgentThatIsSomewhereAtTheEndIsDecidableUnlessCloned) {
@@ -137,7 +134,7 @@ TEST(Undecidable, AnAgentThatIsSomewhereAtTheEndIsDecidableUnlessCloned) {
 
 TEST(Undecidable, AWrongAnswerChangesNoClass) {
   Result r;
-  r.agents = {{1, "w1", "w1", "w1", Undecidable::no}, {2, "", "w2", "", Undecidable::silent_stop}};
+  r.agents = {{1, "w1", "w1", "w1", Undecidable::no}, {2, "", "w2", "", Undecidable::cloned}};
   EXPECT_TRUE(r.undecidable());
   EXPECT_FALSE(r.failed()) << "an undecidable agent is no failure";
   r.agents[0].master = "w2";

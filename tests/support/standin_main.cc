@@ -2,9 +2,11 @@
 #include <signal.h>
 #include <time.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <expected>
 #include <optional>
 #include <string>
@@ -22,7 +24,8 @@ constexpr const char* kUsage =
     "usage: standin-wazuhdb --socket PATH [--http-socket PATH] [--flavour 4.11|4.14]\n"
     "                       [--now-offset SECONDS] [--max-seconds N]\n"
     "Answers as wazuh-db does, from a table in memory. Requests that begin with \"standin \" are\n"
-    "for itself: fault NAME [ARG], offset SECONDS, reset, stats, manager.\n"
+    "for itself: fault NAME [ARG], offset SECONDS, reset, stats, fill N [FIRST] [NODE],\n"
+    "keepalives N MS, manager. SIGUSR1 prints the stats in one line.\n"
     "Without --max-seconds it ends after an hour.\n";
 
 std::optional<std::int64_t> whole_number(std::string_view text) {
@@ -30,6 +33,12 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc() && end == text.data() + text.size() ? std::optional(number)
                                                                   : std::nullopt;
+}
+
+std::time_t monotonic_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
 }
 
 int complain(const std::string& what) {
@@ -76,6 +85,7 @@ int main(int argc, char** argv) {
   // Blocked before the server's thread starts, so that only sigtimedwait below sees them.
   sigset_t ends;
   sigemptyset(&ends);
+  sigaddset(&ends, SIGUSR1);
   sigaddset(&ends, SIGTERM);
   sigaddset(&ends, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
@@ -91,8 +101,15 @@ int main(int argc, char** argv) {
   }
   std::printf("listening on %s\n", socket.c_str());
   std::fflush(stdout);
-  const timespec limit{static_cast<time_t>(max_seconds), 0};
-  sigtimedwait(&ends, nullptr, &limit);
+  const std::time_t until = monotonic_seconds() + max_seconds;
+  while (const std::time_t left = std::max<std::time_t>(until - monotonic_seconds(), 0)) {
+    const timespec limit{left, 0};
+    if (sigtimedwait(&ends, nullptr, &limit) != SIGUSR1) {
+      break;
+    }
+    std::printf("%s\n", server.control("stats").substr(3).c_str());
+    std::fflush(stdout);
+  }
   server.stop();
   return 0;
 }

@@ -147,6 +147,14 @@ std::string http_text(const HttpReply& reply) {
          std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body;
 }
 
+// Of the calling thread.
+std::uint64_t cpu_us() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec) / 1'000;
+}
+
 std::string system_error(const std::string& what) {
   return what + ": " + std::generic_category().message(errno);
 }
@@ -230,7 +238,14 @@ class StandinServer::Impl {
       db_.reset(now());
       stats_ = {};
       dead_workers_ = 0;
+      keepalives_ = {};
       return "ok";
+    }
+    if (name == "fill") {
+      return fill(argument);
+    }
+    if (name == "keepalives") {
+      return begin_keepalives(argument);
     }
     if (text == "stats") {
       return "ok " + stats_json();
@@ -271,6 +286,13 @@ class StandinServer::Impl {
     bool dead = false;  // it asked too much: never read again
     bool eof = false;
     bool closed = false;
+  };
+
+  struct Keepalives {
+    std::int64_t agents = 0;
+    std::int64_t period_ms = 0;
+    Clock::time_point began{};
+    std::int64_t sent = 0;
   };
 
   static std::expected<int, std::string> listen_on(const std::filesystem::path& path) {
@@ -317,6 +339,67 @@ class StandinServer::Impl {
            offset_seconds_;
   }
 
+  // Whole seconds, as Wazuh writes them; wazuh-db's own clock has their fraction too.
+  std::int64_t set_now() {
+    timespec time{};
+    clock_gettime(CLOCK_REALTIME, &time);
+    db_.set_milliseconds(options_.clock ? 0 : static_cast<int>(time.tv_nsec / 1'000'000));
+    return options_.clock ? now() : time.tv_sec + offset_seconds_;
+  }
+
+  // "N [FIRST] [NODE]"
+  std::string fill(std::string_view argument) {
+    const auto [count_text, rest] = split(argument);
+    const auto [first_text, node] = split(rest);
+    const auto count = whole_number(count_text);
+    const auto first =
+        first_text.empty() ? std::optional<std::int64_t>(1) : whole_number(first_text);
+    if (!count || *count < 1 || !first || *first < 1) {
+      return "err fill N [FIRST] [NODE], not '" + std::string(argument) + "'";
+    }
+    try {
+      db_.fill(*first, *count, node.empty() ? "worker-1" : std::string(node), set_now());
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "ok";
+  }
+
+  // "N MS"
+  std::string begin_keepalives(std::string_view argument) {
+    const auto [count_text, period_text] = split(argument);
+    const auto count = whole_number(count_text);
+    const auto period_ms = whole_number(period_text);
+    if (!count || *count < 0 || (*count > 0 && (!period_ms || *period_ms < 1))) {
+      return "err keepalives N MS, not '" + std::string(argument) + "'";
+    }
+    keepalives_ = {*count, period_ms.value_or(0), Clock::now(), 0};
+    wake();
+    return "ok";
+  }
+
+  // Those that are due since the last call.
+  void send_keepalives() {
+    const std::scoped_lock lock(mutex_);
+    Keepalives& k = keepalives_;
+    if (k.agents == 0) {
+      return;
+    }
+    const auto passed =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - k.began);
+    const std::int64_t due = passed.count() * k.agents / k.period_ms;
+    const std::uint64_t began = cpu_us();
+    const std::int64_t now = set_now();
+    k.sent = std::max(k.sent, due - k.agents);  // never more than one of each at a time
+    while (k.sent < due) {
+      const std::int64_t first = k.sent % k.agents;
+      const std::int64_t count = std::min(due - k.sent, k.agents - first);
+      db_.keepalives(first + 1, first + count, now);
+      k.sent += count;
+    }
+    stats_.keepalive_cpu_us += cpu_us() - began;
+  }
+
   // The loop: every connection advances by at most one request, then all wait together.
   void run() {
     std::vector<Connection> connections;
@@ -329,7 +412,9 @@ class StandinServer::Impl {
         }
         listeners = listeners_;
         stats_open_ = connections.size();
+        cpu_us_ = cpu_us();
       }
+      send_keepalives();
       bool more = false;
       for (Connection& connection : connections) {
         more |= advance(connection, connections);
@@ -352,7 +437,7 @@ class StandinServer::Impl {
   void wait(std::vector<Connection>& connections, const std::vector<Listener>& listeners,
             bool more) {
     const auto now = Clock::now();
-    int timeout_ms = more ? 0 : -1;
+    int timeout_ms = more ? 0 : keepalive_wait_ms();
     std::vector<pollfd> polled;
     polled.push_back({wake_fd_, POLLIN, 0});
     for (const Listener& listener : listeners) {
@@ -386,6 +471,10 @@ class StandinServer::Impl {
       Connection& connection = connections[i];
       if (events & POLLIN) {
         read_some(connection);
+        if (!connection.manager && !connection.http && !ends_with_a_frame(connection.in)) {
+          const std::scoped_lock lock(mutex_);
+          ++stats_.partial_frames;
+        }
       } else if (events & (POLLHUP | POLLERR)) {
         hang_up(connection);
       }
@@ -395,6 +484,12 @@ class StandinServer::Impl {
         accept_all(listeners[i], connections);
       }
     }
+  }
+
+  int keepalive_wait_ms() const {
+    constexpr int kBetweenMs = 50;
+    const std::scoped_lock lock(mutex_);
+    return keepalives_.agents == 0 ? -1 : kBetweenMs;
   }
 
   static bool reads(const Connection& connection) {
@@ -425,6 +520,13 @@ class StandinServer::Impl {
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
       connection.eof = true;
     }
+  }
+
+  static bool ends_with_a_frame(std::string_view in) {
+    while (in.size() >= kHeaderBytes && in.size() - kHeaderBytes >= frame_length(in)) {
+      in.remove_prefix(kHeaderBytes + frame_length(in));
+    }
+    return in.empty();
   }
 
   // The peer is gone in both directions: what it asked before is still carried out.
@@ -559,7 +661,9 @@ class StandinServer::Impl {
     const bool truncates = fault_.kind == Fault::Kind::kTruncate;
     const std::size_t limit =
         truncates ? static_cast<std::size_t>(fault_.argument) : kWazuhReplyLimitBytes;
+    const std::uint64_t began = cpu_us();
     const std::string reply = compute(request, limit);
+    stats_.observer_cpu_us += cpu_us() - began;
     stats_.truncated_replies += reply.size() >= limit;
     count_for_observer();
     send_under_fault(connection, framed(reply));
@@ -631,7 +735,7 @@ class StandinServer::Impl {
   std::string compute(std::string_view request, std::size_t limit) {
     const auto begin = Clock::now();
     db_.set_reply_limit(limit);
-    std::string reply = db_.handle(request, now());
+    std::string reply = db_.handle(request, set_now());
     count_busy(begin);
     return reply;
   }
@@ -644,6 +748,7 @@ class StandinServer::Impl {
   void count_for_observer() {
     const SeenRequest& seen = db_.seen();
     ++stats_.commands[seen.command];
+    stats_.rows_out += seen.rows;
     stats_.non_select_sql += seen.sql_changes;
     stats_.secret_reads += seen.reads_secret;
     if (is_forbidden(seen.command)) {
@@ -655,6 +760,7 @@ class StandinServer::Impl {
   StandinStats current_stats() {
     StandinStats stats = stats_;
     stats.open_connections = stats_open_;
+    stats.cpu_us = cpu_us_;
     stats.rows = db_.agents();
     return stats;
   }
@@ -669,6 +775,8 @@ class StandinServer::Impl {
                                          {"bytes_in", stats.bytes_in},
                                          {"bytes_out", stats.bytes_out},
                                          {"largest_request", stats.largest_request},
+                                         {"rows_out", stats.rows_out},
+                                         {"partial_frames", stats.partial_frames},
                                          {"truncated_replies", stats.truncated_replies},
                                          {"oversize_requests", stats.oversize_requests},
                                          {"non_select_sql", stats.non_select_sql},
@@ -676,6 +784,9 @@ class StandinServer::Impl {
                                          {"forbidden", stats.forbidden},
                                          {"rows", stats.rows},
                                          {"busy_us", stats.busy_us},
+                                         {"observer_cpu_us", stats.observer_cpu_us},
+                                         {"keepalive_cpu_us", stats.keepalive_cpu_us},
+                                         {"cpu_us", stats.cpu_us},
                                          {"commands", stats.commands},
                                          {"forbidden_commands", stats.forbidden_commands}};
     return json.dump();
@@ -688,6 +799,8 @@ class StandinServer::Impl {
   Fault fault_;
   StandinStats stats_;
   std::uint64_t stats_open_ = 0;
+  std::uint64_t cpu_us_ = 0;
+  Keepalives keepalives_;
   int dead_workers_ = 0;
   std::vector<Listener> listeners_;
   bool stopping_ = false;

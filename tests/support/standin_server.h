@@ -11,6 +11,9 @@
 //   standin offset SECONDS     added to the wall clock from now on
 //   standin reset              an empty table, all workers alive, counters at zero
 //   standin stats              ok {JSON}, see StandinServer::stats
+//   standin fill N [FIRST] [NODE]  N agents with all fields, active; from id 1 on, of worker-1
+//   standin keepalives N MS    from now on agents 1 to N each send a keepalive every MS
+//                              milliseconds, evenly spread; N 0: no more
 //   standin manager            this connection is Wazuh's own daemons: no fault applies to it, and
 //                              what it does is not held against the observer in the counters
 //
@@ -58,6 +61,8 @@ struct StandinStats {
   std::uint64_t bytes_in = 0;          // frames with their headers
   std::uint64_t bytes_out = 0;
   std::uint64_t largest_request = 0;  // without its header
+  std::uint64_t rows_out = 0;         // found by `global sql`, see SeenRequest
+  std::uint64_t partial_frames = 0;   // a frame that did not come in one piece
   std::uint64_t truncated_replies = 0;
   std::uint64_t oversize_requests = 0;  // each one cost a worker
   std::uint64_t non_select_sql = 0;
@@ -67,6 +72,10 @@ struct StandinStats {
   std::uint64_t forbidden = 0;
   std::uint64_t rows = 0;     // agents in the table now
   std::uint64_t busy_us = 0;  // time spent in computing replies, the manager's too
+  // CPU time: of observers' replies, of `standin keepalives`, and of the server's thread with both.
+  std::uint64_t observer_cpu_us = 0;
+  std::uint64_t keepalive_cpu_us = 0;
+  std::uint64_t cpu_us = 0;
   std::map<std::string, std::uint64_t> commands;            // by name
   std::map<std::string, std::uint64_t> forbidden_commands;  // by name
 };

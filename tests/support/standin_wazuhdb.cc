@@ -101,12 +101,13 @@ struct FixedClockVfs {
   sqlite3_vfs base;  // first, so that a pointer to it is a pointer to the whole
   std::int64_t now_seconds;
   std::string name;
+  int milliseconds = 0;
 };
 constexpr std::int64_t kJulianMillisecondsAtUnixEpoch = 210866760000000;
 
 int fixed_time_milliseconds(sqlite3_vfs* vfs, sqlite3_int64* julian_ms) {
-  *julian_ms =
-      reinterpret_cast<FixedClockVfs*>(vfs)->now_seconds * 1000 + kJulianMillisecondsAtUnixEpoch;
+  const auto* clock = reinterpret_cast<FixedClockVfs*>(vfs);
+  *julian_ms = clock->now_seconds * 1000 + clock->milliseconds + kJulianMillisecondsAtUnixEpoch;
   return SQLITE_OK;
 }
 
@@ -176,6 +177,17 @@ void append_json_number(std::string& out, double value) {
 std::string column_text(sqlite3_stmt* row, int column) {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(row, column));
   return text == nullptr ? std::string() : std::string(text);  // up to the first NUL, as in C
+}
+
+// 1, or what a column `c` says.
+std::uint64_t rows_in(sqlite3_stmt* row) {
+  for (int i = 0; i < sqlite3_column_count(row); ++i) {
+    if (std::string_view(sqlite3_column_name(row, i)) == "c" &&
+        sqlite3_column_type(row, i) == SQLITE_INTEGER) {
+      return static_cast<std::uint64_t>(std::max<std::int64_t>(sqlite3_column_int64(row, i), 0));
+    }
+  }
+  return 1;
 }
 
 // A row as a JSON object: columns in order, NULL columns left out, duplicate names kept.
@@ -340,6 +352,38 @@ class StandinWazuhDb::Impl {
     return rows;
   }
 
+  void set_milliseconds(int ms) { vfs_.milliseconds = ms; }
+
+  void fill(std::int64_t first, std::int64_t count, const std::string& node,
+            std::int64_t now_seconds) {
+    vfs_.now_seconds = now_seconds;
+    change_or_throw(
+        "INSERT INTO agent (id, name, ip, register_ip, internal_key, os_name, os_version, os_major,"
+        " os_minor, os_codename, os_build, os_platform, os_uname, os_arch, version, config_sum,"
+        " merged_sum, manager_host, node_name, date_add, last_keepalive, sync_status,"
+        " connection_status, group_config_status)"
+        " WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1 + ?2)"
+        " SELECT i, printf('agent-%06d', i), printf('10.%d.%d.%d', i >> 16 & 255, i >> 8 & 255,"
+        " i & 255), 'any', lower(hex(randomblob(32))), 'Ubuntu', '22.04.3 LTS', '22', '04',"
+        " 'Jammy Jellyfish', '', 'ubuntu', printf('Linux |agent-%06d |5.15.0-91-generic"
+        " |#101-Ubuntu SMP |x86_64', i), 'x86_64', ?4, lower(hex(randomblob(16))), lower(hex(randomblob(16))),"
+        " ?3 || '-host', ?3, 1700000000, strftime('%s','now'), 'syncreq', 'active', 'synced'"
+        " FROM n",
+        {bound(first), bound(count), Bound(node),
+         Bound(std::string(flavour_ == WazuhFlavour::k4_11 ? "Wazuh v4.11.2" : "Wazuh v4.14.7"))});
+  }
+
+  void keepalives(std::int64_t first, std::int64_t last, std::int64_t now_seconds) {
+    vfs_.now_seconds = now_seconds;
+    const bool since_4_13 = flavour_ == WazuhFlavour::k4_14;
+    change_or_throw(
+        "UPDATE agent SET last_keepalive = strftime('%s','now'), connection_status = 'active',"
+        " sync_status = CASE sync_status WHEN 'synced' THEN ?3 ELSE sync_status END,"
+        " disconnection_time = 0, status_code = 0 WHERE id BETWEEN ?1 AND ?2",
+        {bound(first), bound(last),
+         Bound(std::string(since_4_13 ? "syncreq_keepalive" : "syncreq"))});
+  }
+
   void set_reply_limit(std::size_t bytes) { reply_limit_ = std::min(bytes, kWazuhReplyLimitBytes); }
   const SeenRequest& seen() const { return seen_; }
   WazuhFlavour flavour() const { return flavour_; }
@@ -433,7 +477,7 @@ class StandinWazuhDb::Impl {
   }
 
   // All rows as a JSON array; nothing if SQLite fails on the way.
-  std::optional<std::string> all_rows(sqlite3_stmt* statement) {
+  std::optional<std::string> all_rows(sqlite3_stmt* statement, std::uint64_t* found = nullptr) {
     std::string out = "[";
     int status = SQLITE_ERROR;
     while ((status = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -441,6 +485,9 @@ class StandinWazuhDb::Impl {
         out += ',';
       }
       out += row_object(statement);
+      if (found != nullptr) {
+        *found += rows_in(statement);
+      }
     }
     if (status != SQLITE_DONE) {
       return std::nullopt;
@@ -529,7 +576,7 @@ class StandinWazuhDb::Impl {
       return query_error();  // "not an error", as the real one says to an empty statement
     }
     seen_.sql_changes = sqlite3_stmt_readonly(statement) == 0;
-    const auto rows = all_rows(statement);
+    const auto rows = all_rows(statement, &seen_.rows);
     const std::string reply = rows ? "ok " + *rows : query_error();
     sqlite3_finalize(statement);
     return reply;
@@ -1208,6 +1255,16 @@ HttpReply StandinWazuhDb::handle_http(std::string_view method, std::string_view 
 }
 void StandinWazuhDb::reset(std::int64_t now_seconds) {
   impl_->reset(now_seconds);
+}
+void StandinWazuhDb::set_milliseconds(int ms) {
+  impl_->set_milliseconds(ms);
+}
+void StandinWazuhDb::fill(std::int64_t first, std::int64_t count, const std::string& node,
+                          std::int64_t now_seconds) {
+  impl_->fill(first, count, node, now_seconds);
+}
+void StandinWazuhDb::keepalives(std::int64_t first, std::int64_t last, std::int64_t now_seconds) {
+  impl_->keepalives(first, last, now_seconds);
 }
 void StandinWazuhDb::set_reply_limit(std::size_t bytes) {
   impl_->set_reply_limit(bytes);

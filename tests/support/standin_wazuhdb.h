@@ -37,6 +37,8 @@ struct SeenRequest {
   std::string command;        // "sql", "update-keepalive", …; "GET /v1/agents/ids" for HTTP
   bool sql_changes = false;   // `global sql` with a statement that is not a SELECT
   bool reads_secret = false;  // the reply was computed from agent.internal_key
+  // Rows that `global sql` found: what a column `c` counts, for those that pack many into one.
+  std::uint64_t rows = 0;
 };
 
 class StandinWazuhDb {
@@ -57,6 +59,16 @@ class StandinWazuhDb {
 
   // Back to the table of a new installation.
   void reset(std::int64_t now_seconds);
+
+  // What is behind the whole seconds of `now_seconds` from now on; 0 unless said.
+  void set_milliseconds(int ms);
+
+  // Agents `first` and up, `count` of them, active on `node` with all fields, each with sums of its
+  // own. In one statement: for benchmarks.
+  void fill(std::int64_t first, std::int64_t count, const std::string& node,
+            std::int64_t now_seconds);
+  // A keepalive of each agent from `first` to `last`, in one statement.
+  void keepalives(std::int64_t first, std::int64_t last, std::int64_t now_seconds);
 
   // Cuts replies earlier than the real daemon does, so that truncation needs few agents.
   void set_reply_limit(std::size_t bytes);

@@ -74,7 +74,9 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.source.wazuh_home, "/var/ossec");
   EXPECT_EQ(config.source.wazuh_db, "/var/ossec/queue/db/wdb");
   EXPECT_EQ(config.source.poll, 1s);
-  EXPECT_EQ(config.source.keepalive, 20s);
+  EXPECT_EQ(config.source.keepalive, 0s);
+  EXPECT_EQ(config.source.scan, 1min);
+  EXPECT_EQ(config.source.agent_timeout, 0s);
   EXPECT_EQ(config.source.node_name, "w1");
   EXPECT_FALSE(config.source.only_node_name);
   EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Wazuh);
@@ -142,14 +144,14 @@ TEST(SidecarConfig, TakesEveryKey) {
   const SidecarConfig config = sidecar(
       "[node]\nname = w-1.a_B\ncluster = c2\n"
       "[source]\nwazuh_home = /opt/wazuh/\nwazuh_db = /run/wdb\npoll = 250ms\nkeepalive = 1m\n"
-      "node_name = node01\nonly_node_name = true\n"
+      "node_name = node01\nonly_node_name = true\nscan = 2m\nagent_timeout = 90s\n"
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
       "[inspect]\naddress = [::1]:0\n[log]\nlevel = debug\nformat = json\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
-  EXPECT_EQ(config.source,
-            (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01", true}));
+  EXPECT_EQ(config.source, (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01",
+                                                  true, 2min, 90s}));
   EXPECT_THAT(config.master.addresses,
               ElementsAre(Address{"m1", 9471}, Address{"::1", 1234}, Address{"10.0.0.1", 99}));
   EXPECT_EQ(config.master.name, "boss");
@@ -274,7 +276,10 @@ INSTANTIATE_TEST_SUITE_P(
               "1m, " DURATION_FORM},
         Wrong{"DurationTooLong", "[source]\nkeepalive = 2h\n",
               "s.ini:6: [source] keepalive: \"2h\" is too long; allowed is 10s to "
-              "1h, " DURATION_FORM},
+              "1h, " DURATION_FORM ", or auto"},
+        Wrong{"DurationNorAuto", "[source]\nagent_timeout = never\n",
+              "s.ini:6: [source] agent_timeout: \"never\" is not a duration; allowed is 30s to "
+              "24h, " DURATION_FORM ", or auto"},
         Wrong{"RelativePath", "[store]\npath = store\n",
               "s.ini:6: [store] path: \"store\" is not a full path; allowed is a path that begins "
               "with / and has at most 4095 bytes"},

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <random>
 
 #include "tests/unit/sidecar/fixture.h"
@@ -48,7 +49,10 @@ class TrackerTest : public ::testing::Test {
   const AgentState& seven() const { return tracker.agents().at(kSeven); }
 
   Timeline timeline{kBoot};
-  Tracker tracker{{}, "w1", timeline};
+  // Begins anew, with nothing known.
+  void restart(const Tracker::Config& config = {}) { held.emplace(config, "w1", timeline); }
+  std::optional<Tracker> held{std::in_place, Tracker::Config{}, "w1", timeline};
+  Tracker& tracker = *held;
 };
 
 // ---- looks
@@ -200,6 +204,177 @@ TEST_F(TrackerLook, NoStepOfTheWallClockMakesEvidenceInTheFutureOrBeforeTheLookB
   }
 }
 
+// ---- looks that leave rows out
+
+class TrackerWindow : public TrackerTest {
+ protected:
+  // A look at rows with a keepalive in these seconds of the boot clock.
+  std::string window(double s, std::int64_t from, std::int64_t to, std::vector<Row> rows) {
+    Look l = look_at(s, std::move(rows));
+    l.complete = false;
+    l.from_s = from + kWall;
+    l.to_s = to + kWall;
+    return look(l);
+  }
+};
+
+TEST_F(TrackerWindow, ARowThatIsLeftOutIsAsItWas) {
+  look(10, {row(7, kActive, 9)});
+  for (double s = 11; s < 100; ++s)
+    EXPECT_EQ(window(s, static_cast<std::int64_t>(s) - 2, 200, {}), "");
+  EXPECT_EQ(tracker.open_sessions(), 1u);
+  EXPECT_EQ(tracker.missing(), 0u);
+}
+
+TEST_F(TrackerWindow, EvidenceIsBoundedByTheLookBeforeThatWouldHaveShownIt) {
+  look(10, {});
+  window(11, 9, 70, {});
+  EXPECT_EQ(window(12, 10, 71, {row(7, kActive, 11)}), "7 opened @11+0 [11, 12]");
+  EXPECT_EQ(window(12.5, 10, 71, {row(8, kActive, 12)}), "8 opened @12+0 [12, 12.5]");
+  EXPECT_EQ(window(12.7, 10, 71, {row(9, kActive, 11)}), "9 opened @12.4+0 [12.4, 12.7]");
+}
+
+TEST_F(TrackerWindow, WhatTheLookBeforeWouldHaveLeftOutMayBeAsOldAsTheLastCompleteOne) {
+  look(10, {});
+  for (double s = 11; s < 20; ++s) window(s, static_cast<std::int64_t>(s) - 1, 70, {});
+  EXPECT_EQ(look(20, {row(7, kActive, 12)}), "7 opened @9.9+0 [9.9, 20]");
+  EXPECT_EQ(window(21, 18, 70, {}), "");
+  EXPECT_EQ(window(22, 18, 70, {row(8, kGone, 500, 3)}), "8 closed @19.9+1 [19.9, 22] shutdown")
+      << "from beyond what the look before showed";
+}
+
+TEST_F(TrackerWindow, AfterACompleteLookTheNextIsBoundedByIt) {
+  look(10, {});
+  EXPECT_EQ(window(11, 10, 70, {row(7, kActive, -500)}), "7 opened @9.9+0 [9.9, 11]")
+      << "whatever second it names";
+}
+
+TEST_F(TrackerWindow, AChallengeRunsOutThoughItsRowIsLeftOut) {
+  look(10, {row(7, kActive, 9)});
+  EXPECT_EQ(challenged(10, epoch(9), 15), "");
+  double s = 10;
+  for (; s < 60; ++s) EXPECT_EQ(window(s + 1, 9, 70, {}), "") << s;
+  EXPECT_EQ(window(61, 9, 70, {}), "7 closed @9+1 [9, 10] unconfirmed");
+  EXPECT_EQ(window(62, 9, 70, {}), "");
+}
+
+TEST_F(TrackerWindow, AChallengeIsAnsweredByARowThatIsShown) {
+  look(10, {row(7, kActive, 9)});
+  challenged(10, epoch(9), 15);
+  EXPECT_EQ(window(20, 18, 70, {}), "");
+  EXPECT_EQ(window(21, 19, 70, {row(7, kActive, 20)}), "7 confirmed @9+1 [20, 21]");
+}
+
+TEST_F(TrackerWindow, FewerVisitsThanBeforeAreNoVisit) {
+  Row before = row(7, kGone, 9, 3);
+  before.visits = 5;
+  look(10, {before});
+  EXPECT_EQ(look(10.5, {row(7, kGone, 9, 3)}), "") << "the source began to count anew";
+}
+
+// ---- silence
+
+class TrackerSilence : public TrackerTest {
+ protected:
+  static constexpr std::int64_t kTimeout = 100;
+  void SetUp() override { restart({.agent_timeout_us = kTimeout * kSecond}); }
+
+  // Looks each second up to `to`, the row as it is; what was told.
+  std::string watch(double from, double to, const Row& r) {
+    std::string all;
+    for (double s = from; s <= to; ++s) all += look(s, {r});
+    return all;
+  }
+};
+
+TEST_F(TrackerSilence, LongerThanTheTimeoutEndsTheSession) {
+  look(10, {row(7, kActive, 9)});
+  EXPECT_EQ(watch(11, 110, row(7, kActive, 9)), "");
+  EXPECT_EQ(look(111, {row(7, kActive, 9)}), "7 closed @9+1 [9, 10] no_keepalive");
+  EXPECT_EQ(tracker.open_sessions(), 0u);
+}
+
+TEST_F(TrackerSilence, IsOverWithEachKeepalive) {
+  for (int s = 10; s < 1000; s += 90)
+    EXPECT_EQ(watch(s, s + 89, row(7, kActive, s - 1)).empty(), s > 10);
+  EXPECT_EQ(tracker.open_sessions(), 1u);
+}
+
+TEST_F(TrackerSilence, ThatEndedASessionDoesNotKeepTheNextFromOpening) {
+  look(10, {row(7, kActive, 9)});
+  watch(11, 111, row(7, kActive, 9));
+  EXPECT_EQ(look(112, {row(7, kActive, 9)}), "") << "the ghost's row";
+  EXPECT_EQ(look(120, {row(7, kActive, 119)}), "7 opened @119+0 [119, 120]");
+  EXPECT_EQ(watch(121, 219, row(7, kActive, 119)), "");
+}
+
+TEST_F(TrackerSilence, IsNotCountedWhileTheSourceIsBlind) {
+  look(10, {row(7, kActive, 9)});
+  watch(11, 100, row(7, kActive, 9));
+  for (double s = 101; s < 900; ++s) tracker.look_failed(at(s));
+  EXPECT_EQ(watch(900, 910, row(7, kActive, 9)), "");
+  EXPECT_EQ(look(911, {row(7, kActive, 9)}), "7 closed @9+1 [9, 10] no_keepalive");
+}
+
+TEST_F(TrackerSilence, IsNotCountedWhileTheMachineWasSuspended) {
+  look(10, {row(7, kActive, 9)});
+  watch(11, 100, row(7, kActive, 9));
+  // The boot clock went on, the monotonic one did not.
+  Look l = look_at(5000, {row(7, kActive, 9)});
+  l.started.mono_us = l.finished.mono_us = at(101).mono_us;
+  EXPECT_EQ(look(l), "");
+}
+
+TEST_F(TrackerSilence, IsCountedOnlyInPartWhileNobodyLooked) {
+  look(10, {row(7, kActive, 9)});
+  EXPECT_EQ(look(1000, {row(7, kActive, 9)}), "") << "this process may have been halted";
+  EXPECT_EQ(look(1001, {row(7, kActive, 1000)}), "");
+  EXPECT_EQ(tracker.open_sessions(), 1u);
+}
+
+TEST_F(TrackerSilence, BeginsAnewWhenTheSidecarDoes) {
+  look(10, {row(7, kActive, 9)});
+  Tracker later{{.agent_timeout_us = kTimeout * kSecond}, "w1", timeline};
+  later.restore(kSeven, *decode_agent_state(encode(seven())));
+  for (double s = 5000; s <= 5100; ++s) later.look(look_at(s, {row(7, kActive, 9)}));
+  EXPECT_EQ(text(later.take_events()), "");
+  later.look(look_at(5101, {row(7, kActive, 9)}));
+  EXPECT_EQ(text(later.take_events()), "7 closed @9+1 [9, 10] no_keepalive");
+}
+
+TEST_F(TrackerSilence, IsJudgedByCompleteLooksOnly) {
+  look(10, {row(7, kActive, 9)});
+  for (double s = 11; s < 300; ++s) {
+    Look l = look_at(s, {});
+    l.complete = false;
+    EXPECT_EQ(look(l), "") << "a window may miss a keepalive";
+  }
+  EXPECT_EQ(look(300, {row(7, kActive, 250)}), "");
+  EXPECT_EQ(look(301, {row(7, kActive, 250)}), "");
+}
+
+TEST_F(TrackerSilence, OfAnAgentThatIsGoneOrWasNeverHereIsNoNews) {
+  look(10, {row(7, kGone, 9, 3)});
+  EXPECT_EQ(watch(11, 300, row(7, kGone, 9, 3)), "");
+}
+
+TEST(TrackerDefaults, AreTheSourcesUnlessConfigured) {
+  Timeline timeline{kBoot};
+  Tracker plain{{}, "w1", timeline};
+  EXPECT_EQ(plain.keepalive_us(), 20 * kSecond);
+  EXPECT_EQ(plain.agent_timeout_us(), 900 * kSecond);
+  Tracker configured{
+      {.keepalive_us = 30 * kSecond, .agent_timeout_us = 60 * kSecond}, "w1", timeline};
+  Look l = look_at(10, {});
+  l.defaults = {.keepalive_us = 10 * kSecond, .agent_timeout_us = 600 * kSecond};
+  plain.look(l);
+  configured.look(l);
+  EXPECT_EQ(plain.keepalive_us(), 10 * kSecond);
+  EXPECT_EQ(plain.agent_timeout_us(), 600 * kSecond);
+  EXPECT_EQ(configured.keepalive_us(), 30 * kSecond);
+  EXPECT_EQ(configured.agent_timeout_us(), 60 * kSecond);
+}
+
 // ---- SUPERSEDED
 
 using TrackerSuperseded = TrackerTest;
@@ -287,6 +462,56 @@ TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionTellsItsInfoAgain) {
   read(10, {{"name", "a"}});
   EXPECT_EQ(superseded(11, "w1", epoch(9), 4, true), "7 info @9+5 [9, 10] hash");
   EXPECT_EQ(superseded(12, "w1", epoch(9), 5, true), "") << "this very session and change";
+}
+
+// A tracker that knows of 7 only what its store says: an open session.
+class TrackerRestored : public TrackerTest {
+ protected:
+  void SetUp() override {
+    look(10, {row(7, kActive, 9)});
+    const auto state = decode_agent_state(encode(seven()));
+    ASSERT_TRUE(state);
+    restart();
+    tracker.restore(kSeven, *state);
+  }
+};
+
+TEST_F(TrackerRestored, AnOwnWinnerIsOutbidOnlyWhenALookShowsTheAgent) {
+  EXPECT_EQ(superseded(31, "w1", epoch(30), 2, true), "") << "the store may be out of date";
+  Look elsewhere = look_at(32, {row(8, kNever, -kWall)});
+  elsewhere.complete = false;
+  EXPECT_EQ(look(elsewhere), "");
+  EXPECT_EQ(look(33, {row(7, kActive, 9)}), "7 opened @30.000001+0 [9, 10]");
+  EXPECT_EQ(look(34, {row(7, kActive, 9)}), "") << "once";
+}
+
+TEST_F(TrackerRestored, AnAgentThatLeftMeanwhileIsClosedAboveTheOwnWinner) {
+  superseded(31, "w1", epoch(30), 2, true);
+  EXPECT_EQ(look(33, {row(7, kGone, 20, 3)}),
+            "7 closed @9+1 [20, 21] shutdown; 7 closed @30.000001+1 [20, 21] shutdown");
+}
+
+TEST_F(TrackerRestored, OfTwoOwnWinnersTheNewerIsOutbid) {
+  superseded(31, "w1", epoch(30), 2, true);
+  superseded(31, "w1", epoch(25), 0, true);
+  EXPECT_EQ(look(33, {row(7, kActive, 9)}), "7 opened @30.000001+0 [9, 10]");
+}
+
+TEST_F(TrackerRestored, ANewSessionAboveTheOwnWinnerNeedsNoOther) {
+  superseded(31, "w1", epoch(30), 2, true);
+  look(32, {row(7, kGone, 9, 3)});
+  EXPECT_EQ(superseded(33, "w1", epoch(20), 2, true), "");
+}
+
+TEST_F(TrackerRestored, AnAgentThatIsGoneFromTheSourceIsRemovedAboveTheOwnWinner) {
+  superseded(31, "w1", epoch(30), 2, true);
+  look(32, {row(8, kNever, -kWall)});
+  EXPECT_EQ(look(63, {row(8, kNever, -kWall)}), "7 removed @30.000001+1 [9, 10] removed");
+  EXPECT_EQ(tracker.open_sessions(), 0u);
+}
+
+TEST_F(TrackerRestored, AnotherNodesWinnerIsAnsweredAtOnce) {
+  EXPECT_EQ(superseded(31, "w2", epoch(30), 0, true), "7 released @9+1 [9, 10] moved");
 }
 
 TEST_F(TrackerSuperseded, ByAContactAloneChangesNothing) {
@@ -584,7 +809,33 @@ TEST_F(TrackerInfo, ARowWithoutFieldsTellsNothing) {
   EXPECT_EQ(read(10, {}), "");
 }
 
-TEST_F(TrackerInfo, IsReadAgainEachMinute) {
+TEST_F(TrackerInfo, IsReadAgainWhenTheSourceShowsThatItChanged) {
+  Look l = look_at(10, {row(7, kActive, 9)});
+  l.prints = {111};
+  look(l);
+  EXPECT_THAT(tracker.take_wanted_info(), ElementsAre(kSeven)) << "once, though both ask for it";
+  read(10, a);
+  l.prints = {111};
+  look(l);
+  EXPECT_THAT(tracker.take_wanted_info(), IsEmpty());
+  l.prints = {222};
+  look(l);
+  EXPECT_THAT(tracker.take_wanted_info(), ElementsAre(kSeven));
+}
+
+TEST_F(TrackerInfo, IsReadAgainAfterARestartSinceItMayHaveChanged) {
+  look(10, {row(7, kActive, 9)});
+  read(10, a);
+  Tracker later{{}, "w1", timeline};
+  later.restore(kSeven, *decode_agent_state(encode(seven())));
+  Look l = look_at(15, {row(7, kActive, 9)});
+  l.prints = {111};
+  later.look(l);
+  EXPECT_THAT(later.take_wanted_info(), ElementsAre(kSeven));
+}
+
+TEST_F(TrackerInfo, IsReadAgainNowAndThenWhateverTheSourceShows) {
+  restart({.info_refresh_us = 60 * kSecond});
   look(10, {row(7, kActive, 9)});
   read(10, a);
   tracker.take_wanted_info();

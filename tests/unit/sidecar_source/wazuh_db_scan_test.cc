@@ -61,15 +61,21 @@ class Table {
   StandinWazuhDb db_;
 };
 
-std::expected<std::vector<Row>, Error> scan(TableScan& scan, Table& table) {
-  scan.begin();
+std::expected<TableScan::Done, Error> whole(TableScan& scan, Table& table,
+                                            std::optional<LookPlan::Window> window = {}) {
+  scan.begin(window);
   for (int i = 0; i < 20'000; ++i) {
     auto step = scan.take(table.ask(scan.request()));
     if (!step) return std::unexpected(step.error());
-    if (auto* done = std::get_if<TableScan::Done>(&*step)) return std::move(done->rows);
+    if (auto* done = std::get_if<TableScan::Done>(&*step)) return std::move(*done);
   }
   ADD_FAILURE() << "the scan does not end";
   return {};
+}
+std::expected<std::vector<Row>, Error> scan(TableScan& scan, Table& table) {
+  auto done = whole(scan, table);
+  if (!done) return std::unexpected(done.error());
+  return std::move(done->rows);
 }
 std::expected<std::vector<Row>, Error> scan(Table& table, TableScan::Options options = {}) {
   TableScan once(std::move(options));
@@ -99,7 +105,7 @@ std::string page(std::string_view rows, int max, int count) {
          ",\"c\":" + std::to_string(count) + "}]";
 }
 
-// What take() makes of one reply to a first page of 1500.
+// What take() makes of one reply to a first page of 1000.
 std::string outcome(const std::string& reply) {
   TableScan scan({});
   auto step = scan.take(reply);
@@ -159,11 +165,26 @@ TEST(ReplyReader, RefusesMoreThanOneReply) {
 // ---- the whole table
 
 TEST(TableScan, AsksExactlyThis) {
-  EXPECT_EQ(TableScan({}).request(),
+  TableScan scan({});
+  EXPECT_EQ(
+      scan.request(),
+      "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c,(SELECT count(*) FROM"
+      " agent) n,CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t FROM (SELECT id,"
+      "id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'||"
+      "ifnull(disconnection_time,0)||':'||ifnull(status_code,0)||':'||length(sync_status)"
+      "||':'||replace(replace(ifnull(substr(config_sum,1,5),'')||"
+      "ifnull(substr(merged_sum,1,5),'')||ifnull(substr(version,-6),'')||"
+      "ifnull(substr(group_hash,1,6),'')||ifnull(length(`group`),'')||"
+      "ifnull(substr(group_config_status,1,1),''),':','.'),';','.') AS x"
+      " FROM agent WHERE id>0 ORDER BY id LIMIT 1000)");
+  scan.begin(LookPlan::Window{.from_s = 10, .to_s = 80});
+  ASSERT_TRUE(scan.take("ok [{\"c\":0,\"n\":3,\"t\":12345}]"));
+  EXPECT_EQ(scan.request(),
             "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c FROM (SELECT id,"
-            " id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'||"
-            "ifnull(disconnection_time,0)||':'||ifnull(status_code,0) AS x FROM agent"
-            " WHERE id>0 ORDER BY id LIMIT 1500)");
+            "id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'||"
+            "ifnull(disconnection_time,0)||':'||ifnull(status_code,0)||':'||length(sync_status)"
+            " AS x FROM agent WHERE id>0 AND (last_keepalive BETWEEN 10 AND 80 OR"
+            " disconnection_time BETWEEN 10 AND 80) ORDER BY id LIMIT 1500)");
 }
 
 class EachFlavour : public ::testing::TestWithParam<WazuhFlavour> {};
@@ -173,7 +194,7 @@ INSTANTIATE_TEST_SUITE_P(TableScan, EachFlavour,
                            return param.param == WazuhFlavour::k4_11 ? "v4_11" : "v4_14";
                          });
 
-TEST_P(EachFlavour, FiveThousandAgentsComeInFourPagesEachOnce) {
+TEST_P(EachFlavour, FiveThousandAgentsComeInSixPagesEachOnce) {
   Table table(GetParam());
   table.enrol(1, 5'000);
   const auto rows = scan(table);
@@ -183,7 +204,7 @@ TEST_P(EachFlavour, FiveThousandAgentsComeInFourPagesEachOnce) {
     ASSERT_EQ((*rows)[i],
               (Row{.agent = AgentId{i + 1}, .status = RowStatus::active, .keepalive_s = kNow}));
   }
-  EXPECT_THAT(table.requests, SizeIs(4));
+  EXPECT_THAT(table.requests, SizeIs(6));
 }
 
 TEST_P(EachFlavour, EveryStatusIsRead) {
@@ -227,14 +248,14 @@ TEST(TableScan, AnEmptyTableHasNoRowsAndTheManagerIsNone) {
 TEST(TableScan, ATableOfExactlyOnePageIsAskedOnceMore) {
   Table table;
   table.enrol(1, 10);
-  EXPECT_THAT(scan(table, {.page_rows = 10}).value(), SizeIs(10));
+  EXPECT_THAT(scan(table, {.whole_rows = 10}).value(), SizeIs(10));
   EXPECT_THAT(table.requests, SizeIs(2));
 }
 
 TEST(TableScan, GapsBetweenIdsAndTheHighestIdAreNoObstacle) {
   Table table;
   for (const int id : {3, 70, 100'000, 2'147'483'647}) table.enrol(id, id);
-  const auto rows = scan(table, {.page_rows = 2}).value();
+  const auto rows = scan(table, {.whole_rows = 2}).value();
   ASSERT_THAT(rows, SizeIs(4));
   EXPECT_EQ(rows.back().agent, AgentId{2'147'483'647});
 }
@@ -248,8 +269,8 @@ TEST(TableScan, ACutReplyIsAskedAgainWithHalfTheRowsAndNothingIsLost) {
   ASSERT_TRUE(rows) << rows.error().message;
   ASSERT_THAT(*rows, SizeIs(500));
   EXPECT_TRUE(std::ranges::is_sorted(*rows, {}, &Row::agent));
-  EXPECT_LT(reused.page_size(), 70);
-  EXPECT_GT(reused.page_size(), 20);
+  EXPECT_LT(reused.page_size(), 50);
+  EXPECT_GT(reused.page_size(), 15);
 }
 
 TEST(TableScan, ThePageGrowsBackWhenRepliesAreWholeAgain) {
@@ -268,10 +289,10 @@ TEST(TableScan, ThePageGrowsBackWhenRepliesAreWholeAgain) {
 }
 
 TEST(TableScan, AReplyOfExactlyTheLimitIsTakenAsCutEvenIfItParses) {
-  std::string reply = page("1:a:1:0:0", 1, 1);
+  std::string reply = page("1:a:1:0:0:17:print", 1, 1);
   reply.insert(reply.size() - 1, kReplyLimitBytes - reply.size(), ' ');
   ASSERT_EQ(reply.size(), kReplyLimitBytes);
-  EXPECT_EQ(outcome(reply), "more, 750");
+  EXPECT_EQ(outcome(reply), "more, 500");
   reply.erase(reply.size() - 2, 1);
   EXPECT_EQ(outcome(reply), "1 rows");
 }
@@ -279,27 +300,27 @@ TEST(TableScan, AReplyOfExactlyTheLimitIsTakenAsCutEvenIfItParses) {
 TEST(TableScan, ARowThatIsCutEvenAloneIsAnErrorThatNamesTheAgent) {
   Table table;
   table.enrol(41, 43);
-  TableScan small({.page_rows = 1});
+  TableScan small({.whole_rows = 1});
   small.begin();
   ASSERT_TRUE(small.take(table.ask(small.request())));
-  table.cut_replies_at(20);
+  table.cut_replies_at(25);
   const auto step = small.take(table.ask(small.request()));
   ASSERT_FALSE(step);
   EXPECT_THAT(step.error().message,
               AllOf(HasSubstr("id above 41"), HasSubstr("look at this agent in Wazuh")));
 }
 
-TEST(TableScan, HalvingEndsInAnErrorAfterElevenQuestions) {
+TEST(TableScan, HalvingEndsInAnErrorAfterTenQuestions) {
   TableScan scan({});
   int questions = 0;
   while (scan.take("ok [{\"id\":1,\"connection_status\":\"acti")) ++questions;
-  EXPECT_EQ(questions, 10);
+  EXPECT_EQ(questions, 9);
   EXPECT_EQ(scan.page_size(), 1);
 }
 
 TEST(TableScan, FewerRowsThanCountedIsTakenAsCut) {
-  EXPECT_EQ(outcome(page("1:a:1:0:0;2:a:1:0:0", 3, 3)), "more, 750");
-  EXPECT_EQ(outcome("ok [{\"c\":3}]"), "more, 750");
+  EXPECT_EQ(outcome(page("1:a:1:0:0:17:print;2:a:1:0:0:17:print", 3, 3)), "more, 500");
+  EXPECT_EQ(outcome("ok [{\"c\":3}]"), "more, 500");
 }
 
 TEST(TableScan, AnErrorReplyFailsWithItsText) {
@@ -308,12 +329,15 @@ TEST(TableScan, AnErrorReplyFailsWithItsText) {
 }
 
 TEST(TableScan, RowsTwiceOrOutOfOrderAreAnError) {
-  EXPECT_THAT(outcome(page("1:a:1:0:0;1:a:1:0:0", 1, 2)), HasSubstr("twice or out of order"));
-  EXPECT_THAT(outcome(page("2:a:1:0:0;1:a:1:0:0", 2, 2)), HasSubstr("twice or out of order"));
-  EXPECT_THAT(outcome(page("1:a:1:0:0;2:a:1:0:0", 7, 2)), HasSubstr("contradicts itself"));
-  TableScan paged({.page_rows = 1});
-  ASSERT_TRUE(paged.take(page("7:a:1:0:0", 7, 1)));
-  EXPECT_FALSE(paged.take(page("7:a:1:0:0", 7, 1))) << "the same page again";
+  EXPECT_THAT(outcome(page("1:a:1:0:0:17:print;1:a:1:0:0:17:print", 1, 2)),
+              HasSubstr("twice or out of order"));
+  EXPECT_THAT(outcome(page("2:a:1:0:0:17:print;1:a:1:0:0:17:print", 2, 2)),
+              HasSubstr("twice or out of order"));
+  EXPECT_THAT(outcome(page("1:a:1:0:0:17:print;2:a:1:0:0:17:print", 7, 2)),
+              HasSubstr("contradicts itself"));
+  TableScan paged({.whole_rows = 1});
+  ASSERT_TRUE(paged.take(page("7:a:1:0:0:17:print", 7, 1)));
+  EXPECT_FALSE(paged.take(page("7:a:1:0:0:17:print", 7, 1))) << "the same page again";
 }
 
 struct BadReply {
@@ -329,16 +353,18 @@ INSTANTIATE_TEST_SUITE_P(
                       BadReply{"NoCount", "ok [{\"r\":\"1:a:1:0:0\",\"m\":1}]"},
                       BadReply{"NegativeCount", "ok [{\"c\":-1}]"},
                       BadReply{"HugeCount", "ok [{\"c\":1e300}]"},
-                      BadReply{"MoreThanAsked", "ok [{\"c\":1501}]"},
-                      BadReply{"TheManager", page("0:a:1:0:0", 0, 1)},
-                      BadReply{"IdTooLarge", page("4294967296:a:1:0:0", 1, 1)},
-                      BadReply{"NegativeId", page("-1:a:1:0:0", 1, 1)},
-                      BadReply{"UnknownStatus", page("1:x:1:0:0", 1, 1)},
-                      BadReply{"NoStatus", page("1::1:0:0", 1, 1)},
+                      BadReply{"MoreThanAsked", "ok [{\"c\":1001}]"},
+                      BadReply{"TheManager", page("0:a:1:0:0:17:print", 0, 1)},
+                      BadReply{"IdTooLarge", page("4294967296:a:1:0:0:17:print", 1, 1)},
+                      BadReply{"NegativeId", page("-1:a:1:0:0:17:print", 1, 1)},
+                      BadReply{"UnknownStatus", page("1:x:1:0:0:17:print", 1, 1)},
+                      BadReply{"NoStatus", page("1::1:0:0:17:print", 1, 1)},
                       BadReply{"TooFewParts", page("1:a:1:0", 1, 1)},
-                      BadReply{"TooManyParts", page("1:a:1:0:0:0", 1, 1)},
-                      BadReply{"NumberAndMore", page("1:a:1x:0:0", 1, 1)},
-                      BadReply{"KeepaliveBeyond64Bits", page("1:a:99999999999999999999:0:0", 1, 1)},
+                      BadReply{"NoPrint", page("1:a:1:0:0:17", 1, 1)},
+                      BadReply{"TooManyParts", page("1:a:1:0:0:17:print:more", 1, 1)},
+                      BadReply{"NumberAndMore", page("1:a:1x:0:0:17:print", 1, 1)},
+                      BadReply{"KeepaliveBeyond64Bits",
+                               page("1:a:99999999999999999999:0:0:17:print", 1, 1)},
                       BadReply{"TextIsANumber", "ok [{\"r\":7,\"m\":1,\"c\":0},[]]"}),
     [](const auto& param) { return param.param.name; });
 
@@ -355,7 +381,7 @@ TEST(TableScan, WhatAReplySaysIsQuotedShortAndPrintable) {
 
 TEST(TableScan, ANegativeKeepaliveIsNoneAndACodeBeyondAByteIsTheLargest) {
   TableScan scan({});
-  auto step = scan.take(page("1:a:-5:0:999", 1, 1));
+  auto step = scan.take(page("1:a:-5:0:999:17:print", 1, 1));
   EXPECT_THAT(std::get<TableScan::Done>(step.value()).rows,
               ElementsAre(Row{.agent = AgentId{1}, .status = RowStatus::active, .code = 255}));
 }
@@ -363,15 +389,15 @@ TEST(TableScan, ANegativeKeepaliveIsNoneAndACodeBeyondAByteIsTheLargest) {
 TEST(TableScan, MoreRowsThanTheBoundAreAnError) {
   Table table;
   table.enrol(1, 30);
-  EXPECT_FALSE(scan(table, {.page_rows = 10, .max_rows = 29}));
-  EXPECT_TRUE(scan(table, {.page_rows = 10, .max_rows = 30}));
+  EXPECT_FALSE(scan(table, {.whole_rows = 10, .max_rows = 29}));
+  EXPECT_TRUE(scan(table, {.whole_rows = 10, .max_rows = 30}));
 }
 
 TEST(TableScan, TheNodeFilterTakesOnlyRowsOfThatNode) {
   Table table;
   table.enrol(1, 20);
   table.sql("UPDATE agent SET node_name='master' WHERE id IN (4,17)");
-  const auto rows = scan(table, {.only_node_name = "master", .page_rows = 1}).value();
+  const auto rows = scan(table, {.only_node_name = "master", .whole_rows = 1}).value();
   ASSERT_THAT(rows, SizeIs(2));
   EXPECT_EQ(rows[0].agent, AgentId{4});
   EXPECT_EQ(rows[1].agent, AgentId{17});
@@ -391,10 +417,143 @@ TEST(TableScan, ARequestThatANameMakesTooLongIsNeverFramed) {
   EXPECT_FALSE(frame_request(scan.request()));
 }
 
+// ---- what may have changed
+
+struct Shape {
+  const char* what;
+  const char* set;
+  bool shown;
+};
+
+TEST_P(EachFlavour, AWindowShowsRowsWithEitherTimeInIt) {
+  Table table(GetParam());
+  const std::vector<Shape> shapes = {
+      {"a keepalive before it", "last_keepalive=99", false},
+      {"a keepalive in its first second", "last_keepalive=100", true},
+      {"a keepalive in its last second", "last_keepalive=160", true},
+      {"a keepalive after it", "last_keepalive=161", false},
+      {"gone in it", "last_keepalive=5,disconnection_time=120", true},
+      {"gone before it", "last_keepalive=5,disconnection_time=99", false},
+      {"no time at all", "last_keepalive=NULL,disconnection_time=NULL", false},
+      {"a keepalive, and no other time", "last_keepalive=100,disconnection_time=NULL", true},
+  };
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const int id = static_cast<int>(i) + 1;
+    table.enrol(id, id);
+    table.sql("UPDATE agent SET " + std::string(shapes[i].set) + " WHERE id=" + std::to_string(id));
+  }
+  TableScan reused({});
+  const auto done = whole(reused, table, LookPlan::Window{.from_s = 100, .to_s = 160});
+  ASSERT_TRUE(done) << done.error().message;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const bool shown = std::ranges::any_of(done->rows, [&](const Row& row) {
+      return row.agent == AgentId{static_cast<std::uint32_t>(i + 1)};
+    });
+    EXPECT_EQ(shown, shapes[i].shown) << shapes[i].what;
+  }
+  EXPECT_THAT(done->prints, IsEmpty()) << "of the whole table only";
+}
+
+TEST_P(EachFlavour, AQuietWindowIsOneRequestThatTellsTheTableAndItsClock) {
+  Table table(GetParam());
+  table.enrol(1, 700);
+  TableScan reused({});
+  const auto done = whole(reused, table, LookPlan::Window{.from_s = kNow + 1, .to_s = kNow + 60});
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_THAT(done->rows, IsEmpty());
+  EXPECT_THAT(table.requests, SizeIs(1));
+  ASSERT_TRUE(reused.head());
+  EXPECT_EQ(reused.head()->table_rows, 700u) << "without the manager's own";
+  EXPECT_EQ(reused.head()->table_ms, kNow * 1000);
+}
+
+TEST(TableScan, TheTableIsCountedForAllNodes) {
+  Table table;
+  table.enrol(1, 20);
+  TableScan mine({.only_node_name = "master"});
+  EXPECT_THAT(whole(mine, table).value().rows, IsEmpty());
+  EXPECT_EQ(mine.head()->table_rows, 20u);
+}
+
+TEST(TableScan, AWindowOfManyRowsComesInPages) {
+  Table table;
+  table.enrol(1, 4'000);
+  TableScan reused({});
+  const auto done = whole(reused, table, LookPlan::Window{.from_s = kNow, .to_s = kNow}).value();
+  EXPECT_THAT(done.rows, SizeIs(4'000));
+  EXPECT_THAT(table.requests, SizeIs(3));
+}
+
+TEST(TableScan, MarksAreReadInTheOrderInWhichTheyReplaceEachOther) {
+  Table table;
+  table.enrol(1, 4);
+  table.sql("UPDATE agent SET sync_status='syncreq_keepalive' WHERE id=2");
+  table.sql("UPDATE agent SET sync_status='syncreq_status' WHERE id=3");
+  table.sql("UPDATE agent SET sync_status='syncreq' WHERE id=4");
+  TableScan reused({});
+  EXPECT_THAT(whole(reused, table).value().marks, ElementsAre(SyncMark::synced, SyncMark::keepalive,
+                                                              SyncMark::status, SyncMark::fields));
+}
+
+class EachPrinted : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(TableScan, EachPrinted,
+                         ::testing::Values("config_sum='bb'", "merged_sum='bb'",
+                                           "version='Wazuh v4.14.8'", "group_hash='bb'",
+                                           "`group`='default,web'",
+                                           "group_config_status='synced'"));
+
+TEST_P(EachPrinted, ChangesThePrintOfItsAgentAlone) {
+  Table table;
+  table.enrol(1, 3);
+  table.sql("UPDATE agent SET config_sum='aa',merged_sum='aa',version='Wazuh v4.14.7'");
+  TableScan reused({});
+  const auto before = whole(reused, table).value().prints;
+  EXPECT_EQ(whole(reused, table).value().prints, before);
+  table.sql("UPDATE agent SET " + std::string(GetParam()) + " WHERE id=2");
+  const auto after = whole(reused, table).value().prints;
+  ASSERT_THAT(after, SizeIs(3));
+  EXPECT_EQ(after[0], before[0]);
+  EXPECT_NE(after[1], before[1]);
+  EXPECT_EQ(after[2], before[2]);
+}
+
+TEST(TableScan, WhatAnAgentSaysOfItselfCannotForgeOrHideARow) {
+  Table table;
+  table.enrol(1, 3);
+  table.sql("UPDATE agent SET version='a;9:a:1',config_sum=';;::',merged_sum='\"}\\' WHERE id=2");
+  const auto rows = scan(table);
+  ASSERT_TRUE(rows) << rows.error().message;
+  EXPECT_THAT(*rows, SizeIs(3));
+}
+
+TEST(TableScan, AVersionWithoutMarksOrPrintsIsReadWithoutThem) {
+  Table table;
+  table.enrol(1, 3);
+  table.sql("ALTER TABLE agent DROP COLUMN sync_status");
+  table.sql("ALTER TABLE agent DROP COLUMN group_hash");
+  TableScan reused({});
+  const auto done = whole(reused, table);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_THAT(done->rows, SizeIs(3));
+  EXPECT_THAT(done->marks, IsEmpty());
+  EXPECT_THAT(done->prints, IsEmpty());
+  const auto asked = table.requests.size();
+  ASSERT_TRUE(whole(reused, table));
+  EXPECT_EQ(table.requests.size(), asked + 1) << "and from then on asked without them";
+}
+
+TEST(TableScan, AColumnThatEveryRowNeedsIsMissedInWords) {
+  Table table;
+  table.sql("ALTER TABLE agent DROP COLUMN last_keepalive");
+  const auto rows = scan(table);
+  ASSERT_FALSE(rows);
+  EXPECT_THAT(rows.error().message, HasSubstr("no such column: last_keepalive"));
+}
+
 TEST(TableScan, MutatedRepliesNeverCrashAndNeverYieldRowsThatBreakTheRules) {
   Table table;
   table.enrol(1, 60);
-  TableScan first({.page_rows = 40});
+  TableScan first({.whole_rows = 40});
   const std::string good = table.ask(first.request());
   std::mt19937 random(7);
   const auto below = [&](std::size_t n) { return random() % n; };
@@ -419,7 +578,7 @@ TEST(TableScan, MutatedRepliesNeverCrashAndNeverYieldRowsThatBreakTheRules) {
           reply[at] = "0123456789:;\"[]{},\\apdn"[below(23)];
       }
     }
-    TableScan scan({.page_rows = 40});
+    TableScan scan({.whole_rows = 40});
     const auto step = scan.take(reply);
     EXPECT_LE(scan.page_size(), 40);
     if (!step) {
@@ -523,7 +682,7 @@ TEST(InfoRead, AnAgentThatCannotBeReadIsNamedAndTheOthersAreRead) {
   EXPECT_THAT(done.agents[0].second, Not(IsEmpty()));
   EXPECT_THAT(done.agents[1].second, IsEmpty());
   EXPECT_THAT(done.agents[2].second, Not(IsEmpty()));
-  EXPECT_THAT(done.problems, ElementsAre(HasSubstr("agent 2")));
+  EXPECT_THAT(done.problems, ElementsAre(Pair(AgentId{2}, HasSubstr("agent 2"))));
 }
 
 TEST(InfoRead, LabelsThatCannotBeReadAreLeftOutAndSaid) {
@@ -535,7 +694,7 @@ TEST(InfoRead, LabelsThatCannotBeReadAreLeftOutAndSaid) {
   const auto done = read(info, table, ids(1, 1)).value();
   EXPECT_EQ(done.agents[0].second.at("name"), "agent-1");
   EXPECT_FALSE(done.agents[0].second.contains("label.long"));
-  EXPECT_THAT(done.problems, ElementsAre(HasSubstr("labels of agent 1")));
+  EXPECT_THAT(done.problems, ElementsAre(Pair(AgentId{1}, HasSubstr("labels of agent 1"))));
 }
 
 TEST(InfoRead, BytesThatAreNoUtf8AreReplacedAndHideNothing) {

@@ -10,10 +10,12 @@
 #include <optional>
 
 #include "tests/support/standin_server.h"
+#include "tests/unit/sidecar_source/fake_remoted.h"
 
 namespace rollcall::sidecar {
 namespace {
 
+using rollcall::sidecar::test::FakeRemoted;
 using rollcall::testing::Fault;
 using rollcall::testing::StandinServer;
 using ::testing::AllOf;
@@ -41,13 +43,17 @@ class RealClock final : public app::Clock {
 
 class WazuhDbSourceTest : public ::testing::Test {
  protected:
-  WazuhDbSourceTest() {
+  explicit WazuhDbSourceTest(rollcall::testing::StandinOptions standin = {})
+      : server_(std::move(standin)) {
     std::string name = ::testing::TempDir() + "rollcall-source-XXXXXX";
     folder_ = ::mkdtemp(name.data());
     ::chmod(folder_.c_str(), 0755);
     options_.socket_path = folder_ + "/wdb";
     options_.client_keys_path = folder_ + "/client.keys";
+    options_.config_path = folder_ + "/ossec.conf";
+    options_.remoted_path = folder_ + "/remote";
     options_.poll = 10ms;
+    options_.scan = 0us;  // each look reads the whole table, unless a test says otherwise
     options_.backoff = {.base = 1ms, .cap = 5ms};
   }
 
@@ -61,6 +67,7 @@ class WazuhDbSourceTest : public ::testing::Test {
     EXPECT_EQ(stats.secret_reads, 0u);
     EXPECT_EQ(stats.oversize_requests, 0u);
     EXPECT_LE(stats.largest_request, kMaxRequestBytes);
+    EXPECT_EQ(stats.partial_frames, 0u) << "header and body in one write";
     EXPECT_THAT(stats.commands, Each(Key("sql")));
     server_.stop();
     std::filesystem::remove_all(folder_);
@@ -140,6 +147,7 @@ class WazuhDbSourceTest : public ::testing::Test {
 TEST_F(WazuhDbSourceTest, ALookHasEveryRowAndTheTimesAroundIt) {
   serve();
   enrol(1, 5'000);
+  options_.poll = 1h;
   const Now before = clock_.now();
   observe();
   until_looks(1);
@@ -160,10 +168,13 @@ TEST_F(WazuhDbSourceTest, ALookHasEveryRowAndTheTimesAroundIt) {
   EXPECT_GE(status.looks, 1u);
   EXPECT_EQ(status.failures, 0u);
   EXPECT_EQ(status.last_rows, 5'000u);
-  EXPECT_EQ(status.last_requests, 4u);
+  EXPECT_EQ(status.last_requests, 6u);
+  EXPECT_EQ(status.scans, 1u);
+  EXPECT_EQ(status.table_rows, 5'000u);
+  EXPECT_THAT(look.prints, SizeIs(5'000));
   EXPECT_GT(status.last_bytes, 5'000u * 20);
   EXPECT_GT(status.last_look_us, 0);
-  EXPECT_EQ(status.page_size, 1'500u);
+  EXPECT_EQ(status.page_size, 1'000u);
   EXPECT_THAT(notes_, IsEmpty());
 }
 
@@ -218,7 +229,214 @@ TEST_F(WazuhDbSourceTest, OnlyRowsOfTheNamedNodeAreSeen) {
   EXPECT_EQ(looks_[0].rows[0].agent, AgentId{4});
 }
 
+// ---- what may have changed
+
+class WazuhDbWindow : public WazuhDbSourceTest {
+ protected:
+  WazuhDbWindow() { options_.scan = 1h; }
+
+  void keepalive(int id) {
+    ASSERT_EQ(server_.ask("global update-keepalive {\"id\":" + std::to_string(id) +
+                          ",\"connection_status\":\"active\",\"sync_status\":\"synced\"}"),
+              "ok");
+  }
+  // The first row of an agent in a look that did not read everything.
+  std::optional<Row> changed(std::uint32_t id) const {
+    for (const Look& look : looks_) {
+      for (const Row& row : look.rows) {
+        if (!look.complete && row.agent == AgentId{id}) return row;
+      }
+    }
+    return std::nullopt;
+  }
+};
+
+TEST_F(WazuhDbWindow, AfterTheFirstLookOnlyWhatMayHaveChangedIsRead) {
+  serve();
+  enrol(1, 3'000);
+  observe();
+  until_looks(3);
+  EXPECT_TRUE(looks_[0].complete);
+  EXPECT_THAT(looks_[0].rows, SizeIs(3'000));
+  for (std::size_t i = 1; i < looks_.size(); ++i) {
+    EXPECT_FALSE(looks_[i].complete);
+    EXPECT_LT(looks_[i].from_s, looks_[i].to_s);
+    EXPECT_THAT(looks_[i].rows, IsEmpty());
+    EXPECT_EQ(looks_[i].no_agents_enrolled, std::nullopt);
+  }
+  keepalive(7);
+  until([this] { return changed(7).has_value(); });
+  EXPECT_GE(changed(7)->keepalive_s, looks_.back().from_s);
+  EXPECT_EQ(source_->status().scans, 1u);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(WazuhDbWindow, AQuietSecondCostsOneRequestAndNoPage) {
+  serve();
+  enrol(1, 3'000);
+  observe();
+  until_looks(2);  // the version was asked for
+  const auto requests = server_.stats().requests;
+  const auto rows = server_.stats().rows_out;
+  const auto looks = looks_.size();
+  until_looks(5);
+  // One of them may be under way.
+  EXPECT_LE(server_.stats().requests, requests + looks_.size() - looks + 1);
+  EXPECT_EQ(server_.stats().rows_out, rows);
+  EXPECT_EQ(source_->status().last_requests, 1u);
+}
+
+TEST_F(WazuhDbWindow, EverythingIsReadWhenTheWallClockWasSet) {
+  serve();
+  enrol(1, 20);
+  observe();
+  until_looks(3);
+  server_.set_now_offset(-7'200);
+  keepalive(7);
+  until([this] { return source_->status().scans == 2; });
+  EXPECT_THAT(looks_.back().rows, SizeIs(20));
+  until_looks(2);
+  keepalive(8);
+  until([this] { return changed(8).has_value(); });
+  EXPECT_EQ(source_->status().scans, 2u) << "from then on by the clock as it is";
+}
+
+TEST_F(WazuhDbWindow, EverythingIsReadAfterAReconnect) {
+  serve();
+  enrol(1, 20);
+  observe();
+  until_looks(3);
+  server_.stop();
+  until_failures(1);
+  serve();
+  until_looks(2);
+  EXPECT_EQ(source_->status().scans, 2u);
+}
+
+TEST_F(WazuhDbWindow, EverythingIsReadEachScan) {
+  serve();
+  enrol(1, 20);
+  options_.scan = 50ms;
+  observe();
+  until([this] { return source_->status().scans >= 3; });
+  EXPECT_GT(looks_.size(), source_->status().scans);
+  for (const Look& look : looks_) EXPECT_THAT(look.rows, SizeIs(look.complete ? 20 : 0));
+}
+
+TEST_F(WazuhDbWindow, AReconnectWithinOneSecondIsAVisit) {
+  serve();
+  enrol(1, 3);
+  // A second that has not come yet, so that it is still running at every look of this test.
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30 WHERE id=2");
+  observe();
+  until([this] { return changed(2).has_value() && !source_->status().wazuh.empty(); });
+  EXPECT_EQ(changed(2)->visits, 0u);
+  sql("UPDATE agent SET sync_status='syncreq' WHERE id=2");
+  until([this] { return looks_.back().rows.size() == 1 && looks_.back().rows[0].visits == 1; });
+  EXPECT_EQ(source_->status().hints, 1u);
+}
+
+// ---- which Wazuh it is
+
+TEST_F(WazuhDbSourceTest, TheVersionIsShownAndGovernsWhatIsExpectedOfAgents) {
+  serve();
+  enrol(1, 1);
+  sql("UPDATE agent SET version='Wazuh v4.14.7' WHERE id=0");
+  observe();
+  until([this] { return !looks_.empty() && looks_.back().defaults.keepalive_us != 0; });
+  EXPECT_EQ(source_->status().wazuh, "4.14.7");
+  EXPECT_EQ(looks_.back().defaults.keepalive_us, 20'000'000);
+  EXPECT_EQ(looks_.back().defaults.agent_timeout_us, 900'000'000);
+
+  std::ofstream(options_.config_path)
+      << "<global><agents_disconnection_time>2m</agents_disconnection_time></global>";
+  until([this] { return looks_.back().defaults.agent_timeout_us == 120'000'000; });
+}
+
+class OlderWazuh : public WazuhDbSourceTest {
+ protected:
+  OlderWazuh() : WazuhDbSourceTest(older()) {}
+
+ private:
+  static rollcall::testing::StandinOptions older() {
+    rollcall::testing::StandinOptions options;
+    options.flavour = rollcall::testing::WazuhFlavour::k4_11;
+    return options;
+  }
+};
+
+TEST_F(OlderWazuh, IsLookedAtInTheSameWayWithItsOwnDefaultsAndNoHints) {
+  serve();
+  enrol(1, 3);
+  options_.scan = 1h;
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30 WHERE id=2");
+  observe();
+  until([this] { return looks_.size() > 1 && looks_.back().defaults.keepalive_us == 10'000'000; });
+  EXPECT_EQ(source_->status().wazuh, "4.12 or earlier");
+  EXPECT_EQ(looks_.back().defaults.agent_timeout_us, 600'000'000);
+  sql("UPDATE agent SET sync_status='syncreq' WHERE id=2");
+  until_looks(3);
+  EXPECT_EQ(source_->status().hints, 0u) << "a keepalive leaves the same mark";
+  EXPECT_THAT(looks_.back().rows, SizeIs(1));
+}
+
+// ---- remoted's counters
+
+TEST_F(OlderWazuh, AStartThatRemotedCountedOnARowThatStayedTheSameIsAVisit) {
+  serve();
+  enrol(1, 3);
+  options_.scan = 1h;
+  // Gone, in a second that is still running at every look of this test.
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30,connection_status='disconnected',"
+      "disconnection_time=strftime('%s','now')+30 WHERE id=2");
+  FakeRemoted remoted(loop_, options_.remoted_path);
+  remoted.starts = {{2, 7}};
+  observe();
+  until([this] { return source_->status().remoted == true && looks_.size() > 3; });
+  EXPECT_EQ(source_->status().hints, 0u);
+  EXPECT_THAT(remoted.asked, Each(std::string(R"({"command":"getagentsstats",)"
+                                              R"("parameters":{"agents":[2]}})")));
+  // Whatever was counted while a look was under way belongs to neither side of it.
+  remoted.busy = true;
+  until([this] { return looks_.back().rows.size() == 1 && looks_.back().rows[0].visits > 0; });
+  EXPECT_GT(source_->status().hints, 0u);
+}
+
+TEST_F(OlderWazuh, WithoutRemotedLooksGoOnInSilence) {
+  serve();
+  enrol(1, 1);
+  options_.scan = 1h;
+  sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30,connection_status='disconnected'");
+  observe();
+  until([this] { return source_->status().remoted == false; });
+  until_looks(3);
+  EXPECT_THAT(failures_, IsEmpty());
+  EXPECT_THAT(notes_, IsEmpty());
+}
+
+TEST_F(OlderWazuh, RemotedIsNotAskedWhileNobodyMayHideAVisit) {
+  serve();
+  enrol(1, 3);
+  options_.scan = 1h;
+  FakeRemoted remoted(loop_, options_.remoted_path);
+  observe();
+  until_looks(4);
+  EXPECT_THAT(remoted.asked, IsEmpty());
+  EXPECT_EQ(source_->status().remoted, std::nullopt);
+}
+
 // ---- an empty table
+
+TEST_F(WazuhDbSourceTest, WithoutAnAgentOfThisNodeOthersShowThatTheTableIsRead) {
+  serve();
+  enrol(1, 10);
+  std::ofstream(options_.client_keys_path) << "001 here any 6d79\n";
+  options_.only_node_name = "master";
+  observe();
+  until_looks(1);
+  EXPECT_THAT(looks_[0].rows, IsEmpty());
+  EXPECT_EQ(looks_[0].no_agents_enrolled, true);
+}
 
 TEST_F(WazuhDbSourceTest, AnEmptyTableWithoutClientKeysLeavesTheQuestionOpen) {
   serve();
@@ -497,6 +715,24 @@ TEST_F(WazuhDbSourceTest, FieldsThatFailAgainAndAgainAreAnsweredEmptyWithOneNote
   EXPECT_THAT(infos_, Each(Pair(::testing::_, IsEmpty())));
   EXPECT_THAT(notes_, ElementsAre(HasSubstr("cannot be read and are passed over")));
   EXPECT_THAT(failures_, IsEmpty()) << "looks go on";
+}
+
+TEST_F(WazuhDbSourceTest, AnAgentThatCannotBeReadIsNotedOnceUntilItWasRead) {
+  serve();
+  enrol(1, 2);
+  const auto spoil = [this] { sql("UPDATE agent SET os_uname=hex(zeroblob(40000)) WHERE id=2"); };
+  spoil();
+  in_look_ = [this] { source_->read_info({AgentId{1}, AgentId{2}}); };
+  observe();
+  until([this] { return infos_.size() >= 8; });
+  EXPECT_THAT(notes_, ElementsAre(HasSubstr("agent 2 cannot be read")));
+  EXPECT_EQ(source_->status().unreadable, 1u);
+  sql("UPDATE agent SET os_uname='Linux' WHERE id=2");
+  until([this] { return source_->status().unreadable == 0; });
+  EXPECT_THAT(notes_, SizeIs(1));
+  spoil();
+  until([this] { return source_->status().unreadable == 1; });
+  EXPECT_THAT(notes_, SizeIs(2));
 }
 
 TEST_F(WazuhDbSourceTest, MoreThanMayWaitAreAnsweredEmptyAtOnce) {

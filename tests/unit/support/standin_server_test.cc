@@ -325,6 +325,55 @@ TEST_F(StandinServing, StatsTellWhatAnObserverDidThatItMustNot) {
   EXPECT_EQ(seen["largest_request"], kCount.size());
 }
 
+TEST_F(StandinServing, AFrameThatComesInPiecesIsCounted) {
+  Client whole(socket_);
+  whole.send(frame(kCount) + frame(kCount));
+  whole.reply();
+  whole.reply();
+  EXPECT_EQ(server_->stats().partial_frames, 0u);
+  Client pieces(socket_);
+  pieces.send(frame(kCount).substr(0, 4));
+  while (server_->stats().partial_frames == 0) std::this_thread::yield();
+  pieces.send(kCount);
+  pieces.reply();
+  EXPECT_EQ(server_->stats().partial_frames, 1u);
+}
+
+TEST_F(StandinServing, RowsAreCountedAsTheyAreOrAsAColumnCountsThem) {
+  ASSERT_EQ(server_->control("fill 30"), "ok");
+  Client client(socket_);
+  client.ask("global sql SELECT id FROM agent WHERE id BETWEEN 1 AND 7");
+  EXPECT_EQ(server_->stats().rows_out, 7u);
+  client.ask("global sql SELECT group_concat(id) r,count(*) c FROM agent WHERE id>10");
+  EXPECT_EQ(server_->stats().rows_out, 27u);
+  EXPECT_GT(server_->stats().observer_cpu_us, 0u);
+}
+
+TEST_F(StandinServing, FillMakesActiveAgentsThatAllDiffer) {
+  EXPECT_EQ(server_->control("fill 3 100 w9"), "ok");
+  EXPECT_EQ(server_->ask("global sql SELECT count(*) n,count(DISTINCT name) d,count(DISTINCT"
+                         " config_sum) s,min(id) a,max(id) z FROM agent WHERE id>0 AND"
+                         " node_name='w9' AND connection_status='active'"),
+            "ok [{\"n\":3,\"d\":3,\"s\":3,\"a\":100,\"z\":102}]");
+  EXPECT_THAT(server_->control("fill 3 100"), StartsWith("err")) << "they are there";
+  for (const char* bad : {"fill", "fill x", "fill 0", "fill 3 0"})
+    EXPECT_THAT(server_->control(bad), StartsWith("err")) << bad;
+}
+
+TEST_F(StandinServing, KeepalivesGoRoundAllAgentsUntilTheyAreStopped) {
+  ASSERT_EQ(server_->control("fill 50"), "ok");
+  now_ += 1'000;
+  ASSERT_EQ(server_->control("keepalives 50 100"), "ok");
+  const std::string heard =
+      "global sql SELECT count(*) n FROM agent WHERE id>0 AND last_keepalive=" +
+      std::to_string(now_.load());
+  while (server_->ask(heard) != "ok [{\"n\":50}]") std::this_thread::yield();
+  EXPECT_EQ(server_->stats().requests, 0u) << "nobody asked";
+  ASSERT_EQ(server_->control("keepalives 0"), "ok");
+  for (const char* bad : {"keepalives", "keepalives 5", "keepalives 5 0", "keepalives -1 5"})
+    EXPECT_THAT(server_->control(bad), StartsWith("err")) << bad;
+}
+
 TEST_F(StandinServing, TheClockCanBeSkewedWhileItRuns) {
   Client client(socket_);
   const std::string ask_time = "global sql SELECT strftime('%s','now') t";
