@@ -141,7 +141,7 @@ MUTATIONS = [
     Mutation(
         "an older copy within one session goes on from where it was",
         "its changes are refused as older ones",
-        (Edit("sidecar/core/tracker.cc", "      s.change = top.change;\n", "      return;\n"),),
+        (Edit("sidecar/core/tracker.cc", "    s.change = top.change;\n", "    return;\n"),),
         # Most older copies are told apart by position before it comes to this.
         unit=("sidecar_core_test", "TrackerSuperseded.AnOlderCopy*")),
     Mutation(
