@@ -241,6 +241,14 @@ MUTATIONS = [
               "  if (false) {\n"),),
         # The simulator's missed rows are found by looks at everything, mostly too late to matter.
         unit=("sidecar_core_test", "TrackerWindow.*")),
+    Mutation(
+        "a wall clock that was set not noticed by the source",
+        "what agents write in seconds that were asked for before is missed for a minute",
+        (Edit("sidecar/source/look_plan.cc",
+              "  return passed >= least && passed <= most;\n",
+              "  return true;\n"),),
+        # The simulator's looks at everything come each ten seconds.
+        unit=("sidecar_source_test", "LookPlanTest.*")),
     # ---- silence -----------------------------------------------------------------------------
     Mutation(
         "silence ignored",
