@@ -134,9 +134,11 @@ std::optional<std::int64_t> read_disconnection_time(const std::string& path) {
 }
 
 SourceDefaults defaults_of(const WazuhVersion& version, std::optional<std::int64_t> disconnection) {
-  const std::int64_t timeout_s = version.since_4_13 ? 900 : 600;
-  return {.keepalive_us = (version.since_4_13 ? 20 : 10) * kSecondUs,
-          .agent_timeout_us = disconnection.value_or(timeout_s * kSecondUs)};
+  const std::int64_t keepalive_us = (version.since_4_13 ? 20 : 10) * kSecondUs;
+  const std::int64_t timeout_us = (version.since_4_13 ? 900 : 600) * kSecondUs;
+  // Less than a few keepalives would end sessions of agents that are well.
+  return {.keepalive_us = keepalive_us,
+          .agent_timeout_us = std::max(disconnection.value_or(timeout_us), 3 * keepalive_us)};
 }
 
 }  // namespace rollcall::sidecar

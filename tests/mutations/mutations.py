@@ -148,7 +148,7 @@ MUTATIONS = [
     Mutation(
         "an older copy within one session goes on from where it was",
         "its changes are refused as older ones",
-        (Edit("sidecar/core/tracker.cc", "      s.change = top.change;\n", "      return;\n"),),
+        (Edit("sidecar/core/tracker.cc", "    s.change = top.change;\n", "    return;\n"),),
         # Most older copies are told apart by position before it comes to this.
         unit=("sidecar_core_test", "TrackerSuperseded.AnOlderCopy*")),
     Mutation(
@@ -248,6 +248,14 @@ MUTATIONS = [
               "  if (false) {\n"),),
         # The simulator's missed rows are found by looks at everything, mostly too late to matter.
         unit=("sidecar_core_test", "TrackerWindow.*")),
+    Mutation(
+        "a wall clock that was set not noticed by the source",
+        "what agents write in seconds that were asked for before is missed for a minute",
+        (Edit("sidecar/source/look_plan.cc",
+              "  return passed >= least && passed <= most;\n",
+              "  return true;\n"),),
+        # The simulator's looks at everything come each ten seconds.
+        unit=("sidecar_source_test", "LookPlanTest.*")),
     # ---- silence -----------------------------------------------------------------------------
     Mutation(
         "silence ignored",

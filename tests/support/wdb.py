@@ -247,5 +247,13 @@ class Standin(Wdb):
     def reset(self):
         self.tell("standin reset")
 
+    def fill(self, agents, first=1, node="worker-1"):
+        """So many active agents with all fields, at once."""
+        self.tell(f"standin fill {agents} {first} {node}")
+
+    def keepalives(self, agents, period_ms):
+        """From now on each of agents 1 to `agents` sends one every period_ms; 0: nobody."""
+        self.tell(f"standin keepalives {agents} {period_ms}")
+
     def stats(self):
         return json.loads(self.tell("standin stats"))

@@ -78,6 +78,8 @@ TEST(WazuhVersion, GovernsTheDefaults) {
   EXPECT_EQ(newer.agent_timeout_us, 900 * kSecond);
   EXPECT_EQ(defaults_of({"4.14.7", true}, 90 * kSecond).agent_timeout_us, 90 * kSecond)
       << "what the manager is told counts more";
+  EXPECT_EQ(defaults_of({"4.14.7", true}, kSecond).agent_timeout_us, 60 * kSecond)
+      << "but not less than three keepalives";
 }
 
 // ---- ossec.conf
