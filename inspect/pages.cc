@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "app/logging.h"
+
 namespace rollcall::inspect {
 namespace {
 
@@ -81,6 +83,26 @@ std::optional<AgentId> agent_of(const std::string& text) {
 std::uint64_t id_of(AgentId a) {
   return static_cast<std::uint64_t>(a);
 }
+
+}  // namespace
+
+HttpOptions http_options(const app::InspectConfig& config, std::size_t connections) {
+  HttpOptions options;
+  options.host = config.address.host;
+  options.port = config.address.port;
+  options.allowed_hosts = config.hosts;
+  options.connections = connections;
+  options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
+  if (!app::is_loopback(config.address)) {
+    app::log(
+        app::Level::Warn,
+        "the inspect address can be reached from other machines, and asks nobody for a password",
+        {{"address", app::to_text(config.address)}});
+  }
+  return options;
+}
+
+namespace {
 
 // ---- the sidecar's ---------------------------------------------------------------------------
 

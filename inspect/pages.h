@@ -5,12 +5,16 @@
 #include <string>
 
 #include "app/clock.h"
+#include "app/config.h"
 #include "app/master_driver.h"
 #include "app/sidecar_driver.h"
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
 
 namespace rollcall::inspect {
+
+// As configured; warns if the address can be reached from other machines.
+HttpOptions http_options(const app::InspectConfig& config, std::size_t connections);
 
 // What the source reports of itself, for /status.
 struct SourceStatus {
