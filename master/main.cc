@@ -40,7 +40,8 @@ int run(const app::MasterConfig& config) {
   if (!event_log) return fail(1, event_log.error().message);
   if (!recovery.message.empty())
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
-  auto state = app::fold_log(**event_log, recovery);
+  master::History history(config.limits.history);
+  auto state = app::fold_log(**event_log, recovery, &history);
   if (!state) return fail(1, "log " + config.store.path + ": " + state.error().message);
 
   net::Loop loop;
@@ -57,6 +58,7 @@ int run(const app::MasterConfig& config) {
   app::MasterDriver driver(core, {config.store.snapshot_every}, std::move(*state),
                            recovery.torn_tail_dropped ? "the end of the log was torn" : "",
                            app::random_seed(), clock, log, links, app::log_note);
+  driver.remember(std::move(history));
   links.attach(driver);
 
   inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
@@ -110,6 +112,7 @@ int run(const app::MasterConfig& config) {
   tick.stop();
   flush.stop();
   disk.stop();
+  log.stop();
   app::flush_log();
   return status;
 }

@@ -237,7 +237,7 @@ class MasterDriverTest : public ::testing::Test,
     sent.clear();
   }
 
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override {
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override {
     ++appends;
     waiting.push_back({std::move(records), std::move(snapshot), std::move(done)});
   }
@@ -250,8 +250,8 @@ class MasterDriverTest : public ::testing::Test,
       Group g = std::move(waiting.front());
       waiting.pop_front();
       auto result = log.append(g.records);
-      if (result && !g.snapshot.empty()) {
-        EXPECT_TRUE(log.write_snapshot(log.next_index() - 1, g.snapshot));
+      if (result && g.snapshot) {
+        EXPECT_TRUE(log.write_snapshot(log.next_index() - 1, g.snapshot()));
         ++snapshots;
         snapshot_is_the_fold();
       }
@@ -290,7 +290,7 @@ class MasterDriverTest : public ::testing::Test,
   static constexpr master::ConnId kConn{1};
   struct Group {
     std::vector<std::string> records;
-    std::string snapshot;
+    Snapshot snapshot;
     Done done;
   };
   HandClock clock;
