@@ -18,6 +18,7 @@ HttpOptions http_options(const app::InspectConfig& config, std::size_t connectio
 
 // What the source reports of itself, for /status.
 struct SourceStatus {
+  bool by_looks = true;  // false: events come by themselves, nothing has to be looked at first
   bool connected = false;
   std::int64_t last_look_us = 0;  // how long it took
   std::uint64_t last_rows = 0, last_bytes = 0, last_requests = 0;
