@@ -1,7 +1,6 @@
 #include "inspect/http_server.h"
 
 #include <fcntl.h>
-#include <httplib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,23 +12,23 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
-#include "inspect/http_head.h"
+#include "inspect/http_connection.h"
+#include "inspect/http_engine.h"
+#include "inspect/http_workers.h"
 
 namespace rollcall::inspect {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 using TimePoint = SteadyClock::time_point;
+using State = ConnectionState;
 
 constexpr int kBacklog = 1'024;  // the system may cut it to net.core.somaxconn
 constexpr std::size_t kReadBytes = 64 << 10;
@@ -39,299 +38,6 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::milliseconds kPatience{250};        // before make_room() may close it
 constexpr std::chrono::milliseconds kLongestSend{60'000};  // however often the client takes a byte
 
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  void reset() { Fd().swap(*this); }
-
- private:
-  void swap(Fd& other) { std::swap(fd_, other.fd_); }
-  int fd_ = -1;
-};
-
-std::string error_body(std::string_view message) {
-  // Whatever bytes a path brought along, the answer is valid UTF-8.
-  return nlohmann::json{{"error", message}}.dump(-1, ' ', false,
-                                                 nlohmann::json::error_handler_t::replace) +
-         "\n";
-}
-
-std::string_view reason(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 403:
-      return "Forbidden";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Payload Too Large";
-    case 414:
-      return "URI Too Long";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Error";
-  }
-}
-
-// What the front thread answers by itself; the connection ends after it.
-std::string refusal_text(const Refusal& refusal, bool with_body) {
-  const std::string body = error_body(refusal.message);
-  std::string text = "HTTP/1.1 " + std::to_string(refusal.status) + " ";
-  text += reason(refusal.status);
-  text += "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-          "\r\nConnection: close\r\n\r\n";
-  if (with_body) text += body;
-  return text;
-}
-
-// ---------------------------------------------------------------- routes
-
-std::vector<std::string_view> segments(std::string_view path) {
-  std::vector<std::string_view> parts;
-  for (;;) {
-    const std::size_t slash = path.find('/');
-    parts.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    path.remove_prefix(slash + 1);
-  }
-}
-
-struct Route {
-  std::string method;
-  std::string pattern;
-  Handler handler;
-
-  // No regular expressions: a long path makes those of libstdc++ recurse until the stack ends.
-  std::optional<std::vector<std::string>> match(std::string_view path) const {
-    const auto wanted = segments(pattern);
-    const auto given = segments(path);
-    if (wanted.size() != given.size()) return std::nullopt;
-    std::vector<std::string> matches;
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-      if (wanted[i] == "{}" && !given[i].empty()) {
-        matches.emplace_back(given[i]);
-      } else if (wanted[i] != given[i]) {
-        return std::nullopt;
-      }
-    }
-    return matches;
-  }
-};
-
-// ---------------------------------------------------------------- httplib, in memory
-
-class MemoryStream final : public httplib::Stream {
- public:
-  explicit MemoryStream(std::string in) : in_(std::move(in)) {}
-  bool is_readable() const override { return true; }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* to, size_t size) override {
-    const std::size_t taken = in_.copy(to, size, at_);
-    at_ += taken;
-    return static_cast<ssize_t>(taken);
-  }
-  ssize_t write(const char* from, size_t size) override {
-    out_.append(from, size);
-    return static_cast<ssize_t>(size);
-  }
-  // httplib puts these two into the request; nobody here asks for them.
-  void get_remote_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  void get_local_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  socket_t socket() const override { return INVALID_SOCKET; }
-  std::string take_output() { return std::move(out_); }
-
- private:
-  const std::string in_;
-  std::size_t at_ = 0;
-  std::string out_;
-};
-
-// Turns a head that parse_head() has accepted, and its body, into the bytes of an answer.
-class Engine final : private httplib::Server {
- public:
-  Engine(const std::vector<Route>& routes, const HttpOptions& options)
-      : routes_(routes), options_(options) {
-    set_keep_alive_max_count(options.requests_per_connection);
-    set_keep_alive_timeout(std::chrono::ceil<std::chrono::seconds>(options.idle_timeout).count());
-    set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
-    // Everything is answered here, so that httplib reads no body and has no routes of its own.
-    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-      fill(response, answer_to(request));
-      return HandlerResponse::Handled;
-    });
-    set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      if (response.body.empty()) fill(response, error_response(response.status, "bad request"));
-    });
-  }
-
-  // Any thread; may run in several at once.
-  std::string answer(const Head& head, std::string body) {
-    std::string text = head.method + " " + head.target + " HTTP/1.1\r\n";
-    if (head.close) text += "Connection: close\r\n";
-    // Only gzip: httplib would take brotli first, at a quality that does 1 MB a second.
-    if (head.gzip) text += "Accept-Encoding: gzip\r\n";
-    MemoryStream stream(text + "\r\n");
-    bool closed = false;
-    process_request(stream, head.close, closed,
-                    [&](httplib::Request& request) { request.body = std::move(body); });
-    return stream.take_output();
-  }
-
- private:
-  static void fill(httplib::Response& to, Response from) {
-    to.status = from.status;
-    to.body = std::move(from.body);
-    to.headers.erase("Content-Type");
-    to.set_header("Content-Type", from.content_type);
-    for (const auto& [name, value] : from.headers) {
-      to.headers.erase(name);
-      to.set_header(name, value);
-    }
-  }
-
-  Response answer_to(const httplib::Request& from) const {
-    const std::string method = from.method == "HEAD" ? "GET" : from.method;
-    std::string allowed;
-    for (const Route& route : routes_) {
-      auto matches = route.match(from.path);
-      if (!matches) continue;
-      if (route.method != method) {
-        if (!allowed.empty()) allowed += ", ";
-        allowed += route.method == "GET" ? "GET, HEAD" : route.method;
-        continue;
-      }
-      Request request{.method = method,
-                      .path = from.path,
-                      .query = {},
-                      .matches = *std::move(matches),
-                      .body = from.body};
-      for (const auto& [name, value] : from.params) request.query.try_emplace(name, value);
-      return run(route, request);
-    }
-    if (allowed.empty()) return error_response(404, "nothing is served at " + from.path);
-    Response response = error_response(405, from.path + " takes " + allowed + " only");
-    response.headers.emplace_back("Allow", allowed);
-    return response;
-  }
-
-  Response run(const Route& route, const Request& request) const {
-    std::string problem = "an exception of unknown type";
-    try {
-      Response response = route.handler(request);
-      if (response.status >= 200 && response.status <= 599) return response;
-      problem = "status " + std::to_string(response.status);
-    } catch (const std::exception& e) {
-      problem = e.what();
-    } catch (...) {
-    }
-    if (options_.report) {
-      options_.report("the handler of " + route.method + " " + route.pattern +
-                      " failed: " + problem);
-    }
-    return error_response(500, "this request failed; the log says why");
-  }
-
-  const std::vector<Route>& routes_;
-  const HttpOptions& options_;
-};
-
-// ---------------------------------------------------------------- workers
-
-class Workers {
- public:
-  Workers(std::size_t threads, std::size_t bound) : bound_(bound) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
-  }
-  ~Workers() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      jobs_.clear();  // their connections are gone
-    }
-    changed_.notify_all();
-  }
-  // False if too many wait.
-  bool submit(std::function<void()> job) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (jobs_.size() >= bound_) return false;
-      jobs_.push_back(std::move(job));
-    }
-    changed_.notify_one();
-    return true;
-  }
-
- private:
-  void run() {
-    for (;;) {
-      std::function<void()> job;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-        if (stopping_) return;
-        job = std::move(jobs_.front());
-        jobs_.pop_front();
-      }
-      job();
-    }
-  }
-
-  const std::size_t bound_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;  // guarded by mutex_
-  bool stopping_ = false;                   // guarded by mutex_
-  std::vector<std::jthread> threads_;       // last: joined before the rest ends
-};
-
-// ---------------------------------------------------------------- connections
-
-enum class State {
-  Receiving,  // a request arrives, or none has begun
-  Working,    // a worker has it
-  Sending,    // the answer goes out
-  Draining,   // refused: what the peer still sends is thrown away, so that it can read why
-};
-
-struct Connection {
-  Fd fd;
-  State state = State::Receiving;
-  std::string in;
-  std::size_t searched = 0;  // bytes of `in` known not to hold the end of the head
-  std::optional<Head> head;
-  std::size_t head_bytes = 0;
-  std::string out;
-  std::size_t sent = 0;
-  bool close = false;
-  bool refused = false;  // its request was not read to the end
-  std::size_t served = 0;
-  TimePoint since;  // in this state
-  TimePoint deadline;
-};
-
 using ConnectionId = std::uint64_t;
 
 struct Answer {
@@ -340,10 +46,6 @@ struct Answer {
 };
 
 }  // namespace
-
-Response error_response(int status, std::string_view message) {
-  return Response{.status = status, .body = error_body(message)};
-}
 
 class HttpServer::Impl {
  public:
@@ -406,7 +108,7 @@ class HttpServer::Impl {
   const HttpOptions options_;
   const HeadLimits limits_;
   std::vector<Route> routes_;
-  Engine engine_{routes_, options_};
+  HttpEngine engine_{routes_, options_};
   Fd listener_;
   Fd wake_;
   std::uint16_t port_ = 0;
@@ -420,7 +122,7 @@ class HttpServer::Impl {
   ConnectionId next_id_ = 1;
   TimePoint accept_again_;
 
-  std::optional<Workers> workers_;
+  std::optional<HttpWorkers> workers_;
   std::jthread front_;
 };
 

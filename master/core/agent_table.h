@@ -8,6 +8,7 @@
 // changes the original; from then on the two may be on different threads.
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -25,36 +26,41 @@ class AgentTable {
   // Names the table that may change a page. Pages keep theirs, so that none is ever named twice.
   struct Owner {};
 
+  // Pages that were shared go on sharing their rows: one is copied when it is about to change.
   struct Page {
-    static constexpr std::size_t kRows = 64;
+    static constexpr std::size_t kRows = 32;
     std::shared_ptr<const Owner> owner;
     std::size_t rows = 0;
     std::array<std::uint32_t, kRows> ids{};  // ascending
-    std::array<std::unique_ptr<Value>, kRows> values;
-
-    Page() = default;
-    Page(const Page& other) : rows(other.rows), ids(other.ids) {
-      for (std::size_t i = 0; i < rows; ++i) values[i] = std::make_unique<Value>(*other.values[i]);
-    }
-    Page& operator=(const Page&) = delete;
-    ~Page() = default;
+    std::array<std::shared_ptr<Value>, kRows> values;
+    std::bitset<kRows> shared;  // rows that another page may have too
 
     std::size_t place_of(std::uint32_t id) const {
       return static_cast<std::size_t>(std::lower_bound(ids.begin(), ids.begin() + rows, id) -
                                       ids.begin());
     }
     bool has(std::size_t place, std::uint32_t id) const { return place < rows && ids[place] == id; }
+    Value& own(std::size_t place) {
+      if (shared[place]) {
+        values[place] = std::make_shared<Value>(*values[place]);
+        shared.reset(place);
+      }
+      return *values[place];
+    }
     Value& insert(std::size_t place, std::uint32_t id) {
       std::move_backward(ids.begin() + place, ids.begin() + rows, ids.begin() + rows + 1);
       std::move_backward(values.begin() + place, values.begin() + rows, values.begin() + rows + 1);
+      for (std::size_t i = rows; i > place; --i) shared[i] = shared[i - 1];
       ++rows;
       ids[place] = id;
-      values[place] = std::make_unique<Value>();
+      values[place] = std::make_shared<Value>();
+      shared.reset(place);
       return *values[place];
     }
     void erase(std::size_t place) {
       std::move(ids.begin() + place + 1, ids.begin() + rows, ids.begin() + place);
       std::move(values.begin() + place + 1, values.begin() + rows, values.begin() + place);
+      for (std::size_t i = place; i + 1 < rows; ++i) shared[i] = shared[i + 1];
       values[--rows].reset();
     }
   };
@@ -112,7 +118,7 @@ class AgentTable {
     const std::size_t number = directory.page_of(id);
     Page* page = &own_page(directory, number);
     std::size_t place = page->place_of(id);
-    if (page->has(place, id)) return *page->values[place];
+    if (page->has(place, id)) return page->own(place);
     if (page->rows == Page::kRows) {
       page = &split(directory, number, id);
       place = page->place_of(id);
@@ -215,6 +221,7 @@ class AgentTable {
     if (page->owner != owner()) {
       page = std::make_shared<Page>(*page);
       page->owner = owner();
+      page->shared.set();
     }
     return *page;
   }
@@ -229,6 +236,7 @@ class AgentTable {
     fresh->rows = Page::kRows - keep;
     std::move(full.ids.begin() + keep, full.ids.end(), fresh->ids.begin());
     std::move(full.values.begin() + keep, full.values.end(), fresh->values.begin());
+    for (std::size_t i = 0; i < fresh->rows; ++i) fresh->shared[i] = full.shared[keep + i];
     full.rows = keep;
     const std::uint32_t first = fresh->rows == 0 ? id : fresh->ids[0];
     const auto at = static_cast<std::ptrdiff_t>(number) + 1;
