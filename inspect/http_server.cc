@@ -39,11 +39,53 @@ constexpr std::chrono::milliseconds kPatience{250};        // before make_room()
 constexpr std::chrono::milliseconds kLongestSend{60'000};  // however often the client takes a byte
 
 using ConnectionId = std::uint64_t;
+constexpr ConnectionId kWake = 0, kListener = 1, kFirstConnection = 2;
+
+// What poll() waits for, and whose it is.
+struct Polled {
+  std::vector<pollfd> fds;
+  std::vector<ConnectionId> who;
+  void add(const Fd& fd, short events, ConnectionId whose) {
+    fds.push_back({.fd = fd.get(), .events = events, .revents = 0});
+    who.push_back(whose);
+  }
+};
 
 struct Answer {
   ConnectionId connection;
   std::string text;
 };
+
+std::unexpected<Error> cannot(std::string_view what, const HttpOptions& options, const char* why) {
+  const bool v6 = options.host.find(':') != std::string::npos;
+  return std::unexpected(Error{"HTTP cannot " + std::string(what) + " " +
+                               (v6 ? "[" + options.host + "]" : options.host) + ":" +
+                               std::to_string(options.port) + ": " + why +
+                               "; set [inspect] address to an address of this machine with a free "
+                               "port"});
+}
+
+std::expected<Fd, Error> listen_on(const HttpOptions& options) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* raw = nullptr;
+  const int problem =
+      ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &raw);
+  if (problem != 0) return cannot("resolve", options, ::gai_strerror(problem));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(raw, ::freeaddrinfo);
+  int error = 0;
+  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
+    Fd fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
+    const int on = 1;
+    if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        ::bind(fd.get(), at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd.get(), kBacklog) == 0) {
+      return fd;
+    }
+    error = errno;
+  }
+  return cannot("listen on", options, std::strerror(error));
+}
 
 }  // namespace
 
@@ -80,6 +122,8 @@ class HttpServer::Impl {
 
  private:
   void run();
+  TimePoint prepare(Polled& polled, TimePoint now, TimePoint next) const;
+  void handle(ConnectionId who, bool ready, TimePoint now);
   void accept_all(TimePoint now);
   bool make_room(TimePoint now);
   // Nothing of ours is lost with it.
@@ -119,7 +163,7 @@ class HttpServer::Impl {
 
   // The front thread's own.
   std::map<ConnectionId, Connection> connections_;
-  ConnectionId next_id_ = 1;
+  ConnectionId next_id_ = kFirstConnection;
   TimePoint accept_again_;
 
   std::optional<HttpWorkers> workers_;
@@ -127,52 +171,22 @@ class HttpServer::Impl {
 };
 
 std::expected<void, Error> HttpServer::Impl::start() {
-  const std::string where =
-      (options_.host.find(':') == std::string::npos ? options_.host : "[" + options_.host + "]") +
-      ":" + std::to_string(options_.port);
-  const auto failed = [&](std::string_view what, const char* why) {
-    return std::unexpected(Error{"HTTP cannot " + std::string(what) + " " + where + ": " + why +
-                                 "; set [inspect] address to an address of this machine with a "
-                                 "free port"});
-  };
   if (wake_) {
     std::fputs("HttpServer::start() was called twice\n", stderr);
     std::abort();
   }
-
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* raw = nullptr;
-  const int problem =
-      ::getaddrinfo(options_.host.c_str(), std::to_string(options_.port).c_str(), &hints, &raw);
-  if (problem != 0) return failed("resolve", ::gai_strerror(problem));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(raw, ::freeaddrinfo);
-
-  int error = 0;
-  Fd listener;
-  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
-    Fd fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
-    const int on = 1;
-    if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        ::bind(fd.get(), at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd.get(), kBacklog) == 0) {
-      listener = std::move(fd);
-      break;
-    }
-    error = errno;
-  }
-  if (!listener) return failed("listen on", std::strerror(error));
-
+  auto listener = listen_on(options_);
+  if (!listener) return std::unexpected(listener.error());
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
-  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-    return failed("listen on", std::strerror(errno));
+  if (::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    return cannot("listen on", options_, std::strerror(errno));
   }
   port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake) return failed("wake its thread for", std::strerror(errno));
-  listener_ = std::move(listener);
+  if (!wake) return cannot("wake its thread for", options_, std::strerror(errno));
+  listener_ = *std::move(listener);
   wake_ = std::move(wake);
   workers_.emplace(std::max<std::size_t>(options_.threads, 1), options_.queued);
   front_ = std::jthread([this] { run(); });
@@ -180,9 +194,8 @@ std::expected<void, Error> HttpServer::Impl::start() {
 }
 
 void HttpServer::Impl::run() {
-  std::vector<pollfd> polled;
-  std::vector<ConnectionId> ids;
   std::optional<TimePoint> stop_at;
+  Polled polled;
   for (;;) {
     TimePoint now = SteadyClock::now();
     if (stopping_ && !stop_at) {
@@ -190,75 +203,74 @@ void HttpServer::Impl::run() {
       listener_.reset();
     }
     if (stop_at) {
-      std::erase_if(connections_, [](const auto& entry) {
-        return entry.second.state == State::Receiving || entry.second.state == State::Draining;
-      });
+      std::erase_if(connections_, [](const auto& entry) { return may_make_room(entry.second); });
       if (connections_.empty() || now >= *stop_at) return;
     }
-
-    TimePoint next = now + std::chrono::hours(1);
-    if (stop_at) next = *stop_at;
-    polled = {{.fd = wake_.get(), .events = POLLIN, .revents = 0}};
-    ids = {0};
-    for (const auto& [id, c] : connections_) {
-      if (c.state == State::Working) continue;  // a worker holds no socket; nobody waits here
-      const short events = c.state == State::Sending ? POLLOUT : POLLIN;
-      polled.push_back({.fd = c.fd.get(), .events = events, .revents = 0});
-      ids.push_back(id);
-      next = std::min(next, c.deadline);
-    }
-    bool room = connections_.size() < options_.connections;
-    for (const auto& [id, c] : connections_) {
-      if (room) break;
-      if (!may_make_room(c)) continue;
-      room = now >= c.since + kPatience;
-      if (!room) next = std::min(next, c.since + kPatience);
-    }
-    if (listener_ && room) {
-      if (now >= accept_again_) {
-        polled.push_back({.fd = listener_.get(), .events = POLLIN, .revents = 0});
-        ids.push_back(0);
-      } else {
-        next = std::min(next, accept_again_);
-      }
-    }
+    const TimePoint next = prepare(polled, now, stop_at.value_or(now + std::chrono::hours(1)));
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now);
-    ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(wait.count(), 0)));
+    ::poll(polled.fds.data(), polled.fds.size(),
+           static_cast<int>(std::max<std::int64_t>(wait.count(), 0)));
 
     now = SteadyClock::now();
-    if (polled[0].revents != 0) {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto got = ::read(wake_.get(), &count, sizeof count);
-      take_answers(now);
-    }
-    for (std::size_t i = 1; i < polled.size(); ++i) {
-      if (ids[i] == 0) {
-        if (polled[i].revents != 0) accept_all(now);
-        continue;
-      }
-      const auto found = connections_.find(ids[i]);
-      if (found == connections_.end()) continue;
-      Connection& c = found->second;
-      if (polled[i].revents != 0) {
-        switch (c.state) {
-          case State::Receiving:
-            receive(found->first, c, now);
-            break;
-          case State::Sending:
-            send(found->first, c, now);
-            break;
-          case State::Draining:
-            drain(c);
-            break;
-          case State::Working:
-            break;
-        }
-      }
-      if (c.fd && c.state != State::Working && now >= c.deadline) expire(found->first, c, now);
+    for (std::size_t i = 0; i < polled.fds.size(); ++i) {
+      handle(polled.who[i], polled.fds[i].revents != 0, now);
     }
     // Only here are connections taken out, so that no function above loses the one it works on.
     std::erase_if(connections_, [](const auto& entry) { return !entry.second.fd; });
   }
+}
+
+// What to wait for, and until when at the latest.
+TimePoint HttpServer::Impl::prepare(Polled& polled, TimePoint now, TimePoint next) const {
+  polled.fds.clear();
+  polled.who.clear();
+  polled.add(wake_, POLLIN, kWake);
+  for (const auto& [id, c] : connections_) {
+    if (c.state == State::Working) continue;  // a worker holds no socket; nobody waits here
+    polled.add(c.fd, c.state == State::Sending ? POLLOUT : POLLIN, id);
+    next = std::min(next, c.deadline);
+  }
+  bool room = connections_.size() < options_.connections;
+  for (const auto& [id, c] : connections_) {
+    if (room) break;
+    if (!may_make_room(c)) continue;
+    room = now >= c.since + kPatience;
+    if (!room) next = std::min(next, c.since + kPatience);
+  }
+  if (!listener_ || !room) return next;
+  if (now < accept_again_) return std::min(next, accept_again_);
+  polled.add(listener_, POLLIN, kListener);
+  return next;
+}
+
+void HttpServer::Impl::handle(ConnectionId who, bool ready, TimePoint now) {
+  if (who == kWake) {
+    if (ready) take_answers(now);
+    return;
+  }
+  if (who == kListener) {
+    if (ready) accept_all(now);
+    return;
+  }
+  const auto found = connections_.find(who);
+  if (found == connections_.end()) return;
+  Connection& c = found->second;
+  if (ready) {
+    switch (c.state) {
+      case State::Receiving:
+        receive(who, c, now);
+        break;
+      case State::Sending:
+        send(who, c, now);
+        break;
+      case State::Draining:
+        drain(c);
+        break;
+      case State::Working:
+        break;
+    }
+  }
+  if (c.fd && c.state != State::Working && now >= c.deadline) expire(who, c, now);
 }
 
 void HttpServer::Impl::accept_all(TimePoint now) {
@@ -370,6 +382,8 @@ void HttpServer::Impl::dispatch(ConnectionId id, Connection& c, TimePoint now) {
 }
 
 void HttpServer::Impl::take_answers(TimePoint now) {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wake_.get(), &count, sizeof count);
   std::vector<Answer> answers;
   {
     const std::lock_guard lock(answers_mutex_);

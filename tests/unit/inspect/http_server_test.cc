@@ -293,6 +293,29 @@ TEST_F(Http, ClientsThatSendHalfARequestDoNotHoldUpHealth) {
   EXPECT_EQ(slow[1]->send("123456789").read_answer().body, "123456789");
 }
 
+TEST_F(Http, TwoHundredSlowClientsOfAllKindsDoNotHoldUpHealth) {
+  options_.buffered_out = std::size_t{4} << 30;
+  start();
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 200; ++i) {
+    slow.push_back(std::make_unique<Client>(server_->port()));
+    if (i % 4 == 1) slow.back()->send("G");
+    if (i % 4 == 2) slow.back()->send(request("POST /echo", "Content-Length: 9\r\n", "1"));
+    if (i % 20 == 3) slow.back()->send(request("GET /big"));  // and reads none of it
+  }
+  const std::string rest = request("GET /healthz").substr(1);
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    // Byte by byte, and in between others are answered.
+    for (int k = 1; k < 200; k += 4) slow[static_cast<std::size_t>(k)]->send(rest.substr(i, 1));
+    if (i % 4 == 0) {
+      ASSERT_EQ(health().status, 200);
+    }
+  }
+  for (int k = 1; k < 200; k += 4) {
+    ASSERT_EQ(slow[static_cast<std::size_t>(k)]->read_answer().status, 200);
+  }
+}
+
 TEST_F(Http, ClientsThatDoNotReadTheirAnswersDoNotHoldUpHealth) {
   options_.buffered_out = std::size_t{2} << 30;
   start();
