@@ -361,6 +361,33 @@ TEST_F(MasterDriverTest, ASnapshotIsTheFoldUpToItsIndexAlsoWhenTheLogFailedMeanw
   EXPECT_EQ(fold->encode(), driver.core().state().encode());
 }
 
+TEST_F(MasterDriverTest, AHistoryIsReadFromTheLogAndSaysFromWhenIfASnapshotStandsForTheRest) {
+  constexpr std::uint64_t kAll = ~0ull;
+  delta(5, {opened(7, 4)});
+  disk_turn();
+  ASSERT_EQ(snapshots, 1);
+  delta(105, {opened(9, 104)});  // the time reserved in the snapshot is past
+  disk_turn();
+  ASSERT_EQ(snapshots, 1);
+
+  persist::LogRecovery recovery = log.recover();
+  master::History history;
+  ASSERT_TRUE(fold_log(log, recovery, &history));
+  EXPECT_TRUE(history.of(AgentId{7}, kAll, 10).empty());
+  ASSERT_EQ(history.of(AgentId{9}, kAll, 10).size(), 1u);
+  ASSERT_TRUE(history.missing_before());
+  EXPECT_GT(*history.missing_before(), MasterTime{(kWall + 5) * kSecond});
+  EXPECT_LE(*history.missing_before(), history.of(AgentId{9}, kAll, 10)[0].at);
+
+  recovery.snapshot.reset();
+  history = master::History();
+  ASSERT_TRUE(fold_log(log, recovery, &history));
+  EXPECT_EQ(history.missing_before(), std::nullopt);
+  const auto seven = history.of(AgentId{7}, kAll, 10);
+  ASSERT_EQ(seven.size(), 1u);
+  EXPECT_EQ(seven[0].at, driver.core().history().of(AgentId{7}, kAll, 10).at(0).at);
+}
+
 TEST_F(MasterDriverTest, ALogThatDisagreesWithThisProgramIsRefusedWithTheIndex) {
   master::Decided d;
   d.node = "w1";
