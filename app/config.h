@@ -79,6 +79,7 @@ struct SidecarConfig {
     std::string cluster = "wazuh";
     bool operator==(const Node&) const = default;
   } node;
+  enum class SourceType { Wazuh, Events };
   struct Source {
     std::string wazuh_home = "/var/ossec";
     std::string wazuh_db = "/var/ossec/queue/db/wdb";  // follows wazuh_home unless given
@@ -86,6 +87,8 @@ struct SidecarConfig {
     std::chrono::microseconds keepalive = std::chrono::seconds(20);
     std::string node_name;        // this node in Wazuh's own tables; node.name unless given
     bool only_node_name = false;  // take only rows of node_name: for the master's own table
+    SourceType type = SourceType::Wazuh;
+    std::string events_socket = "/run/rollcall/events.sock";
     bool operator==(const Source&) const = default;
   } source;
   struct Master {
@@ -104,6 +107,9 @@ struct SidecarConfig {
   LogConfig log;
   struct Limits {
     std::uint32_t http_connections = 256;
+    std::uint32_t event_connections = 16;
+    std::uint64_t event_line = 64ULL << 10;  // bytes
+    std::uint32_t event_waiting = 5'000;     // lines that are not stored yet
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

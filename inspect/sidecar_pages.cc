@@ -126,7 +126,7 @@ Json source_json(const Moment& m) {
           {"looks", m.source.looks},
           {"failures", m.source.failures},
           {"last_look_us", looked ? Json(m.source.last_look_us) : Json(nullptr)},
-          {"last_rows", looked ? Json(m.source.last_rows) : Json(nullptr)},
+          {"last_rows", looked || !m.source.by_looks ? Json(m.source.last_rows) : Json(nullptr)},
           {"last_bytes", looked ? Json(m.source.last_bytes) : Json(nullptr)},
           {"last_requests", looked ? Json(m.source.last_requests) : Json(nullptr)},
           {"error", or_null(m.source.last_error)}};

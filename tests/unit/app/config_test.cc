@@ -77,6 +77,11 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.source.keepalive, 20s);
   EXPECT_EQ(config.source.node_name, "w1");
   EXPECT_FALSE(config.source.only_node_name);
+  EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Wazuh);
+  EXPECT_EQ(config.source.events_socket, "/run/rollcall/events.sock");
+  EXPECT_EQ(config.limits.event_connections, 16u);
+  EXPECT_EQ(config.limits.event_line, 64u * 1024);
+  EXPECT_EQ(config.limits.event_waiting, 5'000u);
   EXPECT_THAT(config.master.addresses, ElementsAre(Address{"m", 9471}));
   EXPECT_EQ(config.master.name, "master");
   EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
@@ -159,6 +164,16 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}}));
   EXPECT_EQ(config.limits, (SidecarConfig::Limits{16}));
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
+}
+
+TEST(SidecarConfig, TakesTheKeysOfAnEventsSource) {
+  const SidecarConfig config =
+      sidecar(kRequired +
+              "[source]\ntype = events\nevents_socket = /run/agents.sock\n"
+              "[limits]\nevent_connections = 1\nevent_line = 1MiB\nevent_waiting = 500\n");
+  EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Events);
+  EXPECT_EQ(config.source.events_socket, "/run/agents.sock");
+  EXPECT_EQ(config.limits, (SidecarConfig::Limits{256, 1, 1 << 20, 500}));
 }
 
 TEST(MasterConfig, TakesEveryKey) {
@@ -255,6 +270,11 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"Flag", "[source]\nonly_node_name = yes\n",
               "s.ini:6: [source] only_node_name: \"yes\" is not a truth value; allowed is true or "
               "false"},
+        Wrong{"SourceType", "[source]\ntype = files\n",
+              "s.ini:6: [source] type: \"files\" is not known here; allowed is wazuh or events"},
+        Wrong{"EventLine", "[limits]\nevent_line = 2MiB\n",
+              "s.ini:6: [limits] event_line: \"2MiB\" is out of bounds; allowed is 1KiB to 1MiB, "
+              "as a whole number with KiB, MiB or GiB"},
         Wrong{"Duration", "[source]\npoll = 1\n",
               "s.ini:6: [source] poll: \"1\" is not a duration; allowed is 100ms to "
               "1m, " DURATION_FORM},
