@@ -21,6 +21,7 @@ namespace rollcall::app {
 namespace {
 
 constexpr std::size_t kLongestFile = 1 << 20;
+constexpr std::size_t kMostProblems = 20;
 constexpr std::string_view kNameForm = "1 to 64 of the characters A-Z a-z 0-9 . _ -";
 
 // ---------------------------------------------------------------- single values
@@ -96,6 +97,10 @@ std::string size_text(std::uint64_t bytes) {
   return std::to_string(bytes >> 10) + "KiB";
 }
 
+std::string key_text(std::string_view section, std::string_view name) {
+  return "[" + std::string(section) + "] " + std::string(name);
+}
+
 // ---------------------------------------------------------------- keys
 
 using Outcome = std::expected<void, Error>;
@@ -125,6 +130,25 @@ Setter names_into(std::vector<std::string>& to) {
                       "a list with commas, each " + std::string(kNameForm));
       }
       to.emplace_back(item);
+    }
+    return {};
+  };
+}
+
+// What a Host header may name, so without a port.
+Setter hosts_into(std::vector<std::string>& to) {
+  return [&to](std::string_view value) -> Outcome {
+    to.clear();
+    for (const std::string_view item : split_list(value)) {
+      std::string host(item);
+      for (char& c : host) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+      }
+      if (!is_host(host) && !is_ipv6(host)) {
+        return refuse(item, "is not the name or address of a host",
+                      "a list with commas, each without a port");
+      }
+      to.push_back(std::move(host));
     }
     return {};
   };
@@ -248,69 +272,68 @@ Setter choice_into(Value& to, std::vector<std::pair<std::string_view, Value>> ch
 
 // Feeds inih line by line, so that the line's number is known when a key arrives (inih as it is
 // packaged does not tell), and what inih would take silently is refused: lines longer than its
-// buffer, values that go on in the next line, NUL bytes, sections without keys.
+// buffer, values that go on in the next line, NUL bytes, sections without keys. Reads on after a
+// fault, to tell all of them at once.
 class Reader {
  public:
   Reader(std::string_view text, std::string_view file, const std::vector<Key>& keys)
       : rest_(text), file_(file), keys_(keys) {}
 
-  std::expected<void, Error> read() {
+  void read() {
     if (rest_.size() > kLongestFile) {
-      return std::unexpected(
-          Error{file_ + ":1: the file is too long; allowed is up to " + size_text(kLongestFile)});
+      return fail(1, "the file is too long; allowed is up to " + size_text(kLongestFile));
     }
-    const int problem = ::ini_parse_stream(
+    const int unread = ::ini_parse_stream(
         [](char* buffer, int size, void* self) {
           return static_cast<Reader*>(self)->next_line(buffer, size);
         },
         this,
         [](void* self, const char* section, const char* name, const char* value) {
-          return static_cast<Reader*>(self)->take(section, name, value == nullptr ? "" : value);
+          static_cast<Reader*>(self)->take(section, name, value == nullptr ? "" : value);
+          return 1;
         },
         this);
-    // inih goes on after a line that it cannot read, so that line may stand before our fault.
-    if (error_ && (problem <= 0 || problem >= error_line_)) {
-      return std::unexpected(*std::move(error_));
-    }
-    if (problem != 0) {
-      return fail(problem > 0 ? problem : line_,
-                  "this is neither a section nor a key with a value; allowed is [section], key = "
-                  "value, and comments that begin with # or ;");
-    }
+    if (unread != 0) not_understood(unread > 0 ? unread : line_);
     for (const Key& key : keys_) {
-      if (key.required_form.empty() || seen_.contains(full_name(key.section, key.name))) continue;
+      if (key.required_form.empty() || given(key.section, key.name)) continue;
       const auto section = sections_.find(std::string(key.section));
-      return fail(section == sections_.end() ? std::max(line_, 1) : section->second,
-                  full_name(key.section, key.name) + " is missing; allowed is " +
-                      std::string(key.required_form));
+      fail(section == sections_.end() ? std::max(line_, 1) : section->second,
+           key_text(key.section, key.name) + " is missing; allowed is " +
+               std::string(key.required_form));
     }
-    return {};
   }
 
-  // For rules about more than one key: where this key, or else its section, stands.
+  // For rules about more than one key: where this key, or else the end of the file, stands.
   int line_of(std::string_view section, std::string_view name) const {
-    const auto key = seen_.find(full_name(section, name));
+    const auto key = seen_.find(key_text(section, name));
     return key == seen_.end() ? std::max(line_, 1) : key->second;
   }
   bool given(std::string_view section, std::string_view name) const {
-    return seen_.contains(full_name(section, name));
+    return seen_.contains(key_text(section, name));
   }
-  std::unexpected<Error> fail(int line, std::string message) const {
-    return std::unexpected(Error{file_ + ":" + std::to_string(line) + ": " + std::move(message)});
+  void fail(int line, std::string message) {
+    problems_.emplace(line, file_ + ":" + std::to_string(line) + ": " + std::move(message));
+  }
+  bool good() const { return problems_.empty(); }
+
+  // All that was wrong, in the order of the lines; where the keys stood if nothing was.
+  std::expected<Origin, Error> outcome() {
+    if (problems_.empty()) return Origin{file_, std::move(seen_)};
+    std::string text;
+    std::size_t told = 0;
+    for (const auto& [line, problem] : problems_) {
+      if (told++ == kMostProblems) {
+        text += '\n' + file_ + ": " + std::to_string(problems_.size() - kMostProblems) + " more";
+        break;
+      }
+      text += (text.empty() ? "" : "\n") + problem;
+    }
+    return std::unexpected(Error{std::move(text)});
   }
 
  private:
-  static std::string full_name(std::string_view section, std::string_view name) {
-    std::string text;
-    text += '[';
-    text += section;
-    text += "] ";
-    text += name;
-    return text;
-  }
-
   char* next_line(char* buffer, int size) {
-    if (rest_.empty() || error_) return nullptr;
+    if (rest_.empty()) return nullptr;
     ++line_;
     const std::size_t newline = rest_.find('\n');
     std::string_view line = rest_.substr(0, newline);
@@ -318,68 +341,81 @@ class Reader {
     if (line_ == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
     if (line.ends_with('\r')) line.remove_suffix(1);
     line = trim(line);  // inih takes a line that begins with a space as more of the value before
-    if (line.starts_with('#') || line.starts_with(';')) line = {};
-    const std::size_t longest = static_cast<std::size_t>(size) - 2;
-    if (line.size() > longest) {
-      stop("the line is too long; allowed are " + std::to_string(longest) + " bytes");
-      return nullptr;
-    }
-    for (const char c : line) {
-      if ((c >= 0 && c < 0x20 && c != '\t') || c == 0x7f) {
-        stop("the line holds a control character; allowed is plain text");
-        return nullptr;
-      }
-    }
-    if (line.starts_with('[') && !enter_section(line)) return nullptr;
+    if (!may_pass(line, static_cast<std::size_t>(size) - 2)) line = {};
     line.copy(buffer, line.size());
     buffer[line.size()] = '\n';
     buffer[line.size() + 1] = '\0';
     return buffer;
   }
 
+  // Whether inih is to see this line; what is wrong with it has been told.
+  bool may_pass(std::string_view line, std::size_t longest) {
+    if (line.empty() || line.starts_with('#') || line.starts_with(';')) return false;
+    if (line.size() > longest) {
+      fail(line_, "the line is too long; allowed are " + std::to_string(longest) + " bytes");
+      return false;
+    }
+    for (const char c : line) {
+      if ((c >= 0 && c < 0x20 && c != '\t') || c == 0x7f) {
+        fail(line_, "the line holds a control character; allowed is plain text");
+        return false;
+      }
+    }
+    if (line.starts_with('[')) return enter_section(line);
+    if (skipping_) return false;
+    if (line.find_first_of("=:") != std::string_view::npos) return true;
+    not_understood(line_);
+    return false;
+  }
+
   bool enter_section(std::string_view line) {
+    skipping_ = true;  // the keys below a section that is not known cannot be judged
     const std::size_t end = line.find(']');
-    if (end == std::string_view::npos) return true;  // inih refuses it
+    if (end == std::string_view::npos) {
+      not_understood(line_);
+      return false;
+    }
     const std::string_view after = trim(line.substr(end + 1));
     if (!after.empty() && !after.starts_with(';')) {
-      stop("there is text after the section; allowed is [section] alone on its line");
+      fail(line_, "there is text after the section; allowed is [section] alone on its line");
       return false;
     }
     const std::string_view section = line.substr(1, end - 1);
     if (std::ranges::none_of(keys_, [&](const Key& key) { return key.section == section; })) {
-      stop("the section " + quoted(section) + " is not known; allowed is " + section_names());
+      fail(line_,
+           "the section " + quoted(section) + " is not known; allowed is " + section_names());
       return false;
     }
     sections_.try_emplace(std::string(section), line_);
+    skipping_ = false;
     return true;
   }
 
-  int take(std::string_view section, std::string_view name, std::string_view value) {
-    if (error_) return 0;
+  void not_understood(int line) {
+    fail(line,
+         "this is neither a section nor a key with a value; allowed is [section], key = value, and "
+         "comments that begin with # or ;");
+  }
+
+  void take(std::string_view section, std::string_view name, std::string_view value) {
     if (section.empty()) {
-      stop("the key " + quoted(name) + " stands before any section; allowed is " + section_names() +
-           " above it");
-      return 0;
+      return fail(line_, "the key " + quoted(name) + " stands before any section; allowed is " +
+                             section_names() + " above it");
     }
     const auto key = std::ranges::find_if(
         keys_, [&](const Key& k) { return k.section == section && k.name == name; });
     if (key == keys_.end()) {
-      stop("the key " + quoted(name) + " is not known in [" + std::string(section) +
-           "]; allowed is " + key_names(section));
-      return 0;
+      return fail(line_, "the key " + quoted(name) + " is not known in [" + std::string(section) +
+                             "]; allowed is " + key_names(section));
     }
-    const auto [before, is_new] = seen_.try_emplace(full_name(section, name), line_);
+    const auto [before, is_new] = seen_.try_emplace(key_text(section, name), line_);
     if (!is_new) {
-      stop(before->first + " was given in line " + std::to_string(before->second) +
-           " already; allowed is once");
-      return 0;
+      return fail(line_, before->first + " was given in line " + std::to_string(before->second) +
+                             " already; allowed is once");
     }
-    const Outcome outcome = key->set(value);
-    if (!outcome) {
-      stop(before->first + ": " + outcome.error().message);
-      return 0;
+    if (const Outcome outcome = key->set(value); !outcome) {
+      fail(line_, before->first + ": " + outcome.error().message);
     }
-    return 1;
   }
 
   std::string section_names() const {
@@ -401,20 +437,14 @@ class Reader {
     return names;
   }
 
-  void stop(std::string message) {
-    if (error_) return;
-    error_ = fail(line_, std::move(message)).error();
-    error_line_ = line_;
-  }
-
   std::string_view rest_;
   const std::string file_;
   const std::vector<Key>& keys_;
   int line_ = 0;
-  std::map<std::string, int> seen_;      // "[section] key" -> line
-  std::map<std::string, int> sections_;  // -> line of its first header
-  std::optional<Error> error_;           // the first that is ours
-  int error_line_ = 0;
+  bool skipping_ = false;
+  std::map<std::string, int> seen_;           // "[section] key" -> line
+  std::map<std::string, int> sections_;       // -> line of its first header
+  std::multimap<int, std::string> problems_;  // by line
 };
 
 std::expected<std::string, Error> read_file(const std::string& path) {
@@ -448,6 +478,11 @@ void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
        choice_into<LogFormat>(log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}})});
 }
 
+void add_inspect_keys(std::vector<Key>& keys, InspectConfig& inspect, std::uint16_t port) {
+  keys.push_back({"inspect", "address", address_into(inspect.address, port)});
+  keys.push_back({"inspect", "hosts", hosts_into(inspect.hosts)});
+}
+
 void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
   keys.push_back({"tls", "ca", path_into(tls.ca)});
   keys.push_back({"tls", "certificate", path_into(tls.certificate)});
@@ -456,6 +491,13 @@ void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
 }
 
 }  // namespace
+
+std::string Origin::of(std::string_view section, std::string_view key) const {
+  const std::string name = key_text(section, key);
+  const auto line = lines.find(name);
+  if (line == lines.end()) return file + ": " + name + " (the default): ";
+  return file + ":" + std::to_string(line->second) + ": " + name + ": ";
+}
 
 std::string to_text(const Address& address) {
   const bool v6 = address.host.find(':') != std::string::npos;
@@ -541,8 +583,10 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   keys.push_back({"store", "path", path_into(config.store.path)});
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
   keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 40)});
-  keys.push_back({"inspect", "address", address_into(config.inspect.address, 9470)});
+  add_inspect_keys(keys, config.inspect, 9470);
   add_log_keys(keys, config.log);
+  keys.push_back(
+      {"limits", "http_connections", count_into(config.limits.http_connections, 16, 4'096)});
   keys.push_back(
       {"limits", "event_connections", count_into(config.limits.event_connections, 1, 1'000)});
   keys.push_back(
@@ -551,16 +595,19 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
       {"limits", "event_waiting", count_into(config.limits.event_waiting, 1, 1'000'000)});
 
   Reader reader(text, file, keys);
-  if (auto outcome = reader.read(); !outcome) return std::unexpected(outcome.error());
+  reader.read();
   if (!reader.given("source", "wazuh_db")) {
     const auto outcome = path_into(config.source.wazuh_db, sizeof(sockaddr_un::sun_path) - 1)(
         config.source.wazuh_home + "/queue/db/wdb");
     if (!outcome) {
-      return reader.fail(reader.line_of("source", "wazuh_home"),
-                         "[source] wazuh_home: " + outcome.error().message);
+      reader.fail(reader.line_of("source", "wazuh_home"),
+                  "[source] wazuh_home: " + outcome.error().message);
     }
   }
   if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
+  auto origin = reader.outcome();
+  if (!origin) return std::unexpected(origin.error());
+  config.origin = *std::move(origin);
   return config;
 }
 
@@ -572,7 +619,6 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
       {"node", "name", name_into(config.node.name)},
       {"node", "cluster", name_into(config.node.cluster)},
       {"listen", "address", address_into(config.listen.address, 9471)},
-      {"listen", "max_connections", count_into(config.listen.max_connections, 1, 65'536)},
   };
   add_tls_keys(keys, config.tls);
   keys.push_back({"tls", "allow", names_into(config.allow)});
@@ -580,23 +626,30 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   keys.push_back(
       {"store", "snapshot_every", count_into(config.store.snapshot_every, 100, 1'000'000'000)});
   keys.push_back({"store", "segment", size_into(config.store.segment, 64ULL << 10, 4ULL << 30)});
-  keys.push_back({"inspect", "address", address_into(config.inspect.address, 9472)});
+  add_inspect_keys(keys, config.inspect, 9472);
   keys.push_back({"timing", "heartbeat", duration_into(config.timing.heartbeat, 100ms, 5min)});
   keys.push_back({"timing", "ttl", duration_into(config.timing.ttl, 200ms, 1h)});
   add_log_keys(keys, config.log);
+  keys.push_back(
+      {"limits", "max_connections", count_into(config.limits.max_connections, 1, 65'536)});
+  keys.push_back(
+      {"limits", "http_connections", count_into(config.limits.http_connections, 16, 4'096)});
+  keys.push_back({"limits", "history", count_into(config.limits.history, 0, 100'000'000)});
 
   Reader reader(text, file, keys);
-  if (auto outcome = reader.read(); !outcome) return std::unexpected(outcome.error());
-  if (config.timing.ttl < 2 * config.timing.heartbeat) {
+  reader.read();
+  if (reader.good() && config.timing.ttl < 2 * config.timing.heartbeat) {
     // One lost heartbeat must not end a lease.
     const int line =
         std::max(reader.given("timing", "ttl") ? reader.line_of("timing", "ttl") : 1,
                  reader.given("timing", "heartbeat") ? reader.line_of("timing", "heartbeat") : 1);
-    return reader.fail(line, "[timing] ttl of " + to_text(config.timing.ttl) +
-                                 " is too short for a heartbeat of " +
-                                 to_text(config.timing.heartbeat) +
-                                 "; allowed is twice the heartbeat and more");
+    reader.fail(line, "[timing] ttl of " + to_text(config.timing.ttl) +
+                          " is too short for a heartbeat of " + to_text(config.timing.heartbeat) +
+                          "; allowed is twice the heartbeat and more");
   }
+  auto origin = reader.outcome();
+  if (!origin) return std::unexpected(origin.error());
+  config.origin = *std::move(origin);
   return config;
 }
 

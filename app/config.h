@@ -2,12 +2,14 @@
 // out of its bounds or a key given twice is refused, so that a typing error never passes for a
 // default. The defaults are the initial values below; packaging/*.ini show them all.
 //
-// Every error is one line, "file:line: what is wrong; what is allowed" (without the line if the
-// file cannot be read). A program that gets one prints it and exits with kExitConfig.
+// An error has one line for each thing that is wrong, "file:line: what is wrong; what is allowed"
+// (without the line if the file cannot be read). A program that gets one prints it and exits with
+// kExitConfig. docs/configuration.md has all keys.
 #pragma once
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +56,23 @@ struct LogConfig {
   bool operator==(const LogConfig&) const = default;
 };
 
+// Of the HTTP side.
+struct InspectConfig {
+  Address address;
+  std::vector<std::string> hosts = {};  // further names by which it may be asked, in lower case
+  bool operator==(const InspectConfig&) const = default;
+};
+
+// Where in the file each key stood, for what is found wrong later. Configurations that say the same
+// are equal wherever they say it.
+struct Origin {
+  std::string file;
+  std::map<std::string, int> lines = {};  // "[section] key"
+  // "file:line: [section] key: "; without a line if it is the default that is meant.
+  std::string of(std::string_view section, std::string_view key) const;
+  bool operator==(const Origin&) const { return true; }
+};
+
 struct SidecarConfig {
   struct Node {
     std::string name;  // required
@@ -86,17 +105,16 @@ struct SidecarConfig {
     std::uint64_t max_bytes = 256ULL << 20;
     bool operator==(const Store&) const = default;
   } store;
-  struct Inspect {
-    Address address{"127.0.0.1", 9470};
-    bool operator==(const Inspect&) const = default;
-  } inspect;
+  InspectConfig inspect{{"127.0.0.1", 9470}};
   LogConfig log;
   struct Limits {
+    std::uint32_t http_connections = 256;
     std::uint32_t event_connections = 16;
     std::uint64_t event_line = 64ULL << 10;  // bytes
     std::uint32_t event_waiting = 5'000;     // lines that are not stored yet
     bool operator==(const Limits&) const = default;
   } limits;
+  Origin origin;
   bool operator==(const SidecarConfig&) const = default;
 };
 
@@ -108,7 +126,6 @@ struct MasterConfig {
   } node;
   struct Listen {
     Address address{"0.0.0.0", 9471};
-    std::uint32_t max_connections = 4096;
     bool operator==(const Listen&) const = default;
   } listen;
   TlsConfig tls{"/etc/rollcall/ca.pem", "/etc/rollcall/master.pem", "/etc/rollcall/master.key"};
@@ -119,16 +136,20 @@ struct MasterConfig {
     std::uint64_t segment = 64ULL << 20;     // bytes
     bool operator==(const Store&) const = default;
   } store;
-  struct Inspect {
-    Address address{"127.0.0.1", 9472};
-    bool operator==(const Inspect&) const = default;
-  } inspect;
+  InspectConfig inspect{{"127.0.0.1", 9472}};
   struct Timing {
     std::chrono::microseconds heartbeat = std::chrono::seconds(10);
     std::chrono::microseconds ttl = std::chrono::seconds(30);  // at least twice the heartbeat
     bool operator==(const Timing&) const = default;
   } timing;
   LogConfig log;
+  struct Limits {
+    std::uint32_t max_connections = 4096;  // of workers
+    std::uint32_t http_connections = 256;
+    std::uint32_t history = 250'000;  // decisions kept in memory for /agents/{id}/history
+    bool operator==(const Limits&) const = default;
+  } limits;
+  Origin origin;
   bool operator==(const MasterConfig&) const = default;
 };
 

@@ -1,5 +1,6 @@
 #include "app/master_driver.h"
 
+#include <memory>
 #include <utility>
 
 #include "protocol/codec.h"
@@ -7,7 +8,8 @@
 namespace rollcall::app {
 
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
-                                             const persist::LogRecovery& recovery) {
+                                             const persist::LogRecovery& recovery,
+                                             master::History* history) {
   master::State state;
   std::uint64_t from = recovery.first_index;
   if (recovery.snapshot) {
@@ -15,7 +17,10 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
     if (!decoded) return std::unexpected(decoded.error());
     state = std::move(*decoded);
     from = recovery.snapshot->upto_index + 1;
+    // Nothing that the snapshot stands for was decided later than the last time reserved in it.
+    if (history) history->begins_at(state.time().until);
   }
+  std::vector<master::Outcome> outcomes;
   std::optional<Error> failed;
   auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
     auto record = master::decode_log_record(bytes);
@@ -23,7 +28,10 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
     if (!record) {
       ok = std::unexpected(record.error());
     } else {
-      ok = state.apply(*record);
+      outcomes.clear();
+      ok = state.apply(*record, history ? &outcomes : nullptr);
+      const auto* decided = std::get_if<master::Decided>(&*record);
+      if (ok && history && decided) history->add(*decided, outcomes);
     }
     if (ok) return persist::Reading::kGoOn;
     failed = Error{"record " + std::to_string(index) + ": " + ok.error().message};
@@ -100,7 +108,10 @@ void MasterDriver::carry_out(master::Output out) {
     since_snapshot_ += appending_.size();
     // Nothing is pending in the core now: its state is the fold of all up to this group.
     if (since_snapshot_ >= options_.snapshot_every) {
-      snapshot_ = core_.state().encode();
+      // A copy costs little; encoding a million agents would hold up the loop for a second.
+      snapshot_ = [state = std::make_shared<const master::State>(core_.state())] {
+        return state->encode();
+      };
       since_snapshot_ = 0;
     }
     append(appending_ticket_);
@@ -139,7 +150,7 @@ void MasterDriver::append(std::uint64_t ticket) {
       log_error_.clear();
     }
     appending_.clear();
-    snapshot_.clear();
+    snapshot_ = {};
     carry_out(core_.stored(ticket, clock_.now()));
   });
 }

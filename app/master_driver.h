@@ -20,9 +20,11 @@
 
 namespace rollcall::app {
 
-// Reads a log into the state that it is the fold of: from its snapshot if it has one.
+// Reads a log into the state that it is the fold of: from its snapshot if it has one. `history`, if
+// given, gets the decisions that are read on the way.
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
-                                             const persist::LogRecovery& recovery);
+                                             const persist::LogRecovery& recovery,
+                                             master::History* history = nullptr);
 
 class MasterDriver {
  public:
@@ -30,9 +32,11 @@ class MasterDriver {
    public:
     virtual ~Log() = default;
     using Done = std::function<void(std::expected<void, Error>)>;
-    // Durable, then `done`, on the loop thread. `snapshot`, if not empty, is the state after the
-    // last of these records; it is written after them, and failing to is only reported.
-    virtual void append(std::vector<std::string> records, std::string snapshot, Done done) = 0;
+    // Durable, then `done`, on the loop thread. `snapshot`, if there is one, gives the bytes of the
+    // state after the last of these records, on any thread, and takes its time; they are to be
+    // written after the records. `done` need not wait for it, and failing to is only reported.
+    using Snapshot = std::function<std::string()>;
+    virtual void append(std::vector<std::string> records, Snapshot snapshot, Done done) = 0;
   };
   class Links {
    public:
@@ -51,6 +55,7 @@ class MasterDriver {
                std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log, Links& links,
                Notes notes);
 
+  void remember(master::History history) { core_.remember(std::move(history)); }  // before start()
   void start();
   void stop() { stopped_ = true; }
   bool ready() const { return core_.ready(); }
@@ -81,7 +86,7 @@ class MasterDriver {
   bool paused_ = false;
 
   std::vector<std::string> appending_;  // kept until it is durable
-  std::string snapshot_;
+  Log::Snapshot snapshot_;
   std::uint64_t appending_ticket_ = 0;
   std::uint64_t since_snapshot_;
   std::optional<std::int64_t> retry_at_mono_us_;

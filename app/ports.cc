@@ -57,17 +57,24 @@ void DiskStore::commit(persist::StoreBatch batch, Done done) {
   });
 }
 
-void DiskLog::append(std::vector<std::string> records, std::string snapshot, Done done) {
+void DiskLog::append(std::vector<std::string> records, Snapshot snapshot, Done done) {
   submit(disk_, [this, records = std::move(records), snapshot = std::move(snapshot),
-                 done = std::move(done)] {
+                 done = std::move(done)]() mutable {
     auto result = log_.append(records);
-    const bool appended = result.has_value();
+    if (result && snapshot) write_snapshot(log_.next_index() - 1, std::move(snapshot));
     loop_.post([done, result = std::move(result)] { done(result); });
-    if (!appended || snapshot.empty()) return;
-    // Only a shortcut: the log has everything, so nobody waits for it.
-    if (auto written = log_.write_snapshot(log_.next_index() - 1, snapshot); !written)
+  });
+}
+
+void DiskLog::write_snapshot(std::uint64_t upto_index, Snapshot snapshot) {
+  const auto taken = snapshots_.submit([this, upto_index, snapshot = std::move(snapshot)] {
+    // Only a shortcut: the log has everything.
+    if (auto written = log_.write_snapshot(upto_index, snapshot()); !written)
       log(Level::Warn, "no snapshot could be written", {{"why", written.error().message}});
   });
+  if (taken == DiskThread::Submitted::Full) {
+    log(Level::Warn, "a snapshot is left out, for the one before is not written yet");
+  }
 }
 
 TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,

@@ -38,16 +38,21 @@ class DiskStore final : public SidecarDriver::Store {
   persist::SessionStore& store_;
 };
 
+// Snapshots are made on a thread of their own, so that nothing that is to be acked waits for one.
 class DiskLog final : public MasterDriver::Log {
  public:
   DiskLog(net::Loop& loop, DiskThread& disk, persist::EventLog& log)
       : loop_(loop), disk_(disk), log_(log) {}
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override;
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
+  void stop() { snapshots_.stop(); }  // after the disk thread: waits for the snapshot under way
 
  private:
+  void write_snapshot(std::uint64_t upto_index, Snapshot snapshot);
+
   net::Loop& loop_;
   DiskThread& disk_;
   persist::EventLog& log_;
+  DiskThread snapshots_{1};
 };
 
 // The connection to the master; its addresses are tried in turn.

@@ -1,7 +1,6 @@
 #include "inspect/http_server.h"
 
 #include <fcntl.h>
-#include <httplib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,23 +12,23 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
-#include "inspect/http_head.h"
+#include "inspect/http_connection.h"
+#include "inspect/http_engine.h"
+#include "inspect/http_workers.h"
 
 namespace rollcall::inspect {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 using TimePoint = SteadyClock::time_point;
+using State = ConnectionState;
 
 constexpr int kBacklog = 1'024;  // the system may cut it to net.core.somaxconn
 constexpr std::size_t kReadBytes = 64 << 10;
@@ -39,311 +38,56 @@ constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::milliseconds kPatience{250};        // before make_room() may close it
 constexpr std::chrono::milliseconds kLongestSend{60'000};  // however often the client takes a byte
 
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  void reset() { Fd().swap(*this); }
-
- private:
-  void swap(Fd& other) { std::swap(fd_, other.fd_); }
-  int fd_ = -1;
-};
-
-std::string error_body(std::string_view message) {
-  // Whatever bytes a path brought along, the answer is valid UTF-8.
-  return nlohmann::json{{"error", message}}.dump(-1, ' ', false,
-                                                 nlohmann::json::error_handler_t::replace) +
-         "\n";
-}
-
-std::string_view reason(int status) {
-  switch (status) {
-    case 400:
-      return "Bad Request";
-    case 403:
-      return "Forbidden";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Payload Too Large";
-    case 414:
-      return "URI Too Long";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Error";
-  }
-}
-
-// What the front thread answers by itself; the connection ends after it.
-std::string refusal_text(const Refusal& refusal, bool with_body) {
-  const std::string body = error_body(refusal.message);
-  std::string text = "HTTP/1.1 " + std::to_string(refusal.status) + " ";
-  text += reason(refusal.status);
-  text += "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-          "\r\nConnection: close\r\n\r\n";
-  if (with_body) text += body;
-  return text;
-}
-
-// ---------------------------------------------------------------- routes
-
-std::vector<std::string_view> segments(std::string_view path) {
-  std::vector<std::string_view> parts;
-  for (;;) {
-    const std::size_t slash = path.find('/');
-    parts.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    path.remove_prefix(slash + 1);
-  }
-}
-
-struct Route {
-  std::string method;
-  std::string pattern;
-  Handler handler;
-
-  // No regular expressions: a long path makes those of libstdc++ recurse until the stack ends.
-  std::optional<std::vector<std::string>> match(std::string_view path) const {
-    const auto wanted = segments(pattern);
-    const auto given = segments(path);
-    if (wanted.size() != given.size()) return std::nullopt;
-    std::vector<std::string> matches;
-    for (std::size_t i = 0; i < wanted.size(); ++i) {
-      if (wanted[i] == "{}" && !given[i].empty()) {
-        matches.emplace_back(given[i]);
-      } else if (wanted[i] != given[i]) {
-        return std::nullopt;
-      }
-    }
-    return matches;
-  }
-};
-
-// ---------------------------------------------------------------- httplib, in memory
-
-class MemoryStream final : public httplib::Stream {
- public:
-  explicit MemoryStream(std::string in) : in_(std::move(in)) {}
-  bool is_readable() const override { return true; }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* to, size_t size) override {
-    const std::size_t taken = in_.copy(to, size, at_);
-    at_ += taken;
-    return static_cast<ssize_t>(taken);
-  }
-  ssize_t write(const char* from, size_t size) override {
-    out_.append(from, size);
-    return static_cast<ssize_t>(size);
-  }
-  // httplib puts these two into the request; nobody here asks for them.
-  void get_remote_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  void get_local_ip_and_port(std::string& ip, int& port) const override { ip.clear(), port = 0; }
-  socket_t socket() const override { return INVALID_SOCKET; }
-  std::string take_output() { return std::move(out_); }
-
- private:
-  const std::string in_;
-  std::size_t at_ = 0;
-  std::string out_;
-};
-
-// Turns a head that parse_head() has accepted, and its body, into the bytes of an answer.
-class Engine final : private httplib::Server {
- public:
-  Engine(const std::vector<Route>& routes, const HttpOptions& options)
-      : routes_(routes), options_(options) {
-    set_keep_alive_max_count(options.requests_per_connection);
-    set_keep_alive_timeout(std::chrono::ceil<std::chrono::seconds>(options.idle_timeout).count());
-    set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
-    // Everything is answered here, so that httplib reads no body and has no routes of its own.
-    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-      fill(response, answer_to(request));
-      return HandlerResponse::Handled;
-    });
-    set_error_handler([](const httplib::Request&, httplib::Response& response) {
-      if (response.body.empty()) fill(response, error_response(response.status, "bad request"));
-    });
-  }
-
-  // Any thread; may run in several at once.
-  std::string answer(const Head& head, std::string body) {
-    std::string text = head.method + " " + head.target + " HTTP/1.1\r\n";
-    if (head.close) text += "Connection: close\r\n";
-    // Only gzip: httplib would take brotli first, at a quality that does 1 MB a second.
-    if (head.gzip) text += "Accept-Encoding: gzip\r\n";
-    MemoryStream stream(text + "\r\n");
-    bool closed = false;
-    process_request(stream, head.close, closed,
-                    [&](httplib::Request& request) { request.body = std::move(body); });
-    return stream.take_output();
-  }
-
- private:
-  static void fill(httplib::Response& to, Response from) {
-    to.status = from.status;
-    to.body = std::move(from.body);
-    to.headers.erase("Content-Type");
-    to.set_header("Content-Type", from.content_type);
-    for (const auto& [name, value] : from.headers) {
-      to.headers.erase(name);
-      to.set_header(name, value);
-    }
-  }
-
-  Response answer_to(const httplib::Request& from) const {
-    const std::string method = from.method == "HEAD" ? "GET" : from.method;
-    std::string allowed;
-    for (const Route& route : routes_) {
-      auto matches = route.match(from.path);
-      if (!matches) continue;
-      if (route.method != method) {
-        if (!allowed.empty()) allowed += ", ";
-        allowed += route.method == "GET" ? "GET, HEAD" : route.method;
-        continue;
-      }
-      Request request{.method = method,
-                      .path = from.path,
-                      .query = {},
-                      .matches = *std::move(matches),
-                      .body = from.body};
-      for (const auto& [name, value] : from.params) request.query.try_emplace(name, value);
-      return run(route, request);
-    }
-    if (allowed.empty()) return error_response(404, "nothing is served at " + from.path);
-    Response response = error_response(405, from.path + " takes " + allowed + " only");
-    response.headers.emplace_back("Allow", allowed);
-    return response;
-  }
-
-  Response run(const Route& route, const Request& request) const {
-    std::string problem = "an exception of unknown type";
-    try {
-      Response response = route.handler(request);
-      if (response.status >= 200 && response.status <= 599) return response;
-      problem = "status " + std::to_string(response.status);
-    } catch (const std::exception& e) {
-      problem = e.what();
-    } catch (...) {
-    }
-    if (options_.report) {
-      options_.report("the handler of " + route.method + " " + route.pattern +
-                      " failed: " + problem);
-    }
-    return error_response(500, "this request failed; the log says why");
-  }
-
-  const std::vector<Route>& routes_;
-  const HttpOptions& options_;
-};
-
-// ---------------------------------------------------------------- workers
-
-class Workers {
- public:
-  Workers(std::size_t threads, std::size_t bound) : bound_(bound) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
-  }
-  ~Workers() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-      jobs_.clear();  // their connections are gone
-    }
-    changed_.notify_all();
-  }
-  // False if too many wait.
-  bool submit(std::function<void()> job) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (jobs_.size() >= bound_) return false;
-      jobs_.push_back(std::move(job));
-    }
-    changed_.notify_one();
-    return true;
-  }
-
- private:
-  void run() {
-    for (;;) {
-      std::function<void()> job;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-        if (stopping_) return;
-        job = std::move(jobs_.front());
-        jobs_.pop_front();
-      }
-      job();
-    }
-  }
-
-  const std::size_t bound_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;  // guarded by mutex_
-  bool stopping_ = false;                   // guarded by mutex_
-  std::vector<std::jthread> threads_;       // last: joined before the rest ends
-};
-
-// ---------------------------------------------------------------- connections
-
-enum class State {
-  Receiving,  // a request arrives, or none has begun
-  Working,    // a worker has it
-  Sending,    // the answer goes out
-  Draining,   // refused: what the peer still sends is thrown away, so that it can read why
-};
-
-struct Connection {
-  Fd fd;
-  State state = State::Receiving;
-  std::string in;
-  std::size_t searched = 0;  // bytes of `in` known not to hold the end of the head
-  std::optional<Head> head;
-  std::size_t head_bytes = 0;
-  std::string out;
-  std::size_t sent = 0;
-  bool close = false;
-  bool refused = false;  // its request was not read to the end
-  std::size_t served = 0;
-  TimePoint since;  // in this state
-  TimePoint deadline;
-};
-
 using ConnectionId = std::uint64_t;
+constexpr ConnectionId kWake = 0, kListener = 1, kFirstConnection = 2;
+
+// What poll() waits for, and whose it is.
+struct Polled {
+  std::vector<pollfd> fds;
+  std::vector<ConnectionId> who;
+  void add(const Fd& fd, short events, ConnectionId whose) {
+    fds.push_back({.fd = fd.get(), .events = events, .revents = 0});
+    who.push_back(whose);
+  }
+};
 
 struct Answer {
   ConnectionId connection;
   std::string text;
 };
 
-}  // namespace
-
-Response error_response(int status, std::string_view message) {
-  return Response{.status = status, .body = error_body(message)};
+std::unexpected<Error> cannot(std::string_view what, const HttpOptions& options, const char* why) {
+  const bool v6 = options.host.find(':') != std::string::npos;
+  return std::unexpected(Error{"HTTP cannot " + std::string(what) + " " +
+                               (v6 ? "[" + options.host + "]" : options.host) + ":" +
+                               std::to_string(options.port) + ": " + why +
+                               "; set [inspect] address to an address of this machine with a free "
+                               "port"});
 }
+
+std::expected<Fd, Error> listen_on(const HttpOptions& options) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* raw = nullptr;
+  const int problem =
+      ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &raw);
+  if (problem != 0) return cannot("resolve", options, ::gai_strerror(problem));
+  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(raw, ::freeaddrinfo);
+  int error = 0;
+  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
+    Fd fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
+    const int on = 1;
+    if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        ::bind(fd.get(), at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd.get(), kBacklog) == 0) {
+      return fd;
+    }
+    error = errno;
+  }
+  return cannot("listen on", options, std::strerror(error));
+}
+
+}  // namespace
 
 class HttpServer::Impl {
  public:
@@ -378,6 +122,8 @@ class HttpServer::Impl {
 
  private:
   void run();
+  TimePoint prepare(Polled& polled, TimePoint now, TimePoint next) const;
+  void handle(ConnectionId who, bool ready, TimePoint now);
   void accept_all(TimePoint now);
   bool make_room(TimePoint now);
   // Nothing of ours is lost with it.
@@ -406,7 +152,7 @@ class HttpServer::Impl {
   const HttpOptions options_;
   const HeadLimits limits_;
   std::vector<Route> routes_;
-  Engine engine_{routes_, options_};
+  HttpEngine engine_{routes_, options_};
   Fd listener_;
   Fd wake_;
   std::uint16_t port_ = 0;
@@ -417,60 +163,30 @@ class HttpServer::Impl {
 
   // The front thread's own.
   std::map<ConnectionId, Connection> connections_;
-  ConnectionId next_id_ = 1;
+  ConnectionId next_id_ = kFirstConnection;
   TimePoint accept_again_;
 
-  std::optional<Workers> workers_;
+  std::optional<HttpWorkers> workers_;
   std::jthread front_;
 };
 
 std::expected<void, Error> HttpServer::Impl::start() {
-  const std::string where =
-      (options_.host.find(':') == std::string::npos ? options_.host : "[" + options_.host + "]") +
-      ":" + std::to_string(options_.port);
-  const auto failed = [&](std::string_view what, const char* why) {
-    return std::unexpected(Error{"HTTP cannot " + std::string(what) + " " + where + ": " + why +
-                                 "; set [inspect] address to an address of this machine with a "
-                                 "free port"});
-  };
   if (wake_) {
     std::fputs("HttpServer::start() was called twice\n", stderr);
     std::abort();
   }
-
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* raw = nullptr;
-  const int problem =
-      ::getaddrinfo(options_.host.c_str(), std::to_string(options_.port).c_str(), &hints, &raw);
-  if (problem != 0) return failed("resolve", ::gai_strerror(problem));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(raw, ::freeaddrinfo);
-
-  int error = 0;
-  Fd listener;
-  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
-    Fd fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
-    const int on = 1;
-    if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        ::bind(fd.get(), at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd.get(), kBacklog) == 0) {
-      listener = std::move(fd);
-      break;
-    }
-    error = errno;
-  }
-  if (!listener) return failed("listen on", std::strerror(error));
-
+  auto listener = listen_on(options_);
+  if (!listener) return std::unexpected(listener.error());
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
-  if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-    return failed("listen on", std::strerror(errno));
+  if (::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    return cannot("listen on", options_, std::strerror(errno));
   }
   port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake) return failed("wake its thread for", std::strerror(errno));
-  listener_ = std::move(listener);
+  if (!wake) return cannot("wake its thread for", options_, std::strerror(errno));
+  listener_ = *std::move(listener);
   wake_ = std::move(wake);
   workers_.emplace(std::max<std::size_t>(options_.threads, 1), options_.queued);
   front_ = std::jthread([this] { run(); });
@@ -478,9 +194,8 @@ std::expected<void, Error> HttpServer::Impl::start() {
 }
 
 void HttpServer::Impl::run() {
-  std::vector<pollfd> polled;
-  std::vector<ConnectionId> ids;
   std::optional<TimePoint> stop_at;
+  Polled polled;
   for (;;) {
     TimePoint now = SteadyClock::now();
     if (stopping_ && !stop_at) {
@@ -488,75 +203,74 @@ void HttpServer::Impl::run() {
       listener_.reset();
     }
     if (stop_at) {
-      std::erase_if(connections_, [](const auto& entry) {
-        return entry.second.state == State::Receiving || entry.second.state == State::Draining;
-      });
+      std::erase_if(connections_, [](const auto& entry) { return may_make_room(entry.second); });
       if (connections_.empty() || now >= *stop_at) return;
     }
-
-    TimePoint next = now + std::chrono::hours(1);
-    if (stop_at) next = *stop_at;
-    polled = {{.fd = wake_.get(), .events = POLLIN, .revents = 0}};
-    ids = {0};
-    for (const auto& [id, c] : connections_) {
-      if (c.state == State::Working) continue;  // a worker holds no socket; nobody waits here
-      const short events = c.state == State::Sending ? POLLOUT : POLLIN;
-      polled.push_back({.fd = c.fd.get(), .events = events, .revents = 0});
-      ids.push_back(id);
-      next = std::min(next, c.deadline);
-    }
-    bool room = connections_.size() < options_.connections;
-    for (const auto& [id, c] : connections_) {
-      if (room) break;
-      if (!may_make_room(c)) continue;
-      room = now >= c.since + kPatience;
-      if (!room) next = std::min(next, c.since + kPatience);
-    }
-    if (listener_ && room) {
-      if (now >= accept_again_) {
-        polled.push_back({.fd = listener_.get(), .events = POLLIN, .revents = 0});
-        ids.push_back(0);
-      } else {
-        next = std::min(next, accept_again_);
-      }
-    }
+    const TimePoint next = prepare(polled, now, stop_at.value_or(now + std::chrono::hours(1)));
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now);
-    ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(wait.count(), 0)));
+    ::poll(polled.fds.data(), polled.fds.size(),
+           static_cast<int>(std::max<std::int64_t>(wait.count(), 0)));
 
     now = SteadyClock::now();
-    if (polled[0].revents != 0) {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto got = ::read(wake_.get(), &count, sizeof count);
-      take_answers(now);
-    }
-    for (std::size_t i = 1; i < polled.size(); ++i) {
-      if (ids[i] == 0) {
-        if (polled[i].revents != 0) accept_all(now);
-        continue;
-      }
-      const auto found = connections_.find(ids[i]);
-      if (found == connections_.end()) continue;
-      Connection& c = found->second;
-      if (polled[i].revents != 0) {
-        switch (c.state) {
-          case State::Receiving:
-            receive(found->first, c, now);
-            break;
-          case State::Sending:
-            send(found->first, c, now);
-            break;
-          case State::Draining:
-            drain(c);
-            break;
-          case State::Working:
-            break;
-        }
-      }
-      if (c.fd && c.state != State::Working && now >= c.deadline) expire(found->first, c, now);
+    for (std::size_t i = 0; i < polled.fds.size(); ++i) {
+      handle(polled.who[i], polled.fds[i].revents != 0, now);
     }
     // Only here are connections taken out, so that no function above loses the one it works on.
     std::erase_if(connections_, [](const auto& entry) { return !entry.second.fd; });
   }
+}
+
+// What to wait for, and until when at the latest.
+TimePoint HttpServer::Impl::prepare(Polled& polled, TimePoint now, TimePoint next) const {
+  polled.fds.clear();
+  polled.who.clear();
+  polled.add(wake_, POLLIN, kWake);
+  for (const auto& [id, c] : connections_) {
+    if (c.state == State::Working) continue;  // a worker holds no socket; nobody waits here
+    polled.add(c.fd, c.state == State::Sending ? POLLOUT : POLLIN, id);
+    next = std::min(next, c.deadline);
+  }
+  bool room = connections_.size() < options_.connections;
+  for (const auto& [id, c] : connections_) {
+    if (room) break;
+    if (!may_make_room(c)) continue;
+    room = now >= c.since + kPatience;
+    if (!room) next = std::min(next, c.since + kPatience);
+  }
+  if (!listener_ || !room) return next;
+  if (now < accept_again_) return std::min(next, accept_again_);
+  polled.add(listener_, POLLIN, kListener);
+  return next;
+}
+
+void HttpServer::Impl::handle(ConnectionId who, bool ready, TimePoint now) {
+  if (who == kWake) {
+    if (ready) take_answers(now);
+    return;
+  }
+  if (who == kListener) {
+    if (ready) accept_all(now);
+    return;
+  }
+  const auto found = connections_.find(who);
+  if (found == connections_.end()) return;
+  Connection& c = found->second;
+  if (ready) {
+    switch (c.state) {
+      case State::Receiving:
+        receive(who, c, now);
+        break;
+      case State::Sending:
+        send(who, c, now);
+        break;
+      case State::Draining:
+        drain(c);
+        break;
+      case State::Working:
+        break;
+    }
+  }
+  if (c.fd && c.state != State::Working && now >= c.deadline) expire(who, c, now);
 }
 
 void HttpServer::Impl::accept_all(TimePoint now) {
@@ -668,6 +382,8 @@ void HttpServer::Impl::dispatch(ConnectionId id, Connection& c, TimePoint now) {
 }
 
 void HttpServer::Impl::take_answers(TimePoint now) {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const auto got = ::read(wake_.get(), &count, sizeof count);
   std::vector<Answer> answers;
   {
     const std::lock_guard lock(answers_mutex_);

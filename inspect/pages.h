@@ -6,6 +6,7 @@
 #include <string>
 
 #include "app/clock.h"
+#include "app/config.h"
 #include "app/master_driver.h"
 #include "app/sidecar_driver.h"
 #include "inspect/http_server.h"
@@ -13,8 +14,12 @@
 
 namespace rollcall::inspect {
 
+// As configured; warns if the address can be reached from other machines.
+HttpOptions http_options(const app::InspectConfig& config, std::size_t connections);
+
 // What the source reports of itself, for /status.
 struct SourceStatus {
+  bool by_looks = true;  // false: events come by themselves, nothing has to be looked at first
   bool connected = false;
   std::int64_t last_look_us = 0;  // how long it took
   std::uint64_t last_rows = 0, last_bytes = 0, last_requests = 0;

@@ -1,11 +1,9 @@
 // rollcall-master: reads the configuration, builds everything, wires it. No logic.
 #include <csignal>
-#include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "app/config.h"
+#include "app/daemon.h"
 #include "app/logging.h"
 #include "app/master_driver.h"
 #include "app/ports.h"
@@ -19,9 +17,12 @@ namespace {
 
 using namespace rollcall;
 
+const app::Program kProgram{
+    "rollcall-master", "rollcall-master: what the workers say, decided, remembered and answered",
+    ROLLCALL_VERSION, "/etc/rollcall/rollcall-master.ini"};
+
 int fail(int status, const std::string& message) {
-  std::fprintf(stderr, "rollcall-master: %s\n", message.c_str());
-  return status;
+  return app::fail(kProgram, status, message);
 }
 
 int run(const app::MasterConfig& config) {
@@ -29,23 +30,24 @@ int run(const app::MasterConfig& config) {
   app::set_log_format(config.log.format);
   app::SystemClock clock;
 
+  auto tls =
+      app::load_credentials(config.tls, config.origin, config.node.name, app::TlsRole::master);
+  if (!tls) return fail(app::kExitConfig, tls.error().message);
+  app::warn_of_validity(*tls, config.tls);
+
   persist::LogRecovery recovery;
   auto event_log = persist::FileEventLog::open(config.store.path, {config.store.segment}, recovery);
   if (!event_log) return fail(1, event_log.error().message);
   if (!recovery.message.empty())
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
-  auto state = app::fold_log(**event_log, recovery);
+  master::History history(config.limits.history);
+  auto state = app::fold_log(**event_log, recovery, &history);
   if (!state) return fail(1, "log " + config.store.path + ": " + state.error().message);
-
-  auto tls = net::TlsContext::server({config.tls.ca, config.tls.certificate, config.tls.key});
-  if (!tls) return fail(1, tls.error().message);
-  auto revoked = app::RevokedSerials::load(config.tls.revoked);
-  if (!revoked) return fail(app::kExitConfig, revoked.error().message);
 
   net::Loop loop;
   app::DiskThread disk;
   app::DiskLog log(loop, disk, **event_log);
-  app::TlsLinks links(*revoked);
+  app::TlsLinks links(tls->revoked);
 
   master::MasterCore::Config core;
   core.cluster = config.node.cluster;
@@ -57,18 +59,10 @@ int run(const app::MasterConfig& config) {
                            std::move(*state),
                            recovery.torn_tail_dropped ? "the end of the log was torn" : "",
                            app::random_seed(), clock, log, links, app::log_note);
+  driver.remember(std::move(history));
   links.attach(driver);
 
-  inspect::HttpOptions http_options;
-  http_options.host = config.inspect.address.host;
-  http_options.port = config.inspect.address.port;
-  http_options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
-  if (!app::is_loopback(config.inspect.address))
-    app::log(
-        app::Level::Warn,
-        "the inspect address can be reached from other machines, and asks nobody for a password",
-        {{"address", app::to_text(config.inspect.address)}});
-  inspect::HttpServer http(http_options);
+  inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
   inspect::add_master_pages(http, [&loop](auto task) { return loop.post(std::move(task)); },
                             {driver, clock, ROLLCALL_VERSION});
   if (auto started = http.start(); !started) return fail(1, started.error().message);
@@ -80,9 +74,9 @@ int run(const app::MasterConfig& config) {
     net::TlsListener::Options options;
     options.address = config.listen.address.host;
     options.port = config.listen.address.port;
-    options.max_connections = config.listen.max_connections;
+    options.max_connections = config.limits.max_connections;
     auto made = net::TlsListener::listen(
-        loop, *tls, options,
+        loop, tls->context, options,
         {[&](std::unique_ptr<net::TlsStream> s) { links.accepted(std::move(s)); },
          [](const std::string& address, const std::string& reason) {
            app::log(app::Level::Warn, "connection refused before it said who it is",
@@ -119,6 +113,7 @@ int run(const app::MasterConfig& config) {
   tick.stop();
   flush.stop();
   disk.stop();
+  log.stop();
   app::flush_log();
   return status;
 }
@@ -126,20 +121,6 @@ int run(const app::MasterConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App cli{"rollcall-master: what the workers say, decided, remembered and answered",
-               "rollcall-master"};
-  std::string path = "/etc/rollcall/rollcall-master.ini";
-  bool check = false;
-  cli.add_option("-c,--config", path, "the ini file")->capture_default_str();
-  cli.add_flag("--check-config", check,
-               "read the configuration, say whether it is right, and exit");
-  cli.set_version_flag("--version", "rollcall-master " ROLLCALL_VERSION);
-  CLI11_PARSE(cli, argc, argv);
-  const auto config = rollcall::app::load_master_config(path);
-  if (!config) return fail(rollcall::app::kExitConfig, config.error().message);
-  if (check) {
-    std::printf("%s: ok\n", path.c_str());
-    return 0;
-  }
-  return run(*config);
+  const auto config = rollcall::app::master_config(argc, argv, kProgram);
+  return config ? run(*config) : config.error();
 }

@@ -357,7 +357,8 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
                 ": issue it again with that CA, or use the ca.crt that belongs to it");
   }
 
-  impl->own = {dns_names(own), serial_text(own), to_time_point(X509_get0_notAfter(own))};
+  impl->own = {dns_names(own), serial_text(own), to_time_point(X509_get0_notAfter(own)),
+               to_time_point(X509_get0_notBefore(own))};
   return TlsContext(std::move(impl));
 }
 

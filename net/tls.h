@@ -28,6 +28,7 @@ struct CertificateInfo {
   std::vector<std::string> names;  // DNS names of the subjectAltName
   std::string serial;              // upper-case hex, as `openssl x509 -serial` prints it
   std::chrono::system_clock::time_point not_after;
+  std::chrono::system_clock::time_point not_before;
 };
 
 // Certificates and settings, read once, shared by all connections. Copies are cheap. To use new

@@ -665,10 +665,11 @@ def late_news(result):
 def history_of(result):
     lines = [f"{result.case}: what the master decided about the agent, in order of arrival"]
     for d in result.history:
-        record = d["record"]
+        record = d["record"]  # null: nothing but contacts is known
+        stands = f"{record['epoch']}@{record['node']}+{record['change']}" if record else "nothing"
         lines.append(f"  {d['number']:5} at {d['at']} {d['node']} {d['event']:9} "
                      f"{d['version']['epoch']}+{d['version']['change']} {d['rule']:9} -> "
-                     f"{record['epoch']}@{record['node']}+{record['change']} {d['record_phase']}")
+                     f"{stands} {d['record_phase'] or ''}".rstrip())
     return "\n".join(lines)
 
 

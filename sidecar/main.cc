@@ -1,11 +1,9 @@
 // rollcalld: reads the configuration, builds everything, wires it. No logic.
 #include <csignal>
-#include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "app/config.h"
+#include "app/daemon.h"
 #include "app/logging.h"
 #include "app/ports.h"
 #include "app/sidecar_driver.h"
@@ -23,9 +21,12 @@ namespace {
 
 using namespace rollcall;
 
+const app::Program kProgram{"rollcalld",
+                            "rollcalld: watches this worker's agents and tells the master",
+                            ROLLCALL_VERSION, "/etc/rollcall/rollcall-sidecar.ini"};
+
 int fail(int status, const std::string& message) {
-  std::fprintf(stderr, "rollcalld: %s\n", message.c_str());
-  return status;
+  return app::fail(kProgram, status, message);
 }
 
 // What the driver asks of the source, passed on.
@@ -43,20 +44,20 @@ int run(const app::SidecarConfig& config) {
   app::set_log_format(config.log.format);
   app::SystemClock clock;
 
+  auto tls =
+      app::load_credentials(config.tls, config.origin, config.node.name, app::TlsRole::sidecar);
+  if (!tls) return fail(app::kExitConfig, tls.error().message);
+  app::warn_of_validity(*tls, config.tls);
+
   auto store = persist::LmdbSessionStore::open(config.store.path);
   if (!store) return fail(1, store.error().message);
   auto contents = app::load_with_infos(**store);
   if (!contents) return fail(1, contents.error().message);
 
-  auto tls = net::TlsContext::client({config.tls.ca, config.tls.certificate, config.tls.key});
-  if (!tls) return fail(1, tls.error().message);
-  auto revoked = app::RevokedSerials::load(config.tls.revoked);
-  if (!revoked) return fail(app::kExitConfig, revoked.error().message);
-
   net::Loop loop;
   app::DiskThread disk;
   app::DiskStore disk_store(loop, disk, **store);
-  app::TlsLink link(loop, *tls, config.master.addresses, config.master.name, *revoked);
+  app::TlsLink link(loop, tls->context, config.master.addresses, config.master.name, tls->revoked);
   const bool from_events = config.source.type == app::SidecarConfig::SourceType::Events;
   SourcePort source_port;
   app::StoredInfos stored_infos(loop, disk, **store);
@@ -104,20 +105,12 @@ int run(const app::SidecarConfig& config) {
   sidecar::EventSocket event_socket(loop, clock, socket_options, event_port, app::log_note);
   driver.on_stored([&](std::uint64_t ticket) { event_socket.stored(ticket); });
 
-  inspect::HttpOptions http_options;
-  http_options.host = config.inspect.address.host;
-  http_options.port = config.inspect.address.port;
-  http_options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
-  if (!app::is_loopback(config.inspect.address))
-    app::log(
-        app::Level::Warn,
-        "the inspect address can be reached from other machines, and asks nobody for a password",
-        {{"address", app::to_text(config.inspect.address)}});
-  inspect::HttpServer http(http_options);
+  inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
   auto source_status = [&source, &event_socket, from_events] {
     if (from_events) {
       const auto s = event_socket.status();
       inspect::SourceStatus out;
+      out.by_looks = false;
       out.connected = s.connections > 0;
       out.last_rows = s.lines;
       out.failures = s.refused;
@@ -186,19 +179,6 @@ int run(const app::SidecarConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App cli{"rollcalld: watches this worker's agents and tells the master", "rollcalld"};
-  std::string path = "/etc/rollcall/rollcall-sidecar.ini";
-  bool check = false;
-  cli.add_option("-c,--config", path, "the ini file")->capture_default_str();
-  cli.add_flag("--check-config", check,
-               "read the configuration, say whether it is right, and exit");
-  cli.set_version_flag("--version", "rollcalld " ROLLCALL_VERSION);
-  CLI11_PARSE(cli, argc, argv);
-  const auto config = rollcall::app::load_sidecar_config(path);
-  if (!config) return fail(rollcall::app::kExitConfig, config.error().message);
-  if (check) {
-    std::printf("%s: ok\n", path.c_str());
-    return 0;
-  }
-  return run(*config);
+  const auto config = rollcall::app::sidecar_config(argc, argv, kProgram);
+  return config ? run(*config) : config.error();
 }

@@ -454,10 +454,12 @@ void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Outpu
       before.push_back(r ? Before{r->has_session(), r->top.node} : Before{});
     }
     LogRecord record = std::move(d);
-    if (!state_.apply(record)) std::abort();  // only a replay can disagree
+    std::vector<Outcome> outcomes;
+    if (!state_.apply(record, &outcomes)) std::abort();  // only a replay can disagree
     pending_.push_back(encode(record));
     pending_bytes_ += pending_.back().size();
     Decided& done = std::get<Decided>(record);
+    history_.add(done, outcomes);
     for (std::size_t i = 0; i < done.events.size(); ++i) {
       Event& e = done.events[i];
       const Rule rule = done.rules[i];
@@ -542,9 +544,9 @@ void MasterCore::tell_superseded(const NodeName& node, AgentId agent, const Now&
   const auto log = state_.nodes().find(node);
   const AgentRecord* r = state_.find(agent);
   if (log == state_.nodes().end() || !r || conn_of(node) == ConnId{}) return;
-  const auto own = log->second.open.find(agent);
-  if (own == log->second.open.end()) return;
-  const Version said{own->second.epoch, node, own->second.change};
+  const NodeLog::Own* own = log->second.open.find(agent);
+  if (!own) return;
+  const Version said{own->epoch, node, own->change};
   if (r->top.same_session(said) && r->is_open()) return;
   if (r->top < said || !may_tell(node, agent, now)) return;
   superseded_[node].push_back({agent, winner_of(*r)});

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "master/core/history.h"
 #include "master/core/log_record.h"
 #include "master/core/master_time.h"
 #include "master/core/state.h"
@@ -78,6 +79,8 @@ class MasterCore {
   MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed,
              const Now& now);
 
+  // The decisions that the log told, before start().
+  void remember(History history) { history_ = std::move(history); }
   // First call: what the log needs before anybody can be welcomed.
   Output start(const Now& now);
   // Whether the time can be told, so that workers can be let in.
@@ -108,6 +111,7 @@ class MasterCore {
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
+  const History& history() const { return history_; }
   bool contested(AgentId agent, const Now& now) const;
   std::size_t in_doubt() const { return doubts_.size(); }
   bool in_doubt(AgentId agent) const { return doubts_.contains(agent); }
@@ -190,6 +194,7 @@ class MasterCore {
   std::map<NodeName, std::vector<Superseded::Entry>> superseded_;
   std::map<NodeName, std::vector<Challenge::Entry>> challenges_;
 
+  History history_;
   std::deque<Decision> decisions_;
   std::uint64_t decision_number_ = 0;
   Counters counters_;

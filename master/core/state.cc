@@ -12,12 +12,11 @@ using wire::Packer;
 using wire::Value;
 
 const AgentRecord* State::find(AgentId agent) const {
-  const auto it = agents_.find(agent);
-  return it == agents_.end() ? nullptr : &it->second;
+  return agents_.find(agent);
 }
 
-std::expected<void, Error> State::apply(LogRecord& record) {
-  if (auto* r = std::get_if<Decided>(&record)) return decide(*r);
+std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
+  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
   if (const auto* r = std::get_if<Genesis>(&record)) {
     master_ = r->master;
   } else if (const auto* t = std::get_if<TermBegun>(&record)) {
@@ -46,12 +45,16 @@ std::expected<void, Error> State::apply(LogRecord& record) {
   return {};
 }
 
-std::expected<void, Error> State::decide(Decided& r) {
+std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
   for (std::size_t i = 0; i < r.events.size(); ++i) {
     const Event& e = r.events[i];
-    const Rule rule = agents_[e.agent].apply(r.node, e, r.at);
+    AgentRecord& record = agents_.edit(e.agent);
+    if (outcomes) outcomes->push_back({{record.top, record.phase}});
+    const bool was_open = record.is_open();
+    const Rule rule = record.apply(r.node, e, r.at);
+    active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
     if (!replay) {
       r.rules.push_back(rule);
     } else if (r.rules[i] != rule) {
@@ -62,19 +65,17 @@ std::expected<void, Error> State::decide(Decided& r) {
                                    ", this program decides " + std::string(to_string(rule))});
     }
     if (rule == Rule::future_epoch) {
-      if (agents_[e.agent] == AgentRecord{}) agents_.erase(e.agent);
+      if (record == AgentRecord{}) agents_.erase(e.agent);
       continue;
     }
     if (e.kind == EventKind::contact) continue;
     // The worker's own account, by its own order.
-    auto own = node.open.find(e.agent);
-    if (own != node.open.end() &&
-        std::pair(e.epoch, e.change) < std::pair(own->second.epoch, own->second.change))
-      continue;
+    const NodeLog::Own* own = node.open.find(e.agent);
+    if (own && std::pair(e.epoch, e.change) < std::pair(own->epoch, own->change)) continue;
     if (leaves_open(e.kind)) {
-      node.open[e.agent] = {e.epoch, e.change};
-    } else if (own != node.open.end()) {
-      node.open.erase(own);
+      node.open.edit(e.agent) = {e.epoch, e.change};
+    } else if (own) {
+      node.open.erase(e.agent);
     }
   }
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
@@ -142,23 +143,16 @@ std::string State::encode() const {
         .u64(n.last_seq)
         .u64(n.position)
         .i64(n.welcomed_at.us);
-    std::vector<std::pair<AgentId, NodeLog::Own>> own(n.open.begin(), n.open.end());
-    std::ranges::sort(own, {}, [](const auto& o) { return o.first; });
-    p.array(static_cast<std::uint32_t>(own.size()));
-    for (const auto& [agent, o] : own) {
+    p.array(static_cast<std::uint32_t>(n.open.size()));
+    for (const auto& [agent, o] : n.open) {
       p.array(3)
           .u64(static_cast<std::uint64_t>(agent))
           .u64(static_cast<std::uint64_t>(o.epoch))
           .u64(o.change);
     }
   }
-  std::vector<AgentId> ids;
-  ids.reserve(agents_.size());
-  for (const auto& [id, record] : agents_) ids.push_back(id);
-  std::ranges::sort(ids);
-  p.array(static_cast<std::uint32_t>(ids.size()));
-  for (AgentId id : ids) {
-    const AgentRecord& a = agents_.at(id);
+  p.array(static_cast<std::uint32_t>(agents_.size()));
+  for (const auto& [id, a] : agents_) {
     p.array(11).u64(static_cast<std::uint64_t>(id));
     pack_version(p, a.top);
     p.u64(static_cast<std::uint64_t>(a.phase)).u64(static_cast<std::uint64_t>(a.reason));
@@ -215,12 +209,11 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
       if (!take(own.at(j).at(0).as_u64(), agent) || !take(own.at(j).at(1).as_u64(), o.epoch) ||
           !take(own.at(j).at(2).as_u64(), o.change))
         return std::unexpected(bad("a node's session"));
-      log.open.emplace(agent, o);
+      log.open.edit(agent) = o;
     }
     s.nodes_.emplace(std::string(*name), std::move(log));
   }
   const Value agents = v.at(5);
-  s.agents_.reserve(agents.size());
   for (std::size_t i = 0; i < agents.size(); ++i) {
     const Value x = agents.at(i);
     AgentId id{};
@@ -234,13 +227,14 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
       ok = node && take(x.at(6 + c).at(1).as_i64(), a.contacts[c].hi.us);
       if (ok) a.contacts[c].node = std::string(*node);
     }
-    if (!ok) return std::unexpected(bad("an agent"));
+    if (!ok || s.agents_.contains(id)) return std::unexpected(bad("an agent"));
     if (!x.at(10).is_nil()) {
       auto info = unpack_info(x.at(10));
       if (!info) return std::unexpected(info.error());
       a.info = std::make_shared<const AgentInfo>(std::move(*info));
     }
-    s.agents_.emplace(id, std::move(a));
+    s.active_ += a.is_open() ? 1 : 0;
+    s.agents_.edit(id) = std::move(a);
   }
   return s;
 }

@@ -1,14 +1,15 @@
 #pragma once
 // The fold of the event log: everything that the master knows and must not forget. The only way to
-// change it is apply(); the running master and a replay call the same. Pure; loop thread.
+// change it is apply(); the running master and a replay call the same. Pure; loop thread, but a
+// copy costs little and may go to another thread, see AgentTable.
 #include <cstdint>
 #include <expected>
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "master/core/agent_table.h"
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
 
@@ -27,21 +28,34 @@ struct NodeLog {
     std::uint32_t change = 0;
     bool operator==(const Own&) const = default;
   };
-  std::unordered_map<AgentId, Own> open;  // sessions that its own events left open
+  AgentTable<Own> open;  // sessions that its own events left open
   bool operator==(const NodeLog&) const = default;
+};
+
+// What an event met: the agent's newest session before it was decided.
+struct Met {
+  Version top;
+  Phase phase = Phase::closed;
+  bool operator==(const Met&) const = default;
+};
+
+// What became of one event, besides its rule.
+struct Outcome {
+  Met met;
 };
 
 class State {
  public:
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
-  // program disagree.
-  std::expected<void, Error> apply(LogRecord& record);
+  // program disagree. `outcomes`, if asked for, are one for each event of a Decided record.
+  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
   const TimeReserved& time() const { return time_; }
-  const std::unordered_map<AgentId, AgentRecord>& agents() const { return agents_; }
+  const AgentTable<AgentRecord>& agents() const { return agents_; }
+  std::size_t active() const { return active_; }  // agents whose newest session is open
   const std::map<NodeName, NodeLog>& nodes() const { return nodes_; }
   const AgentRecord* find(AgentId agent) const;
 
@@ -50,12 +64,13 @@ class State {
   static std::expected<State, Error> decode(std::string_view bytes);
 
  private:
-  std::expected<void, Error> decide(Decided& record);
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
   Term term_{};
   TimeReserved time_;
-  std::unordered_map<AgentId, AgentRecord> agents_;
+  AgentTable<AgentRecord> agents_;
+  std::size_t active_ = 0;
   std::map<NodeName, NodeLog> nodes_;
 };
 

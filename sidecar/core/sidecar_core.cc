@@ -113,6 +113,8 @@ void SidecarCore::new_stream() {
 
 Output SidecarCore::look(const Look& look) {
   ++counters_.looks;
+  looked_mono_us_ = look.finished.mono_us;
+  counters_.looked_at_all |= look.complete;
   tracker_.look(look);
   return finish(look.finished, {});
 }
@@ -581,6 +583,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     note(out, NoteLevel::error, *out.close);
     return;
   }
+  acked_mono_us_ = now.mono_us;
   std::unordered_map<std::uint64_t, const AckException*> exceptions;
   for (const AckException& e : m.exceptions) exceptions[e.seq] = &e;
   std::vector<std::pair<LocalEvent, const AckException*>> answered;
@@ -680,7 +683,9 @@ SidecarCore::Status SidecarCore::status(const Now& now) const {
   s.unsent = outbox_.size() - next_unsent_;
   s.in_flight_bytes = in_flight_;
   s.backlog_bytes = outbox_bytes_;
-  s.oldest_unacked_us = outbox_.empty() ? 0 : now.boot_us - outbox_.front().made_boot_us;
+  if (!outbox_.empty()) s.oldest_unacked_us = now.boot_us - outbox_.front().made_boot_us;
+  if (acked_mono_us_) s.acked_ago_us = now.mono_us - *acked_mono_us_;
+  if (looked_mono_us_) s.looked_ago_us = now.mono_us - *looked_mono_us_;
   s.last_seq = next_seq_ - 1;
   s.acked_seq = acked_seq_;
   s.master = master_;

@@ -108,7 +108,10 @@ class SidecarCore {
     std::size_t unacked = 0, unsent = 0;
     std::size_t in_flight_bytes = 0;
     std::size_t backlog_bytes = 0;
-    std::int64_t oldest_unacked_us = 0;  // its age
+    std::optional<std::int64_t> oldest_unacked_us;  // its age
+    // How long ago: the last ACK, and the end of the last look that succeeded.
+    std::optional<std::int64_t> acked_ago_us, looked_ago_us;
+    bool looked_at_all = false;  // every row was read at least once since the start
     std::uint64_t last_seq = 0, acked_seq = 0;
     MasterId master{};
     Term term{};
@@ -204,6 +207,7 @@ class SidecarCore {
   std::size_t window_ = 1u << 20;
 
   Status counters_;
+  std::optional<std::int64_t> acked_mono_us_, looked_mono_us_;
 };
 
 }  // namespace rollcall::sidecar

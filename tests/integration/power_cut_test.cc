@@ -40,14 +40,14 @@ class SteppedLog final : public app::MasterDriver::Log {
  public:
   enum class Says { after_commit, before_commit };
   SteppedLog(persist::EventLog& log, Says says) : log_(log), says_(says) {}
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override {
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override {
     ASSERT_FALSE(job_) << "one group at a time";
     job_ = [this, records = std::move(records), snapshot = std::move(snapshot),
             done = std::move(done)] {
       if (says_ == Says::before_commit) done({});
       auto result = log_.append(records);
-      if (result && !snapshot.empty()) {
-        ASSERT_TRUE(log_.write_snapshot(log_.next_index() - 1, snapshot));
+      if (result && snapshot) {
+        ASSERT_TRUE(log_.write_snapshot(log_.next_index() - 1, snapshot()));
       }
       if (says_ == Says::after_commit) done(result);
     };

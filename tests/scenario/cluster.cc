@@ -291,7 +291,7 @@ std::uint64_t Cluster::new_connection(Worker& worker) {
   return id;
 }
 
-void Cluster::append(std::vector<std::string> records, std::string, Done done) {
+void Cluster::append(std::vector<std::string> records, Snapshot, Done done) {
   auto result = log_.append_unsynced(records);
   after(kCommit, [this, result, done] {
     if (result) log_.sync();

@@ -113,7 +113,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
     std::function<void()> what;
     bool operator<(const Item& o) const { return when != o.when ? when > o.when : order > o.order; }
   };
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override;
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
   void send(master::ConnId conn, std::string bytes) override;
   void close(master::ConnId conn, const std::string& reason) override;
   void pause_reading(bool) override {}

@@ -92,7 +92,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
 
 struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
   explicit MasterNode(World& w) : world(w), clock(w) {}
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override;
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
   void send(master::ConnId conn, std::string bytes) override;
   void close(master::ConnId conn, const std::string& reason) override;
   void pause_reading(bool) override {}
@@ -271,7 +271,7 @@ void WorkerNode::read_info(const std::vector<AgentId>& agents) {
 
 // ---- the master's ports ----------------------------------------------------------------------
 
-void MasterNode::append(std::vector<std::string> records, std::string snapshot, Done done) {
+void MasterNode::append(std::vector<std::string> records, Snapshot snapshot, Done done) {
   auto result = log.append_unsynced(records);
   world.at(world.now() + world.chance(kMs, 12 * kMs),
            [this, was = life, result, records = std::move(records), snapshot, done] {
@@ -282,7 +282,7 @@ void MasterNode::append(std::vector<std::string> records, std::string snapshot, 
                  auto record = master::decode_log_record(bytes);
                  if (!record || !durable.apply(*record)) world.broken("a log record is refused");
                }
-               if (!snapshot.empty()) (void)log.write_snapshot(log.next_index() - 1, snapshot);
+               if (snapshot) (void)log.write_snapshot(log.next_index() - 1, snapshot());
              }
              done(result);
              world.read_decisions();

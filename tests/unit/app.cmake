@@ -10,3 +10,13 @@ rollcall_test(app_test
   LIBS rollcall_app
   LABELS unit
 )
+
+# The daemons themselves, as processes that end at once.
+rollcall_test(daemon_test
+  SOURCES app/daemon_test.cc
+  LIBS rollcall_net
+  LABELS unit
+)
+add_dependencies(daemon_test rollcalld rollcall-master)
+target_compile_definitions(daemon_test PRIVATE ROLLCALLD="$<TARGET_FILE:rollcalld>"
+  ROLLCALL_MASTER="$<TARGET_FILE:rollcall-master>" ROLLCALL_VERSION="${PROJECT_VERSION}")

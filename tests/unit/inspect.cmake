@@ -2,6 +2,8 @@ rollcall_test(inspect_test
   SOURCES
     inspect/http_head_test.cc
     inspect/http_server_test.cc
+    inspect/master_pages_test.cc
+    inspect/sidecar_pages_test.cc
   LIBS rollcall_inspect
   LABELS unit
 )

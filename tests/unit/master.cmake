@@ -1,5 +1,7 @@
 rollcall_test(master_core_test
   SOURCES
+    master/agent_table_test.cc
+    master/history_test.cc
     master/master_core_test.cc
     master/master_time_test.cc
     master/state_test.cc

@@ -95,6 +95,8 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.inspect.address, (Address{"127.0.0.1", 9470}));
   EXPECT_EQ(config.log.level, Level::Info);
   EXPECT_EQ(config.log.format, LogFormat::Text);
+  EXPECT_THAT(config.inspect.hosts, IsEmpty());
+  EXPECT_EQ(config.limits.http_connections, 256u);
 }
 
 TEST(MasterConfig, HasTheseDefaults) {
@@ -103,7 +105,6 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.node.name, "master");
   EXPECT_EQ(config.node.cluster, "wazuh");
   EXPECT_EQ(config.listen.address, (Address{"0.0.0.0", 9471}));
-  EXPECT_EQ(config.listen.max_connections, 4096u);
   EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
   EXPECT_EQ(config.tls.certificate, "/etc/rollcall/master.pem");
   EXPECT_EQ(config.tls.key, "/etc/rollcall/master.key");
@@ -115,6 +116,9 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.timing.heartbeat, 10s);
   EXPECT_EQ(config.timing.ttl, 30s);
   EXPECT_EQ(config.log, LogConfig{});
+  EXPECT_EQ(config.limits.max_connections, 4096u);
+  EXPECT_EQ(config.limits.http_connections, 256u);
+  EXPECT_EQ(config.limits.history, 250'000u);
 }
 
 TEST(SidecarConfig, ThePackagedFileIsTheDefaultsButForTheRequiredKeys) {
@@ -127,7 +131,8 @@ TEST(SidecarConfig, ThePackagedFileIsTheDefaultsButForTheRequiredKeys) {
 TEST(SidecarConfig, ThePackagedFileWithItsOptionalKeysStillIsTheDefaults) {
   const std::string text = with_optional_keys(packaged("rollcall-sidecar.ini"));
   EXPECT_EQ(sidecar(text),
-            sidecar("[node]\nname = worker-1\n[master]\naddress = master.example.org\n"));
+            sidecar("[node]\nname = worker-1\n[master]\naddress = master.example.org\n"
+                    "[inspect]\nhosts = rollcall.example.org\n"));
   for (const char* key : {"name", "wazuh_db", "node_name", "address"}) {
     EXPECT_THAT(text, HasSubstr("\n" + std::string(key) + " = "));
   }
@@ -148,7 +153,8 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
-      "[inspect]\naddress = [::1]:0\n[log]\nlevel = debug\nformat = json\n");
+      "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\n"
+      "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
   EXPECT_EQ(config.source, (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01",
                                                   true, 2min, 90s}));
@@ -157,7 +163,8 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.master.name, "boss");
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
   EXPECT_EQ(config.store, (SidecarConfig::Store{"/s", 5000, 1ULL << 30}));
-  EXPECT_EQ(config.inspect.address, (Address{"::1", 0}));
+  EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}}));
+  EXPECT_EQ(config.limits, (SidecarConfig::Limits{16}));
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
 }
 
@@ -168,24 +175,26 @@ TEST(SidecarConfig, TakesTheKeysOfAnEventsSource) {
               "[limits]\nevent_connections = 1\nevent_line = 1MiB\nevent_waiting = 500\n");
   EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Events);
   EXPECT_EQ(config.source.events_socket, "/run/agents.sock");
-  EXPECT_EQ(config.limits, (SidecarConfig::Limits{1, 1 << 20, 500}));
+  EXPECT_EQ(config.limits, (SidecarConfig::Limits{256, 1, 1 << 20, 500}));
 }
 
 TEST(MasterConfig, TakesEveryKey) {
   const MasterConfig config = master(
-      "[node]\nname = m\ncluster = c\n[listen]\naddress = [::]:0\nmax_connections = 5\n"
+      "[node]\nname = m\ncluster = c\n[listen]\naddress = [::]:0\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\nallow = w1,w2 , w3\n"
       "[store]\npath = /s\nsnapshot_every = 1000\nsegment = 64KiB\n"
       "[inspect]\naddress = localhost\n[timing]\nheartbeat = 1s\nttl = 2s\n"
-      "[log]\nlevel = error\nformat = json\n");
+      "[log]\nlevel = error\nformat = json\n"
+      "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
-  EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}, 5}));
+  EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
   EXPECT_THAT(config.allow, ElementsAre("w1", "w2", "w3"));
   EXPECT_EQ(config.store, (MasterConfig::Store{"/s", 1000, 64 << 10}));
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
   EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
+  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0}));
 }
 
 TEST(SidecarConfig, TheSocketFollowsTheHomeUnlessGiven) {
@@ -251,6 +260,9 @@ INSTANTIATE_TEST_SUITE_P(
               "s.ini:5: there is text after the section; allowed is [section] alone on its line"},
         Wrong{"ControlCharacter", "[log]\nlevel = \x1b[2J\n",
               "s.ini:6: the line holds a control character; allowed is plain text"},
+        Wrong{"Host", "[inspect]\nhosts = a, b:80\n",
+              "s.ini:6: [inspect] hosts: \"b:80\" is not the name or address of a host; allowed is "
+              "a list with commas, each without a port"},
         Wrong{"Level", "[log]\nlevel = loud\n",
               "s.ini:6: [log] level: \"loud\" is not known here; allowed is debug, info, warn or "
               "error"},
@@ -326,9 +338,40 @@ TEST(ConfigFile, AKeyBeforeAnySectionIsRefused) {
               testing::StartsWith("s.ini:1: the key \"name\" stands before any section; "));
 }
 
-TEST(ConfigFile, TheFirstOfSeveralFaultsIsTold) {
-  EXPECT_THAT(sidecar_error("[node]\nname = a b\nbad\n[x]\n"), testing::StartsWith("s.ini:2: "));
-  EXPECT_THAT(sidecar_error("[node]\nbad\nname = a b\n[x]\n"), testing::StartsWith("s.ini:2: "));
+TEST(ConfigFile, EachFaultIsToldInALineOfItsOwnInTheOrderOfTheFile) {
+  EXPECT_EQ(
+      sidecar_error("[node]\nname = a b\nbad\n[log]\nlevel = loud\nlevel = info\n"),
+      "s.ini:2: [node] name: \"a b\" is not a name; allowed is 1 to 64 of the characters A-Z "
+      "a-z 0-9 . _ -\n"
+      "s.ini:3: this is neither a section nor a key with a value; allowed is [section], key = "
+      "value, and comments that begin with # or ;\n"
+      "s.ini:5: [log] level: \"loud\" is not known here; allowed is debug, info, warn or "
+      "error\n"
+      "s.ini:6: [log] level was given in line 5 already; allowed is once\n"
+      "s.ini:6: [master] address is missing; allowed is host or host:port, several with "
+      "commas");
+}
+
+TEST(ConfigFile, KeysBelowASectionThatIsNotKnownAreNotJudged) {
+  const std::string error =
+      sidecar_error(kRequired + "[logg]\nlevel = loud\nbad\n[log\nlevel = x\n");
+  EXPECT_THAT(error, testing::StartsWith("s.ini:5: the section \"logg\" is not known; "));
+  EXPECT_THAT(error, HasSubstr("\ns.ini:8: this is neither a section nor a key"));
+  EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1);
+}
+
+TEST(ConfigFile, OfManyFaultsTheFirstTwentyAreTold) {
+  std::string text = kRequired;
+  for (int i = 0; i < 30; ++i) text += "bad\n";
+  const std::string error = sidecar_error(text);
+  EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 20);
+  EXPECT_THAT(error, testing::EndsWith("\ns.ini: 10 more"));
+}
+
+TEST(ConfigFile, RemembersWhereItsKeysStood) {
+  const Origin origin = sidecar(kRequired + "[tls]\n\nca = /a\n").origin;
+  EXPECT_EQ(origin.of("tls", "ca"), "s.ini:7: [tls] ca: ");
+  EXPECT_EQ(origin.of("tls", "key"), "s.ini: [tls] key (the default): ");
 }
 
 TEST(ConfigFile, ALineTooLongForTheReaderIsRefusedNotSplit) {

@@ -261,7 +261,7 @@ class MasterDriverTest : public ::testing::Test,
     sent.clear();
   }
 
-  void append(std::vector<std::string> records, std::string snapshot, Done done) override {
+  void append(std::vector<std::string> records, Snapshot snapshot, Done done) override {
     ++appends;
     waiting.push_back({std::move(records), std::move(snapshot), std::move(done)});
   }
@@ -274,8 +274,8 @@ class MasterDriverTest : public ::testing::Test,
       Group g = std::move(waiting.front());
       waiting.pop_front();
       auto result = log.append(g.records);
-      if (result && !g.snapshot.empty()) {
-        EXPECT_TRUE(log.write_snapshot(log.next_index() - 1, g.snapshot));
+      if (result && g.snapshot) {
+        EXPECT_TRUE(log.write_snapshot(log.next_index() - 1, g.snapshot()));
         ++snapshots;
         snapshot_is_the_fold();
       }
@@ -314,7 +314,7 @@ class MasterDriverTest : public ::testing::Test,
   static constexpr master::ConnId kConn{1};
   struct Group {
     std::vector<std::string> records;
-    std::string snapshot;
+    Snapshot snapshot;
     Done done;
   };
   HandClock clock;
@@ -383,6 +383,33 @@ TEST_F(MasterDriverTest, ASnapshotIsTheFoldUpToItsIndexAlsoWhenTheLogFailedMeanw
   auto fold = fold_log(log, log.recover());
   ASSERT_TRUE(fold) << fold.error().message;
   EXPECT_EQ(fold->encode(), driver.core().state().encode());
+}
+
+TEST_F(MasterDriverTest, AHistoryIsReadFromTheLogAndSaysFromWhenIfASnapshotStandsForTheRest) {
+  constexpr std::uint64_t kAll = ~0ull;
+  delta(5, {opened(7, 4)});
+  disk_turn();
+  ASSERT_EQ(snapshots, 1);
+  delta(105, {opened(9, 104)});  // the time reserved in the snapshot is past
+  disk_turn();
+  ASSERT_EQ(snapshots, 1);
+
+  persist::LogRecovery recovery = log.recover();
+  master::History history;
+  ASSERT_TRUE(fold_log(log, recovery, &history));
+  EXPECT_TRUE(history.of(AgentId{7}, kAll, 10).empty());
+  ASSERT_EQ(history.of(AgentId{9}, kAll, 10).size(), 1u);
+  ASSERT_TRUE(history.missing_before());
+  EXPECT_GT(*history.missing_before(), MasterTime{(kWall + 5) * kSecond});
+  EXPECT_LE(*history.missing_before(), history.of(AgentId{9}, kAll, 10)[0].at);
+
+  recovery.snapshot.reset();
+  history = master::History();
+  ASSERT_TRUE(fold_log(log, recovery, &history));
+  EXPECT_EQ(history.missing_before(), std::nullopt);
+  const auto seven = history.of(AgentId{7}, kAll, 10);
+  ASSERT_EQ(seven.size(), 1u);
+  EXPECT_EQ(seven[0].at, driver.core().history().of(AgentId{7}, kAll, 10).at(0).at);
 }
 
 TEST_F(MasterDriverTest, ALogThatDisagreesWithThisProgramIsRefusedWithTheIndex) {

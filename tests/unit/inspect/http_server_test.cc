@@ -1,9 +1,7 @@
 #include "inspect/http_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +15,8 @@
 #include <optional>
 #include <thread>
 
+#include "tests/unit/inspect/client.h"
+
 namespace rollcall::inspect {
 namespace {
 
@@ -24,83 +24,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 using namespace std::chrono_literals;
-
-// A client that does what a test says and nothing else.
-class Client {
- public:
-  explicit Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    // A server that does not answer fails the test instead of holding it.
-    const timeval limit{.tv_sec = 30, .tv_usec = 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  }
-  ~Client() { ::close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  Client& send(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t sent = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
-      if (sent <= 0) break;  // the server has had enough; what it says is read next
-      text.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    return *this;
-  }
-  void finish_sending() { ::shutdown(fd_, SHUT_WR); }
-  int fd() const { return fd_; }
-
-  // Everything until the server closes.
-  std::string read_all() {
-    while (read_some()) {
-    }
-    return std::move(in_);
-  }
-
-  struct Answer {
-    int status = 0;
-    std::string head;
-    std::string body;
-  };
-  enum class Body { Sent, NotSent };
-  Answer read_answer(Body body = Body::Sent) {
-    std::size_t end = 0;
-    while ((end = in_.find("\r\n\r\n")) == std::string::npos) {
-      if (!read_some()) return {0, in_, ""};
-    }
-    Answer answer{0, in_.substr(0, end + 4), ""};
-    answer.status = std::stoi(answer.head.substr(9, 3));
-    in_.erase(0, end + 4);
-    if (body == Body::NotSent) return answer;
-    const std::size_t at = answer.head.find("Content-Length: ");
-    const std::size_t bytes = at == std::string::npos ? 0 : std::stoul(answer.head.substr(at + 16));
-    while (in_.size() < bytes && read_some()) {
-    }
-    answer.body = in_.substr(0, bytes);
-    in_.erase(0, bytes);
-    return answer;
-  }
-  bool closed_by_server() { return in_.empty() && !read_some(); }
-
- private:
-  bool read_some() {
-    char buffer[65536];
-    const ssize_t got = ::recv(fd_, buffer, sizeof buffer, 0);
-    if (got <= 0) return false;
-    in_.append(buffer, static_cast<std::size_t>(got));
-    return true;
-  }
-  int fd_;
-  std::string in_;
-};
-
-std::string request(const std::string& line, const std::string& headers = "",
-                    const std::string& body = "") {
-  return line + " HTTP/1.1\r\nHost: localhost\r\n" + headers + "\r\n" + body;
-}
 
 class Http : public testing::Test {
  protected:
@@ -368,6 +291,29 @@ TEST_F(Http, ClientsThatSendHalfARequestDoNotHoldUpHealth) {
   // They are served when they go on.
   EXPECT_EQ(slow[0]->send("thz HTTP/1.1\r\nHost: localhost\r\n\r\n").read_answer().status, 200);
   EXPECT_EQ(slow[1]->send("123456789").read_answer().body, "123456789");
+}
+
+TEST_F(Http, TwoHundredSlowClientsOfAllKindsDoNotHoldUpHealth) {
+  options_.buffered_out = std::size_t{4} << 30;
+  start();
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 200; ++i) {
+    slow.push_back(std::make_unique<Client>(server_->port()));
+    if (i % 4 == 1) slow.back()->send("G");
+    if (i % 4 == 2) slow.back()->send(request("POST /echo", "Content-Length: 9\r\n", "1"));
+    if (i % 20 == 3) slow.back()->send(request("GET /big"));  // and reads none of it
+  }
+  const std::string rest = request("GET /healthz").substr(1);
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    // Byte by byte, and in between others are answered.
+    for (int k = 1; k < 200; k += 4) slow[static_cast<std::size_t>(k)]->send(rest.substr(i, 1));
+    if (i % 4 == 0) {
+      ASSERT_EQ(health().status, 200);
+    }
+  }
+  for (int k = 1; k < 200; k += 4) {
+    ASSERT_EQ(slow[static_cast<std::size_t>(k)]->read_answer().status, 200);
+  }
 }
 
 TEST_F(Http, ClientsThatDoNotReadTheirAnswersDoNotHoldUpHealth) {

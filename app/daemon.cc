@@ -1,0 +1,169 @@
+#include "app/daemon.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+#include "app/logging.h"
+
+namespace rollcall::app {
+namespace {
+
+using TimePoint = std::chrono::system_clock::time_point;
+
+struct CommandLine {
+  std::string config;
+  bool check = false;
+};
+
+std::expected<CommandLine, int> read_command_line(int argc, char** argv, const Program& program) {
+  CLI::App cli{program.about, program.name};
+  CommandLine line{program.config};
+  cli.add_option("-c,--config", line.config, "the ini file")->capture_default_str();
+  cli.add_flag("--check-config", line.check,
+               "read the configuration and its certificates, say what is wrong, and exit");
+  cli.set_version_flag("--version", program.name + " " + program.version);
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& end) {
+    return std::unexpected(cli.exit(end) == 0 ? 0 : kExitUsage);  // --help and --version end here
+  }
+  return line;
+}
+
+std::string day_text(TimePoint when) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
+  std::tm parts{};
+  char text[32] = "";
+  if (::gmtime_r(&seconds, &parts) == nullptr ||
+      std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+    return "an unreadable time";
+  }
+  return text;
+}
+
+// The key at fault, by the file that the reason names; a reason that names two is about the first.
+std::string_view key_at_fault(const TlsConfig& tls, std::string_view reason) {
+  std::string_view key = "certificate";
+  std::size_t first = reason.size();
+  std::size_t longest = 0;
+  for (const auto& [name, path] : {std::pair<std::string_view, const std::string&>{"ca", tls.ca},
+                                   {"certificate", tls.certificate},
+                                   {"key", tls.key}}) {
+    const std::size_t at = std::min(reason.find(path), reason.size());
+    if (at > first || (at == first && path.size() <= longest)) continue;
+    first = at;
+    longest = path.size();
+    key = name;
+  }
+  return key;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "no name" : text;
+}
+
+template <typename Config>
+int check(const Config& config, TlsRole role, const Program& program) {
+  const auto wrong =
+      problems(config.tls, config.origin, config.node.name, role, std::chrono::system_clock::now());
+  for (const std::string& problem : wrong) fail(program, kExitConfig, problem);
+  if (!wrong.empty()) return kExitConfig;
+  std::printf("%s: ok\n", config.origin.file.c_str());
+  return 0;
+}
+
+template <typename Config, typename Load>
+std::expected<Config, int> configured(int argc, char** argv, const Program& program, TlsRole role,
+                                      Load load) {
+  const auto line = read_command_line(argc, argv, program);
+  if (!line) return std::unexpected(line.error());
+  auto config = load(line->config);
+  if (!config) return std::unexpected(fail(program, kExitConfig, config.error().message));
+  if (line->check) return std::unexpected(check(*config, role, program));
+  return *std::move(config);
+}
+
+}  // namespace
+
+int fail(const Program& program, int status, std::string_view message) {
+  while (!message.empty()) {
+    const std::string_view line = message.substr(0, message.find('\n'));
+    std::fprintf(stderr, "%s: %.*s\n", program.name.c_str(), static_cast<int>(line.size()),
+                 line.data());
+    message.remove_prefix(std::min(line.size() + 1, message.size()));
+  }
+  return status;
+}
+
+std::expected<Credentials, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
+                                                   std::string_view node, TlsRole role) {
+  const auto at = [&](std::string_view key, std::string_view reason) {
+    return std::unexpected(Error{origin.of("tls", key) + std::string(reason)});
+  };
+  const net::TlsFiles files{tls.ca, tls.certificate, tls.key};
+  auto context =
+      role == TlsRole::master ? net::TlsContext::server(files) : net::TlsContext::client(files);
+  if (!context) return at(key_at_fault(tls, context.error().message), context.error().message);
+  const auto& names = context->own_certificate().names;
+  if (std::ranges::find(names, node) == names.end()) {
+    return at("certificate", "the certificate " + tls.certificate + " is for " + joined(names) +
+                                 ", not for " + std::string(node) +
+                                 ": issue one for that name, or mend [node] name");
+  }
+  auto revoked = RevokedSerials::load(tls.revoked);
+  if (!revoked) return at("revoked", revoked.error().message);
+  return Credentials{*std::move(context), *std::move(revoked)};
+}
+
+std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
+                             TimePoint now) {
+  if (now < certificate.not_before) {
+    return "the certificate " + path + " is not valid before " + day_text(certificate.not_before) +
+           ": mend the clock of this machine or of the one that issued it";
+  }
+  if (now > certificate.not_after) {
+    return "the certificate " + path + " has expired (" + day_text(certificate.not_after) +
+           "): issue a new one, or mend this machine's clock";
+  }
+  return "";
+}
+
+void warn_of_validity(const Credentials& credentials, const TlsConfig& tls) {
+  const auto problem = validity_problem(credentials.context.own_certificate(), tls.certificate,
+                                        std::chrono::system_clock::now());
+  if (!problem.empty()) {
+    log(Level::Warn, "other nodes will refuse this node's certificate", {{"why", problem}});
+  }
+}
+
+std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
+                                  TlsRole role, TimePoint now) {
+  const auto credentials = load_credentials(tls, origin, node, role);
+  if (!credentials) return {credentials.error().message};
+  const auto& own = credentials->context.own_certificate();
+  std::vector<std::string> found;
+  if (const auto expired = validity_problem(own, tls.certificate, now); !expired.empty()) {
+    found.push_back(origin.of("tls", "certificate") + expired);
+  }
+  if (credentials->revoked.contains(own.serial)) {
+    found.push_back(origin.of("tls", "revoked") + "this node's own certificate " + tls.certificate +
+                    " is revoked (serial " + own.serial + "): issue a new one");
+  }
+  return found;
+}
+
+std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Program& program) {
+  return configured<SidecarConfig>(argc, argv, program, TlsRole::sidecar, load_sidecar_config);
+}
+
+std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program) {
+  return configured<MasterConfig>(argc, argv, program, TlsRole::master, load_master_config);
+}
+
+}  // namespace rollcall::app

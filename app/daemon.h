@@ -1,0 +1,58 @@
+#pragma once
+// What the main() of both daemons begins with: the command line, the configuration, the
+// certificates. What is wrong goes to standard error, one line each, with the program's name.
+#include <chrono>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/config.h"
+#include "app/revocation.h"
+#include "net/tls.h"
+#include "protocol/error.h"
+
+namespace rollcall::app {
+
+inline constexpr int kExitUsage = 64;  // EX_USAGE of sysexits.h
+
+struct Program {
+  std::string name;     // "rollcalld"
+  std::string about;    // for --help
+  std::string version;  // "1.2.3"
+  std::string config;   // the file that is read unless --config names another
+};
+
+// Prints each line of `message` and returns `status`.
+int fail(const Program& program, int status, std::string_view message);
+
+struct Credentials {
+  net::TlsContext context;
+  RevokedSerials revoked;
+};
+
+enum class TlsRole { sidecar, master };
+
+// The certificates that a configuration names, ready for use: readable, of the cluster's CA, made
+// for `node`. The error says at which line of the configuration to mend what.
+std::expected<Credentials, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
+                                                   std::string_view node, TlsRole role);
+
+// Why the certificate does not count at `now`; empty if it does.
+std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
+                             std::chrono::system_clock::time_point now);
+
+// Logs it. No reason not to start: it may be this machine's clock that is wrong, and the other side
+// judges by its own.
+void warn_of_validity(const Credentials& credentials, const TlsConfig& tls);
+
+// What --check-config says beside reading the file: one line for each problem.
+std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
+                                  TlsRole role, std::chrono::system_clock::time_point now);
+
+// Either what to run with, or (after --help, --version, --check-config or an error, all of which
+// have been printed) the status to exit with.
+std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Program& program);
+std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program);
+
+}  // namespace rollcall::app

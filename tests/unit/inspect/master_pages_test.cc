@@ -1,0 +1,403 @@
+// The master's pages over the real core and driver; only disk and links are exchanged.
+#include <gmock/gmock.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "app/master_driver.h"
+#include "inspect/pages.h"
+#include "persist/memory_event_log.h"
+#include "protocol/codec.h"
+#include "tests/unit/inspect/client.h"
+
+namespace rollcall::inspect {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kWall = 1'700'000'000;
+
+class HandClock final : public app::Clock {
+ public:
+  Now now() override { return {(kWall + s) * kSecond, s * kSecond, s * kSecond}; }
+  std::string boot_id() override { return "1"; }
+  std::int64_t s = 1;
+};
+
+std::int64_t at(std::int64_t s) {
+  return (kWall + s) * kSecond;
+}
+
+std::string frame(const Message& m) {
+  std::string out;
+  encode_frame(m, out);
+  return out;
+}
+
+Event event(std::uint32_t agent, EventKind kind, std::int64_t epoch_s, std::uint32_t change,
+            std::int64_t lo_s) {
+  Event e;
+  e.agent = AgentId{agent};
+  e.kind = kind;
+  e.epoch = epoch_at({at(epoch_s)});
+  e.change = change;
+  e.evidence = {{at(lo_s)}, {at(lo_s + 1)}};
+  return e;
+}
+Event opened(std::uint32_t agent, std::int64_t s, const AgentInfo& info = {}) {
+  Event e = event(agent, EventKind::opened, s, 0, s);
+  if (!info.empty()) {
+    e.info_hash = hash_of(info);
+    e.info = std::make_shared<const AgentInfo>(info);
+  }
+  return e;
+}
+Event closed(std::uint32_t agent, std::int64_t epoch_s, std::int64_t s) {
+  Event e = event(agent, EventKind::closed, epoch_s, 1, s);
+  e.reason = Reason::shutdown;
+  return e;
+}
+
+class MasterPages : public testing::Test,
+                    public app::MasterDriver::Log,
+                    public app::MasterDriver::Links {
+ protected:
+  void SetUp() override {
+    add_master_pages(server_,
+                     [this](std::function<void()> task) {
+                       const std::lock_guard loop(loop_);
+                       task();
+                       return true;
+                     },
+                     {driver_, clock_, "1.2.3"});
+    ASSERT_TRUE(server_.start());
+  }
+  void TearDown() override { server_.stop(); }
+
+  void append(std::vector<std::string> records, Snapshot, Done done) override {
+    if (auto result = disk_.append(records); !result || hold_disk_) {
+      if (!hold_disk_) done(std::move(result));
+      return;
+    }
+    done_.push_back(std::move(done));
+  }
+  void send(master::ConnId, std::string) override {}
+  void close(master::ConnId, const std::string&) override {}
+  void pause_reading(bool) override {}
+
+  void disk_turn() {
+    while (!done_.empty()) {
+      auto done = std::move(done_.back());
+      done_.pop_back();
+      done({});
+    }
+  }
+  void begin() {
+    const std::lock_guard loop(loop_);
+    driver_.start();
+    disk_turn();
+  }
+  void connect(std::uint64_t conn, const NodeName& node) {
+    const std::lock_guard loop(loop_);
+    Hello h;
+    h.cluster = "wazuh";
+    h.node = node;
+    h.machine = node;
+    h.store = StoreId{conn};
+    h.stream = StreamId{conn};
+    h.software = "1.0";
+    driver_.link_accepted(master::ConnId{conn}, {node}, "10.0.0.1:5");
+    driver_.link_received(master::ConnId{conn}, frame(h));
+    disk_turn();
+  }
+  void disconnect(std::uint64_t conn) {
+    const std::lock_guard loop(loop_);
+    driver_.link_closed(master::ConnId{conn});
+    disk_turn();
+  }
+  void say(std::uint64_t conn, std::int64_t s, std::vector<Event> events) {
+    const std::lock_guard loop(loop_);
+    clock_.s = s;
+    Delta d;
+    d.first_seq = seq_[conn] + 1;
+    d.events = std::move(events);
+    seq_[conn] += d.events.size();
+    driver_.link_received(master::ConnId{conn}, frame(d));
+    disk_turn();
+  }
+  // Agents 1 to 6: w1 has 1 (web-1), 2 (web-2), 3 (db-1, stopped); w2 has 4 (web-10), 5 without a
+  // name; of 6 only a contact is known.
+  void tell() {
+    begin();
+    connect(1, "w1");
+    connect(2, "w2");
+    say(1, 20,
+        {opened(1, 10, {{"name", "web-1"}, {"os_name", "Ubuntu"}, {"label.room", "12"}}),
+         opened(2, 11, {{"name", "web-2"}}), opened(3, 12, {{"name", "db-1"}}), closed(3, 12, 15)});
+    say(2, 21,
+        {opened(4, 10, {{"name", "web-10"}}), opened(5, 11),
+         event(6, EventKind::contact, 9, 0, 9)});
+    disconnect(2);
+  }
+
+  Client::Answer ask(const std::string& target) {
+    return Client(server_.port()).send(request("GET " + target)).read_answer();
+  }
+  json get(const std::string& target) {
+    const auto answer = ask(target);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return json::parse(answer.body, nullptr, false);
+  }
+  std::string refused(const std::string& target, int status = 400) {
+    const auto answer = ask(target);
+    EXPECT_EQ(answer.status, status) << answer.body;
+    return json::parse(answer.body).at("error");
+  }
+  std::vector<int> ids(const std::string& target) {
+    std::vector<int> out;
+    const json page = get(target);
+    for (const json& agent : page["agents"]) out.push_back(agent["id"]);
+    return out;
+  }
+
+  std::mutex loop_;  // what only the loop thread may touch
+  HandClock clock_;
+  persist::MemoryEventLog disk_;
+  bool hold_disk_ = false;
+  std::vector<Done> done_;
+  std::map<std::uint64_t, std::uint64_t> seq_;
+  app::MasterDriver driver_{[] {
+                              master::MasterCore::Config c;
+                              c.boot = 1;
+                              return c;
+                            }(),
+                            {},
+                            master::State{},
+                            "",
+                            1,
+                            clock_,
+                            *this,
+                            *this,
+                            [](const Note&) {}};
+  HttpServer server_{{}};
+};
+
+TEST_F(MasterPages, IsReadyOnceItCanTellTheTime) {
+  {
+    const std::lock_guard loop(loop_);
+    hold_disk_ = true;
+    driver_.start();
+  }
+  const auto answer = ask("/readyz");
+  EXPECT_EQ(answer.status, 503);
+  const json body = json::parse(answer.body);
+  EXPECT_EQ(body["status"], "not ready");
+  EXPECT_THAT(body["why"].get<std::string>(), HasSubstr("time"));
+  EXPECT_EQ(get("/healthz"), json::parse(R"({"status": "ok"})"));
+  EXPECT_EQ(get("/status")["master_time"], nullptr);
+}
+
+TEST_F(MasterPages, IsReadyUntilTheLogCannotBeWritten) {
+  begin();
+  EXPECT_EQ(get("/readyz"), json::parse(R"({"status": "ready"})"));
+  connect(1, "w1");
+  {
+    const std::lock_guard loop(loop_);
+    disk_.set_full(true);
+  }
+  say(1, 20, {opened(1, 10)});
+  for (const char* page : {"/readyz", "/healthz"}) {
+    const auto answer = ask(page);
+    EXPECT_EQ(answer.status, 503) << page;
+    EXPECT_THAT(json::parse(answer.body)["why"].get<std::string>(),
+                HasSubstr("the log cannot be written: "));
+  }
+}
+
+TEST_F(MasterPages, AnAgentIsShownWithAllItsFieldsKnownOrNull) {
+  tell();
+  const json web = get("/agents/1");
+  EXPECT_EQ(web["status"], "active");
+  EXPECT_EQ(web["node"], "w1");
+  EXPECT_EQ(web["node_connected"], true);
+  EXPECT_EQ(web["reason"], nullptr);
+  EXPECT_EQ(web["version"]["node"], "w1");
+  EXPECT_EQ(web["evidence_lo"], at(10));
+  EXPECT_EQ(web["info_complete"], true);
+  EXPECT_EQ(web["info"]["name"], "web-1");
+  EXPECT_EQ(web["info"]["os_name"], "Ubuntu");
+  EXPECT_EQ(web["info"]["version"], nullptr);
+  EXPECT_EQ(web["info"]["labels"], json::parse(R"({"room": "12"})"));
+
+  const json stopped = get("/agents/3");
+  EXPECT_EQ(stopped["status"], "disconnected");
+  EXPECT_EQ(stopped["reason"], "shutdown");
+  EXPECT_EQ(get("/agents/4")["node_connected"], false);
+
+  // Nothing but a contact: no half of a session, no half of an info.
+  const json contact = get("/agents/6");
+  EXPECT_EQ(contact["status"], "unknown");
+  for (const char* field :
+       {"node", "node_connected", "reason", "version", "evidence_lo", "evidence_hi"}) {
+    EXPECT_EQ(contact.at(field), nullptr) << field;
+  }
+  EXPECT_EQ(contact["contacts"][0]["node"], "w2");
+  EXPECT_EQ(contact["info_complete"], false);
+  for (const auto& [name, value] : contact["info"].items()) EXPECT_EQ(value, nullptr) << name;
+
+  std::vector<std::string> names, info_names;
+  for (const auto& [name, value] : contact.items()) names.push_back(name);
+  for (const auto& [name, value] : web.items()) info_names.push_back(name);
+  EXPECT_EQ(names, info_names);
+  EXPECT_EQ(web["info"].size(), contact["info"].size());
+}
+
+TEST_F(MasterPages, AgentsAreFilteredByStatusNodeAndName) {
+  tell();
+  EXPECT_THAT(ids("/agents"), ElementsAre(1, 2, 3, 4, 5, 6));
+  EXPECT_THAT(ids("/agents?status=active"), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(ids("/agents?status=disconnected"), ElementsAre(3));
+  EXPECT_THAT(ids("/agents?status=unknown"), ElementsAre(6));
+  EXPECT_THAT(ids("/agents?node=w2"), ElementsAre(4, 5));
+  EXPECT_THAT(ids("/agents?name=web-1"), ElementsAre(1));
+  EXPECT_THAT(ids("/agents?name=web-1*"), ElementsAre(1, 4));
+  EXPECT_THAT(ids("/agents?name=*"), ElementsAre(1, 2, 3, 4)) << "5 has no name";
+  EXPECT_THAT(ids("/agents?name=web*&node=w1&status=active"), ElementsAre(1, 2));
+  EXPECT_THAT(ids("/agents?node=w3"), ElementsAre());
+  EXPECT_EQ(get("/agents?node=w2")["total"], 6);
+}
+
+TEST_F(MasterPages, AgentsComeInPagesAlsoThroughAFilter) {
+  tell();
+  json page = get("/agents?limit=2&status=active");
+  EXPECT_EQ(page["next_after"], 2);
+  page = get("/agents?limit=2&status=active&after=2");
+  EXPECT_EQ(page["agents"].size(), 2u);
+  EXPECT_EQ(page["agents"][0]["id"], 4);
+  EXPECT_EQ(page["next_after"], nullptr);
+  EXPECT_THAT(ids("/agents?after=4294967295"), ElementsAre());
+  EXPECT_THAT(ids("/agents?after=18446744073709551615"), ElementsAre());
+  // From page to page every agent comes once.
+  std::vector<int> all;
+  json after = 0;
+  while (!after.is_null()) {
+    page = get("/agents?limit=1&after=" + after.dump());
+    all.push_back(page["agents"][0]["id"]);
+    after = page["next_after"];
+  }
+  EXPECT_THAT(all, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST_F(MasterPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
+  tell();
+  EXPECT_EQ(refused("/agents?stauts=active"),
+            "unknown parameter 'stauts'; allowed: after, limit, status, node, name");
+  EXPECT_EQ(refused("/agents?status=Active"), "status takes one of active, disconnected, unknown");
+  EXPECT_EQ(refused("/agents?limit=1001"), "limit takes a whole number, 1 to 1000");
+  EXPECT_EQ(refused("/agents?limit=0"), "limit takes a whole number, 1 to 1000");
+  EXPECT_EQ(refused("/agents?after=-1"), "after takes a whole number");
+  EXPECT_EQ(refused("/agents?node=a%20b"), "node takes the name of a node");
+  EXPECT_THAT(refused("/agents?name="), HasSubstr("name takes an agent's name"));
+  for (const char* page : {"/healthz", "/readyz", "/status", "/nodes", "/agents/1"}) {
+    EXPECT_EQ(refused(std::string(page) + "?x=1"), "unknown parameter 'x'; allowed: none") << page;
+  }
+  EXPECT_EQ(refused("/agents/1/history?after=1"),
+            "unknown parameter 'after'; allowed: before, limit");
+  EXPECT_EQ(refused("/decisions?status=active"),
+            "unknown parameter 'status'; allowed: after, limit");
+  for (const char* id : {"0", "x", "-1", "4294967296", "1.5"}) {
+    EXPECT_THAT(refused(std::string("/agents/") + id), HasSubstr("whole number")) << id;
+  }
+  EXPECT_EQ(refused("/agents/99", 404), "no worker has told of an agent of this id");
+  EXPECT_EQ(refused("/agents/99/history", 404), "no worker has told of an agent of this id");
+}
+
+TEST_F(MasterPages, AHistoryTellsEachDecisionWithWhatItMetAndHowLateItCame) {
+  begin();
+  connect(1, "w1");
+  connect(2, "w2");
+  say(2, 20, {opened(7, 10)});
+  say(1, 25, {opened(7, 21)});
+  say(2, 40, {closed(7, 10, 13)});
+  const json history = get("/agents/7/history");
+  EXPECT_EQ(history["agent"], 7);
+  EXPECT_EQ(history["complete"], true);
+  EXPECT_EQ(history["since"], nullptr);
+  EXPECT_EQ(history["next_before"], nullptr);
+  ASSERT_EQ(history["decisions"].size(), 3u);
+  const json& late = history["decisions"][0];
+  EXPECT_EQ(late["node"], "w2");
+  EXPECT_EQ(late["event"], "closed");
+  EXPECT_EQ(late["reason"], "shutdown");
+  EXPECT_EQ(late["rule"], "older");
+  EXPECT_EQ(late["accepted"], false);
+  EXPECT_EQ(late["at"], at(40));
+  EXPECT_EQ(late["late_us"], 26 * kSecond) << "it was heard of until 14, and came at 40";
+  EXPECT_EQ(late["version"]["node"], "w2");
+  EXPECT_EQ(late["met"]["node"], "w1");
+  EXPECT_EQ(late["met_phase"], "open");
+  const json& first = history["decisions"][2];
+  EXPECT_EQ(first["rule"], "first");
+  EXPECT_EQ(first["reason"], nullptr);
+  EXPECT_EQ(first["met"], nullptr);
+  EXPECT_EQ(first["met_phase"], nullptr);
+
+  const json part = get("/agents/7/history?limit=2");
+  EXPECT_EQ(part["decisions"].size(), 2u);
+  const json rest = get("/agents/7/history?before=" + part["next_before"].dump());
+  ASSERT_EQ(rest["decisions"].size(), 1u);
+  EXPECT_EQ(rest["decisions"][0], first);
+}
+
+TEST_F(MasterPages, NodesThatAreNotConnectedShowNothingOfAConnection) {
+  tell();
+  const json nodes = get("/nodes")["nodes"];
+  ASSERT_EQ(nodes.size(), 2u);
+  EXPECT_EQ(nodes[0]["node"], "w1");
+  EXPECT_EQ(nodes[0]["connected"], true);
+  EXPECT_EQ(nodes[0]["address"], "10.0.0.1:5");
+  EXPECT_EQ(nodes[0]["open_sessions"], 2);
+  EXPECT_EQ(nodes[1]["connected"], false);
+  for (const char* field :
+       {"address", "software", "connected_for_us", "silent_for_us", "open_sessions_reported"}) {
+    EXPECT_EQ(nodes[1].at(field), nullptr) << field;
+  }
+  EXPECT_EQ(nodes[1]["open_sessions"], 2);
+}
+
+TEST_F(MasterPages, StatusCountsAgents) {
+  tell();
+  const json status = get("/status");
+  EXPECT_EQ(status["version"], "1.2.3");
+  EXPECT_EQ(status["agents"], 6);
+  EXPECT_EQ(status["active"], 4);
+  EXPECT_EQ(status["connections"], 1);
+  EXPECT_EQ(status["decisions"], json::parse(R"({"first": 5, "newer": 1, "contact": 1})"));
+  EXPECT_EQ(status["log_error"], nullptr);
+}
+
+TEST_F(MasterPages, DecisionsAreListedInTheOrderOfTheirArrival) {
+  tell();
+  const json all = get("/decisions");
+  EXPECT_EQ(all["newest"], 7);
+  EXPECT_EQ(all["decisions"][3]["event"], "closed");
+  EXPECT_EQ(all["decisions"][6]["record"], nullptr) << "a contact makes no session";
+  EXPECT_EQ(get("/decisions?after=6")["decisions"].size(), 1u);
+}
+
+TEST_F(MasterPages, ALoopThatDoesNotAnswerIsAnswered503) {
+  HttpServer server{{}};
+  add_master_pages(server, [](const auto&) { return false; }, {driver_, clock_, "1"});
+  ASSERT_TRUE(server.start());
+  for (const char* page : {"/healthz", "/readyz", "/agents", "/agents/1/history", "/nodes"}) {
+    EXPECT_EQ(Client(server.port()).send(request(std::string("GET ") + page)).read_answer().status,
+              503)
+        << page;
+  }
+}
+
+}  // namespace
+}  // namespace rollcall::inspect

@@ -1,0 +1,283 @@
+// The sidecar's pages over the real core and driver; only store, link and source are exchanged.
+#include <gmock/gmock.h>
+
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "app/sidecar_driver.h"
+#include "inspect/pages.h"
+#include "persist/memory_session_store.h"
+#include "protocol/codec.h"
+#include "tests/unit/inspect/client.h"
+
+namespace rollcall::inspect {
+namespace {
+
+using nlohmann::json;
+using sidecar::Row;
+using sidecar::RowStatus;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kWall = 1'700'000'000;
+
+class HandClock final : public app::Clock {
+ public:
+  Now now() override { return {(kWall + s) * kSecond, s * kSecond, s * kSecond}; }
+  std::string boot_id() override { return "1"; }
+  std::int64_t s = 1;
+};
+
+std::string frame(const Message& m) {
+  std::string out;
+  encode_frame(m, out);
+  return out;
+}
+
+class SidecarPages : public testing::Test,
+                     public app::SidecarDriver::Store,
+                     public app::SidecarDriver::Link,
+                     public app::SidecarDriver::Source {
+ protected:
+  void SetUp() override {
+    add_sidecar_pages(server_,
+                      [this](std::function<void()> task) {
+                        const std::lock_guard loop(loop_);
+                        task();
+                        return true;
+                      },
+                      {driver_, clock_, [this] { return source_; }, "1.2.3"});
+    ASSERT_TRUE(server_.start());
+    const std::lock_guard loop(loop_);
+    ASSERT_TRUE(driver_.start({}));
+    disk_turn();
+    driver_.tick();
+  }
+  void TearDown() override { server_.stop(); }
+
+  void commit(persist::StoreBatch batch, Done done) override {
+    waiting_.emplace_back(std::move(batch), std::move(done));
+  }
+  void connect() override {}
+  void send(std::string bytes) override { sent_ += bytes; }
+  void close(const std::string&) override {}
+  void read_info(const std::vector<AgentId>&) override {}
+
+  void disk_turn() {
+    while (!waiting_.empty()) {
+      auto [batch, done] = std::move(waiting_.front());
+      waiting_.erase(waiting_.begin());
+      done(disk_.commit(batch));
+    }
+  }
+  void stream() {
+    const std::lock_guard loop(loop_);
+    driver_.link_connected();
+    disk_turn();
+    FrameReader reader(kMaxFrame);
+    reader.feed(sent_);
+    Welcome w;
+    w.master = MasterId{11};
+    w.term = Term{22};
+    w.t0 = std::get<Hello>(*decode(**reader.next())).t0;
+    w.t1 = w.t2 = clock_.now().wall_us;
+    driver_.link_received(frame(w));
+    disk_turn();
+  }
+  void ack(std::uint64_t through) {
+    const std::lock_guard loop(loop_);
+    Ack a;
+    a.through = through;
+    driver_.link_received(frame(a));
+    disk_turn();
+  }
+  void look(std::int64_t s, std::vector<Row> rows, bool complete = true) {
+    const std::lock_guard loop(loop_);
+    clock_.s = s;
+    sidecar::Look l;
+    l.started = l.finished = clock_.now();
+    l.complete = complete;
+    l.rows = std::move(rows);
+    ++source_.looks;
+    driver_.look(l);
+    disk_turn();
+  }
+  static Row row(std::uint32_t agent, RowStatus status, std::int64_t s) {
+    return {AgentId{agent}, status, s == 0 ? 0 : kWall + s, 0, 0};
+  }
+
+  Client::Answer ask(const std::string& target) {
+    return Client(server_.port()).send(request("GET " + target)).read_answer();
+  }
+  json get(const std::string& target) {
+    const auto answer = ask(target);
+    EXPECT_EQ(answer.status, 200) << answer.body;
+    return json::parse(answer.body, nullptr, false);
+  }
+  std::string refused(const std::string& target) {
+    const auto answer = ask(target);
+    EXPECT_EQ(answer.status, 400) << answer.body;
+    return json::parse(answer.body).at("error");
+  }
+  std::string why_not_ready() {
+    const auto answer = ask("/readyz");
+    EXPECT_EQ(answer.status, 503) << answer.body;
+    return json::parse(answer.body).at("why");
+  }
+  std::vector<int> ids(const std::string& target) {
+    std::vector<int> out;
+    const json page = get(target);
+    for (const json& agent : page["agents"]) out.push_back(agent["id"]);
+    return out;
+  }
+
+  std::mutex loop_;  // what only the loop thread may touch
+  HandClock clock_;
+  SourceStatus source_;
+  persist::MemorySessionStore disk_;
+  std::vector<std::pair<persist::StoreBatch, Done>> waiting_;
+  std::string sent_;
+  app::SidecarDriver driver_{[] {
+                               sidecar::SidecarCore::Config c;
+                               c.node = "w1";
+                               c.boot = 1;
+                               return c;
+                             }(),
+                             1,
+                             clock_,
+                             *this,
+                             *this,
+                             *this,
+                             [](const Note&) {}};
+  HttpServer server_{{}};
+};
+
+TEST_F(SidecarPages, IsReadyAfterACompleteLookWhileItStreams) {
+  EXPECT_THAT(why_not_ready(), HasSubstr("not looked at"));
+  EXPECT_THAT(why_not_ready(), HasSubstr("nothing is streamed to the master"));
+  stream();
+  look(10, {row(7, RowStatus::active, 9)}, false);
+  EXPECT_THAT(why_not_ready(), HasSubstr("not looked at as a whole"));
+  look(11, {row(7, RowStatus::active, 9)});
+  EXPECT_EQ(get("/readyz"), json::parse(R"({"status": "ready"})"));
+  {
+    const std::lock_guard loop(loop_);
+    driver_.link_closed("the cable is out");
+  }
+  EXPECT_EQ(why_not_ready(), "nothing is streamed to the master: the cable is out");
+}
+
+TEST_F(SidecarPages, ASourceThatTellsByItselfNeedNotBeLookedAt) {
+  source_.by_looks = false;
+  stream();
+  EXPECT_EQ(get("/readyz"), json::parse(R"({"status": "ready"})"));
+}
+
+TEST_F(SidecarPages, IsNotReadyWhileTheStoreCannotBeWritten) {
+  stream();
+  disk_.set_full(true);
+  look(10, {row(7, RowStatus::active, 9)});
+  EXPECT_THAT(why_not_ready(), HasSubstr("the store cannot be written: "));
+  EXPECT_EQ(ask("/healthz").status, 503);
+}
+
+TEST_F(SidecarPages, SyncTellsWhatWaitsAndWhatWasNeverIsNull) {
+  json sync = get("/sync");
+  EXPECT_EQ(sync["unacked_events"], 0);
+  EXPECT_EQ(sync["oldest_us"], nullptr);
+  EXPECT_EQ(sync["last_ack"], nullptr);
+  EXPECT_EQ(sync["link"]["state"], "down");
+  EXPECT_EQ(sync["link"]["master"], nullptr);
+  EXPECT_EQ(sync["clock"], json::parse(R"({"known": false, "offset_us": null, "error_us": null})"));
+  EXPECT_EQ(sync["source"]["looked_at_all"], false);
+  EXPECT_EQ(sync["source"]["last_look"], nullptr);
+
+  stream();
+  source_.last_look_us = 1'500;
+  source_.last_rows = 2;
+  look(10, {row(7, RowStatus::active, 9), row(8, RowStatus::active, 9)});
+  {
+    const std::lock_guard loop(loop_);
+    clock_.s = 13;
+  }
+  sync = get("/sync");
+  EXPECT_EQ(sync["unacked_events"], 2);
+  EXPECT_EQ(sync["unsent_events"], 0);
+  EXPECT_EQ(sync["oldest_us"], 3 * kSecond);
+  EXPECT_EQ(sync["last_ack"], nullptr);
+  EXPECT_EQ(sync["link"]["state"], "streaming");
+  EXPECT_EQ(sync["link"]["master"], "000000000000000b");
+  EXPECT_EQ(sync["clock"]["known"], true);
+  EXPECT_EQ(sync["clock"]["offset_us"], 0);
+  EXPECT_GT(sync["clock"]["error_us"], 0);
+  EXPECT_EQ(sync["source"]["looked_at_all"], true);
+  EXPECT_EQ(sync["source"]["last_look"]["ago_us"], 3 * kSecond);
+  EXPECT_EQ(sync["source"]["last_look"]["took_us"], 1'500);
+  EXPECT_EQ(sync["source"]["last_look"]["rows"], 2);
+
+  ack(1);
+  {
+    const std::lock_guard loop(loop_);
+    clock_.s = 15;
+  }
+  sync = get("/sync");
+  EXPECT_EQ(sync["unacked_events"], 1);
+  EXPECT_EQ(sync["last_ack"]["ago_us"], 2 * kSecond);
+  EXPECT_EQ(sync["last_ack"]["seq"], 1);
+}
+
+TEST_F(SidecarPages, AgentsAreFilteredByRowAndSessionAndPaged) {
+  stream();
+  look(10, {row(1, RowStatus::active, 9), row(2, RowStatus::disconnected, 8),
+            row(3, RowStatus::never_connected, 0), row(4, RowStatus::active, 9)});
+  look(11, {row(1, RowStatus::active, 10), row(2, RowStatus::disconnected, 8),
+            row(3, RowStatus::never_connected, 0), row(4, RowStatus::disconnected, 9)});
+  EXPECT_THAT(ids("/agents"), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(ids("/agents?status=disconnected"), ElementsAre(2, 4));
+  EXPECT_THAT(ids("/agents?status=never_connected"), ElementsAre(3));
+  EXPECT_THAT(ids("/agents?session=open"), ElementsAre(1));
+  EXPECT_THAT(ids("/agents?status=disconnected&after=2"), ElementsAre(4));
+  const json page = get("/agents?limit=3");
+  EXPECT_EQ(page["total"], 4);
+  EXPECT_EQ(page["next_after"], 3);
+  EXPECT_EQ(get("/agents?limit=3&after=3")["next_after"], nullptr);
+  EXPECT_EQ(get("/agents?after=18446744073709551615")["agents"], json::array());
+}
+
+TEST_F(SidecarPages, ManyAgentsAreReadInPartsAndInOrder) {
+  stream();
+  std::vector<Row> rows;
+  for (std::uint32_t id = 30'000; id >= 1; --id) rows.push_back(row(id, RowStatus::active, 9));
+  look(10, std::move(rows));
+  const auto all = ids("/agents?limit=1000&after=15000");
+  ASSERT_EQ(all.size(), 1'000u);
+  for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], 15'001 + static_cast<int>(i));
+}
+
+TEST_F(SidecarPages, AnAgentIsShownWithNullForWhatIsNotKnown) {
+  look(10, {row(1, RowStatus::active, 9), row(3, RowStatus::never_connected, 0)});
+  const json here = get("/agents/1");
+  EXPECT_EQ(here["row"]["last_keepalive"], kWall + 9);
+  EXPECT_EQ(here["session"]["phase"], "open");
+  EXPECT_EQ(here["session"]["epoch"], nullptr) << "no master has told the time";
+  EXPECT_EQ(here["session"]["fence"], nullptr);
+  EXPECT_EQ(here["session"]["reason"], nullptr);
+  const json never = get("/agents/3");
+  EXPECT_EQ(never["row"]["last_keepalive"], nullptr);
+  EXPECT_EQ(never["session"], nullptr);
+  EXPECT_EQ(ask("/agents/99").status, 404);
+}
+
+TEST_F(SidecarPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
+  EXPECT_EQ(refused("/agents?name=x"),
+            "unknown parameter 'name'; allowed: after, limit, status, session");
+  EXPECT_EQ(refused("/agents?status=gone"),
+            "status takes one of never_connected, pending, active, disconnected");
+  for (const char* page : {"/healthz", "/readyz", "/status", "/sync", "/agents/1"}) {
+    EXPECT_EQ(refused(std::string(page) + "?x"), "unknown parameter 'x'; allowed: none") << page;
+  }
+}
+
+}  // namespace
+}  // namespace rollcall::inspect
