@@ -109,7 +109,7 @@ void SidecarDriver::carry_out(sidecar::Output out) {
   }
   if (state_ == State::connected && !closing_ && !out.send.empty()) {
     std::string bytes;
-    for (const Message& m : out.send) encode_frame(m, bytes);
+    for (const Message& m : out.send) encode_frame(m, bytes, core_.compression());
     link_.send(std::move(bytes));
   }
   if (out.close) {

@@ -337,6 +337,8 @@ Output SidecarCore::connected(const Now& now) {
   h.open_sessions = tracker_.open_sessions();
   h.software = config_.software;
   h.t0 = hello_t0_;
+  h.features = {std::string(kFeatureZstd)};
+  compression_ = Compression::none;
   Output out;
   out.send.emplace_back(std::move(h));
   return finish(now, std::move(out));
@@ -424,6 +426,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     return;
   }
   link_ = Link::streaming;
+  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end()) compression_ = Compression::zstd;
   heartbeat_us_ = std::clamp<std::int64_t>(m.heartbeat_us, 100'000, 600'000'000);
   window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
   last_heartbeat_mono_us_ = now.mono_us;

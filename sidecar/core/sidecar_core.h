@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/codec.h"
 #include "protocol/messages.h"
 #include "protocol/note.h"
 #include "protocol/now.h"
@@ -106,6 +107,8 @@ class SidecarCore {
   };
   Status status(const Now& now) const;
   Link link() const { return link_; }
+  // As agreed with the master on the present connection.
+  Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
   const Timeline& timeline() const { return timeline_; }
   const NodeName& node() const { return config_.node; }
@@ -175,6 +178,7 @@ class SidecarCore {
 
   // The connection.
   Link link_ = Link::down;
+  Compression compression_ = Compression::none;
   std::int64_t hello_t0_ = 0;
   std::int64_t last_heard_mono_us_ = 0;
   std::int64_t last_heartbeat_mono_us_ = 0;
