@@ -1,6 +1,7 @@
 #include "master/core/state.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "protocol/codec.h"
 #include "protocol/wire.h"
@@ -16,8 +17,8 @@ const AgentRecord* State::find(AgentId agent) const {
   return it == agents_.end() ? nullptr : &it->second;
 }
 
-std::expected<void, Error> State::apply(LogRecord& record) {
-  if (auto* r = std::get_if<Decided>(&record)) return decide(*r);
+std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
+  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
   if (const auto* r = std::get_if<Genesis>(&record)) {
     master_ = r->master;
   } else if (const auto* t = std::get_if<TermBegun>(&record)) {
@@ -45,12 +46,39 @@ std::expected<void, Error> State::apply(LogRecord& record) {
   return {};
 }
 
-std::expected<void, Error> State::decide(Decided& r) {
+void NodeLog::take(const Event& e) {
+  const auto own = open.find(e.agent);
+  if (own == open.end()) {
+    if (leaves_open(e.kind)) open.emplace(e.agent, Own{e.epoch, e.change});
+    return;
+  }
+  if (std::pair(e.epoch, e.change) < std::pair(own->second.epoch, own->second.change)) return;
+  if (leaves_open(e.kind)) {
+    own->second = {e.epoch, e.change};
+  } else {
+    open.erase(own);
+  }
+}
+
+std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
+  // Looked up once for each event; the table's nodes stay where they are.
+  std::vector<AgentRecord*> records;
+  records.reserve(r.events.size());
+  if (outcomes) outcomes->reserve(r.events.size());
+  for (const Event& e : r.events) {
+    records.push_back(&agents_[e.agent]);
+    if (!outcomes) continue;
+    const Version& top = records.back()->top;
+    Outcome& o = outcomes->emplace_back(records.back(), NodeName());
+    if (records.back()->has_session() && top.node != r.node) o.other_owner = top.node;
+  }
+  bool future = false;
+  if (!replay) r.rules.reserve(r.events.size());
   for (std::size_t i = 0; i < r.events.size(); ++i) {
     const Event& e = r.events[i];
-    const Rule rule = agents_[e.agent].apply(r.node, e, r.at);
+    const Rule rule = records[i]->apply(r.node, e, r.at);
     if (!replay) {
       r.rules.push_back(rule);
     } else if (r.rules[i] != rule) {
@@ -60,25 +88,27 @@ std::expected<void, Error> State::decide(Decided& r) {
                                    " was decided as " + std::string(to_string(r.rules[i])) +
                                    ", this program decides " + std::string(to_string(rule))});
     }
-    if (rule == Rule::future_epoch) {
-      if (agents_[e.agent] == AgentRecord{}) agents_.erase(e.agent);
-      continue;
-    }
-    if (e.kind == EventKind::contact) continue;
-    // The worker's own account, by its own order.
-    auto own = node.open.find(e.agent);
-    if (own != node.open.end() &&
-        std::pair(e.epoch, e.change) < std::pair(own->second.epoch, own->second.change))
-      continue;
-    if (leaves_open(e.kind)) {
-      node.open[e.agent] = {e.epoch, e.change};
-    } else if (own != node.open.end()) {
-      node.open.erase(own);
-    }
+    future = future || rule == Rule::future_epoch;
+    if (rule != Rule::future_epoch && e.kind != EventKind::contact) node.take(e);
   }
+  if (future) forget_unknown(r, outcomes);
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
   node.position = std::max(node.position, r.position);
   return {};
+}
+
+// Agents of which all that came was from the future: nothing is known of them.
+void State::forget_unknown(const Decided& r, std::vector<Outcome>* outcomes) {
+  std::unordered_set<AgentId> unknown;
+  for (std::size_t i = 0; i < r.events.size(); ++i) {
+    const AgentId agent = r.events[i].agent;
+    if (r.rules[i] != Rule::future_epoch || !(agents_.at(agent) == AgentRecord{})) continue;
+    unknown.insert(agent);
+  }
+  for (std::size_t i = 0; outcomes && i < r.events.size(); ++i) {
+    if (unknown.contains(r.events[i].agent)) (*outcomes)[i].record = nullptr;
+  }
+  for (const AgentId agent : unknown) agents_.erase(agent);
 }
 
 // ---- snapshots -------------------------------------------------------------------------------

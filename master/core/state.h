@@ -28,15 +28,22 @@ struct NodeLog {
     bool operator==(const Own&) const = default;
   };
   std::unordered_map<AgentId, Own> open;  // sessions that its own events left open
+  void take(const Event& event);          // into its own account, by its own order
   bool operator==(const NodeLog&) const = default;
+};
+
+// What a frame did to the agent of one of its events, besides the rule.
+struct Outcome {
+  const AgentRecord* record = nullptr;  // after the frame; null: still nothing is known of it
+  NodeName other_owner;  // before the frame; empty if it was nobody's, or this worker's own
 };
 
 class State {
  public:
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
-  // program disagree.
-  std::expected<void, Error> apply(LogRecord& record);
+  // program disagree. `outcomes`, if asked for, are one for each event, valid until the next call.
+  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
@@ -50,7 +57,8 @@ class State {
   static std::expected<State, Error> decode(std::string_view bytes);
 
  private:
-  std::expected<void, Error> decide(Decided& record);
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
   Term term_{};
