@@ -505,12 +505,18 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   std::vector<Key> keys = {
       {"node", "name", name_into(config.node.name), kNameForm},
       {"node", "cluster", name_into(config.node.cluster)},
+      {"source", "type",
+       choice_into<SidecarConfig::SourceType>(config.source.type,
+                                              {{"wazuh", SidecarConfig::SourceType::Wazuh},
+                                               {"events", SidecarConfig::SourceType::Events}})},
       {"source", "wazuh_home", path_into(config.source.wazuh_home)},
       {"source", "wazuh_db", path_into(config.source.wazuh_db, sizeof(sockaddr_un::sun_path) - 1)},
       {"source", "poll", duration_into(config.source.poll, 100ms, 1min)},
       {"source", "keepalive", duration_into(config.source.keepalive, 10s, 1h)},
       {"source", "node_name", name_into(config.source.node_name)},
       {"source", "only_node_name", flag_into(config.source.only_node_name)},
+      {"source", "events_socket",
+       path_into(config.source.events_socket, sizeof(sockaddr_un::sun_path) - 1)},
       {"master", "address", addresses_into(config.master.addresses, 9471),
        "host or host:port, several with commas"},
       {"master", "name", name_into(config.master.name)},
@@ -520,6 +526,12 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
   keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 40)});
   keys.push_back({"inspect", "address", address_into(config.inspect.address, 9470)});
+  keys.push_back(
+      {"limits", "event_connections", count_into(config.limits.event_connections, 1, 1'000)});
+  keys.push_back(
+      {"limits", "event_line", size_into(config.limits.event_line, 1ULL << 10, 1 << 20)});
+  keys.push_back(
+      {"limits", "event_waiting", count_into(config.limits.event_waiting, 1, 1'000'000)});
   add_log_keys(keys, config.log);
 
   Reader reader(text, file, keys);

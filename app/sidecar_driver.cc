@@ -19,7 +19,8 @@ SidecarDriver::SidecarDriver(sidecar::SidecarCore::Config config, std::uint64_t 
       reader_(kMaxFrame) {}
 
 std::expected<void, Error> SidecarDriver::start(const persist::StoreContents& contents) {
-  auto out = core_.start({contents.agents, contents.outbox, contents.meta}, clock_.now());
+  auto out =
+      core_.start({contents.agents, contents.outbox, contents.meta, contents.infos}, clock_.now());
   if (!out) return std::unexpected(out.error());
   carry_out(std::move(*out));
   return {};
@@ -33,6 +34,19 @@ void SidecarDriver::look_failed() {
 }
 void SidecarDriver::info_read(AgentId agent, const AgentInfo& info) {
   carry_out(core_.info_read(agent, info, clock_.now()));
+}
+
+std::uint64_t SidecarDriver::observe(const std::vector<sidecar::Observation>& batch) {
+  sidecar::Output out = core_.observe(batch, clock_.now());
+  const std::uint64_t ticket = out.stored_with;
+  carry_out(std::move(out));
+  return ticket;
+}
+void SidecarDriver::store_now() {
+  carry_out(core_.store_now(clock_.now()));
+}
+void SidecarDriver::watch(bool there) {
+  carry_out(core_.watch(there, clock_.now()));
 }
 
 void SidecarDriver::link_connected() {
@@ -103,6 +117,7 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     batch.removed_outbox = std::move(c.removed_outbox);
     batch.removed_agents = std::move(c.removed_agents);
     batch.agents = std::move(c.agents);
+    batch.infos = std::move(c.infos);
     batch.outbox = std::move(c.outbox);
     batch.meta = std::move(c.meta);
     commit(out.commit->ticket, std::move(batch));
@@ -146,6 +161,7 @@ void SidecarDriver::committed(std::uint64_t ticket, std::expected<void, Error> r
   }
   committing_.reset();
   carry_out(core_.stored(ticket, clock_.now()));
+  if (on_stored_) on_stored_(ticket);
 }
 
 }  // namespace rollcall::app

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "app/clock.h"
@@ -54,6 +55,12 @@ class SidecarDriver {
   void look(const sidecar::Look& look);
   void look_failed();
   void info_read(AgentId agent, const AgentInfo& info);
+  // For an events source; as in SidecarCore. Returns the ticket with which all of it is stored.
+  std::uint64_t observe(const std::vector<sidecar::Observation>& batch);
+  void store_now();
+  void watch(bool there);
+  // Called after each commit, with the ticket up to which all is durable.
+  void on_stored(std::function<void(std::uint64_t)> tell) { on_stored_ = std::move(tell); }
 
   void link_connected();
   void link_received(std::string_view bytes);
@@ -95,6 +102,7 @@ class SidecarDriver {
   std::optional<persist::StoreBatch> committing_;
   std::uint64_t committing_ticket_ = 0;
   std::optional<std::int64_t> retry_at_mono_us_;
+  std::function<void(std::uint64_t)> on_stored_;
   std::string store_error_;
   std::string link_error_;
 };

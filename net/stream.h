@@ -17,6 +17,9 @@ struct StreamEvents {
   std::function<void(const std::string& reason)> on_closed;
   // Everything written has gone to the kernel: pending_bytes() is 0 again.
   std::function<void()> on_drained;
+  // UnixStream only: the peer has said all, and may still listen; the stream is open for writing
+  // until it is closed. Without this callback it closes by itself.
+  std::function<void()> on_end = {};
 };
 
 }  // namespace rollcall::net

@@ -57,7 +57,10 @@ struct UnixStream::Impl : std::enable_shared_from_this<UnixStream::Impl> {
             },
         .on_end =
             [weak](int status) {
-              if (const auto self = weak.lock()) {
+              const auto self = weak.lock();
+              if (self && status == UV_EOF && self->phase == Phase::kOpen && self->events.on_end) {
+                self->events.on_end();
+              } else if (self) {
                 self->close(status == UV_EOF ? "the peer closed the connection"
                                              : std::string("the connection broke (") +
                                                    uv_strerror(status) + ")");

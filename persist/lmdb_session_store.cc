@@ -38,7 +38,7 @@ constexpr std::uintmax_t kCreationBytes = std::uintmax_t{64} << 10;
 // The readers' table that LMDB keeps for its default of 126 readers. It is mapped into memory, so
 // its blocks must exist: a hole on a full disk would end the process with SIGBUS.
 constexpr off_t kReadersBytes = 8192;
-constexpr unsigned kTables = 4;
+constexpr unsigned kTables = 5;
 constexpr std::size_t kLeastReserveBytes = std::size_t{1} << 20;
 constexpr std::size_t kSmallBytes = std::size_t{64} << 10;
 
@@ -138,6 +138,7 @@ class Cursor {
 struct Tables {
   MDB_dbi format = 0;
   MDB_dbi agents = 0;
+  MDB_dbi infos = 0;
   MDB_dbi outbox = 0;
   MDB_dbi meta = 0;
 };
@@ -150,6 +151,18 @@ int open_tables(const Txn& txn, unsigned flags, Tables& tables) {
     if (const int code = mdb_dbi_open(txn.get(), name, flags, table)) return code;
   }
   return 0;
+}
+
+// The stores of before this table was added get it here.
+int open_infos(MDB_env* env, Tables& tables) {
+  for (const unsigned flags : {0u, unsigned{MDB_CREATE}}) {
+    Txn txn;
+    int code = txn.begin(env, flags == 0 ? MDB_RDONLY : 0);
+    if (code == 0) code = mdb_dbi_open(txn.get(), "infos", flags, &tables.infos);
+    if (code == MDB_NOTFOUND) continue;
+    return code == 0 ? txn.commit() : code;
+  }
+  return MDB_NOTFOUND;
 }
 
 // MDB_NOTFOUND if the store is new. Looks at the format before any other table is opened.
@@ -194,6 +207,20 @@ std::expected<void, Error> write_format(const fs::path& directory, const Txn& tx
   return {};
 }
 
+std::string wrong_entry(const std::string& table) {
+  return "an entry of its table \"" + table + "\" has a wrong checksum or key";
+}
+
+// An entry's bytes without their checksum; nothing if that is wrong.
+std::optional<std::string_view> checked(std::string_view key, std::string_view stored) {
+  constexpr std::size_t kSum = sizeof(std::uint64_t);
+  if (stored.size() < kSum) return std::nullopt;
+  if (get<std::uint64_t>(stored, 0) != value_checksum(key, stored.substr(kSum))) {
+    return std::nullopt;
+  }
+  return stored.substr(kSum);
+}
+
 template <typename Each>
 std::expected<void, Error> read_table(const fs::path& directory, const Txn& txn, MDB_dbi table,
                                       const std::string& name, Each each) {
@@ -203,13 +230,9 @@ std::expected<void, Error> read_table(const fs::path& directory, const Txn& txn,
   MDB_val value{};
   if (code == 0) code = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
   for (; code == 0; code = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
-    const auto stored = to_view(value);
-    if (stored.size() < sizeof(std::uint64_t) ||
-        get<std::uint64_t>(stored, 0) !=
-            value_checksum(to_view(key), stored.substr(sizeof(std::uint64_t))) ||
-        !each(to_view(key), stored.substr(sizeof(std::uint64_t)))) {
-      return std::unexpected(
-          damaged(directory, "an entry of its table \"" + name + "\" has a wrong checksum or key"));
+    const auto bytes = checked(to_view(key), to_view(value));
+    if (!bytes || !each(to_view(key), *bytes)) {
+      return std::unexpected(damaged(directory, wrong_entry(name)));
     }
   }
   if (code == MDB_NOTFOUND) return {};
@@ -247,8 +270,12 @@ class Writer {
     if (batch.clear_outbox) code_ = mdb_drop(txn_.get(), tables_.outbox, 0);
     if (batch.drop_outbox_through > 0) drop_outbox_through(batch.drop_outbox_through);
     for (auto index : batch.removed_outbox) remove(tables_.outbox, number_key(index));
-    for (auto agent : batch.removed_agents) remove(tables_.agents, number_key(agent));
+    for (auto agent : batch.removed_agents) {
+      remove(tables_.agents, number_key(agent));
+      remove(tables_.infos, number_key(agent));
+    }
     for (const auto& [agent, bytes] : batch.agents) put(tables_.agents, number_key(agent), bytes);
+    for (const auto& [agent, bytes] : batch.infos) put(tables_.infos, number_key(agent), bytes);
     for (const auto& [index, bytes] : batch.outbox) put(tables_.outbox, number_key(index), bytes);
     for (const auto& [key, bytes] : batch.meta) put(tables_.meta, key, bytes);
     return code_;
@@ -344,6 +371,27 @@ class Impl final : public LmdbSessionStore {
     return read_contents(directory_, txn, tables_);
   }
 
+  std::expected<StoredInfos, Error> read_infos(const std::vector<std::uint32_t>& agents) override {
+    if (auto opened = open_again_if_closed(); !opened) return std::unexpected(opened.error());
+    Txn txn;
+    if (const int code = txn.begin(env_.get(), MDB_RDONLY)) {
+      return std::unexpected(store_error(directory_, "cannot read", code));
+    }
+    StoredInfos found;
+    for (const auto agent : agents) {
+      const std::string key = number_key(agent);
+      auto key_val = to_val(key);
+      MDB_val value{};
+      const int code = mdb_get(txn.get(), tables_.infos, &key_val, &value);
+      if (code == MDB_NOTFOUND) continue;
+      if (code != 0) return std::unexpected(store_error(directory_, "cannot read", code));
+      const auto bytes = checked(key, to_view(value));
+      if (!bytes) return std::unexpected(damaged(directory_, wrong_entry("infos")));
+      found.emplace(agent, *bytes);
+    }
+    return found;
+  }
+
   std::expected<void, Error> commit(const StoreBatch& batch) override {
     if (auto fits = check(batch); !fits) return fits;
     if (batch.empty()) return {};
@@ -430,6 +478,7 @@ class Impl final : public LmdbSessionStore {
       if (auto written = write_format(directory_, txn, tables); !written) return written;
     }
     if (code == 0) code = txn.commit();
+    if (code == 0) code = open_infos(env->get(), tables);
     if (code != 0) return std::unexpected(store_error(directory_, "cannot be opened", code));
     env_ = std::move(*env);
     tables_ = tables;
@@ -485,6 +534,7 @@ class Impl final : public LmdbSessionStore {
   static bool makes_room(const StoreBatch& batch) {
     std::size_t added = 0;
     for (const auto& [agent, bytes] : batch.agents) added += bytes.size();
+    for (const auto& [agent, bytes] : batch.infos) added += bytes.size();
     for (const auto& [index, bytes] : batch.outbox) added += bytes.size();
     for (const auto& [key, bytes] : batch.meta) added += bytes.size();
     const bool removes = batch.clear_outbox || batch.drop_outbox_through > 0 ||

@@ -5,6 +5,22 @@
 namespace rollcall::persist {
 
 std::expected<StoreContents, Error> MemorySessionStore::load() {
+  StoreContents contents = present();
+  contents.infos.clear();
+  return contents;
+}
+
+std::expected<StoredInfos, Error> MemorySessionStore::read_infos(
+    const std::vector<std::uint32_t>& agents) {
+  const StoreContents contents = present();
+  StoredInfos found;
+  for (auto agent : agents) {
+    if (const auto it = contents.infos.find(agent); it != contents.infos.end()) found.insert(*it);
+  }
+  return found;
+}
+
+StoreContents MemorySessionStore::present() const {
   StoreContents contents = synced_;
   for (const auto& batch : unsynced_) apply(batch, contents);
   return contents;

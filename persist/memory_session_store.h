@@ -15,6 +15,7 @@ namespace rollcall::persist {
 class MemorySessionStore final : public SessionStore {
  public:
   std::expected<StoreContents, Error> load() override;
+  std::expected<StoredInfos, Error> read_infos(const std::vector<std::uint32_t>& agents) override;
   std::expected<void, Error> commit(const StoreBatch& batch) override;
 
   // commit() in two steps, so that a simulator can crash in between. What is committed but not
@@ -36,6 +37,8 @@ class MemorySessionStore final : public SessionStore {
   void restore(StoreContents older);
 
  private:
+  StoreContents present() const;
+
   StoreContents synced_;
   std::vector<StoreBatch> unsynced_;
   int failures_ = 0;

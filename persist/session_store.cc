@@ -9,8 +9,12 @@ void apply(const StoreBatch& batch, StoreContents& contents) {
                           contents.outbox.upper_bound(batch.drop_outbox_through));
   }
   for (auto index : batch.removed_outbox) contents.outbox.erase(index);
-  for (auto agent : batch.removed_agents) contents.agents.erase(agent);
+  for (auto agent : batch.removed_agents) {
+    contents.agents.erase(agent);
+    contents.infos.erase(agent);
+  }
   for (const auto& [agent, bytes] : batch.agents) contents.agents.insert_or_assign(agent, bytes);
+  for (const auto& [agent, bytes] : batch.infos) contents.infos.insert_or_assign(agent, bytes);
   for (const auto& [index, bytes] : batch.outbox) {
     // New entries come at the end nearly always.
     contents.outbox.insert_or_assign(contents.outbox.end(), index, bytes);

@@ -9,11 +9,14 @@
 #include "app/logging.h"
 #include "app/ports.h"
 #include "app/sidecar_driver.h"
+#include "app/stored_infos.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/lmdb_session_store.h"
+#include "sidecar/event_port.h"
+#include "sidecar/source/event_socket.h"
 #include "sidecar/source/wazuh_db_source.h"
 
 namespace {
@@ -42,7 +45,7 @@ int run(const app::SidecarConfig& config) {
 
   auto store = persist::LmdbSessionStore::open(config.store.path);
   if (!store) return fail(1, store.error().message);
-  auto contents = (*store)->load();
+  auto contents = app::load_with_infos(**store);
   if (!contents) return fail(1, contents.error().message);
 
   auto tls = net::TlsContext::client({config.tls.ca, config.tls.certificate, config.tls.key});
@@ -54,7 +57,9 @@ int run(const app::SidecarConfig& config) {
   app::DiskThread disk;
   app::DiskStore disk_store(loop, disk, **store);
   app::TlsLink link(loop, *tls, config.master.addresses, config.master.name, *revoked);
+  const bool from_events = config.source.type == app::SidecarConfig::SourceType::Events;
   SourcePort source_port;
+  app::StoredInfos stored_infos(loop, disk, **store);
 
   sidecar::SidecarCore::Config core;
   core.cluster = config.node.cluster;
@@ -65,9 +70,12 @@ int run(const app::SidecarConfig& config) {
   core.max_events = config.store.max_events;
   core.max_bytes = config.store.max_bytes;
   core.tracker.keepalive_us = config.source.keepalive.count();
-  app::SidecarDriver driver(core, app::random_seed(), clock, disk_store, link, source_port,
+  app::SidecarDriver::Source* infos = &source_port;
+  if (from_events) infos = &stored_infos;
+  app::SidecarDriver driver(core, app::random_seed(), clock, disk_store, link, *infos,
                             app::log_note);
   link.attach(driver);
+  stored_infos.attach(driver);
 
   sidecar::WazuhDbSource::Options source_options;
   source_options.socket_path = config.source.wazuh_db;
@@ -83,6 +91,15 @@ int run(const app::SidecarConfig& config) {
   sidecar::WazuhDbSource source(loop, clock, source_options, std::move(events));
   source_port.attach(source);
 
+  sidecar::EventSocket::Options socket_options;
+  socket_options.path = config.source.events_socket;
+  socket_options.connections = config.limits.event_connections;
+  socket_options.line_bytes = config.limits.event_line;
+  socket_options.waiting = config.limits.event_waiting;
+  sidecar::EventPort event_port(driver);
+  sidecar::EventSocket event_socket(loop, clock, socket_options, event_port, app::log_note);
+  driver.on_stored([&](std::uint64_t ticket) { event_socket.stored(ticket); });
+
   inspect::HttpOptions http_options;
   http_options.host = config.inspect.address.host;
   http_options.port = config.inspect.address.port;
@@ -93,7 +110,16 @@ int run(const app::SidecarConfig& config) {
         "the inspect address can be reached from other machines, and asks nobody for a password",
         {{"address", app::to_text(config.inspect.address)}});
   inspect::HttpServer http(http_options);
-  auto source_status = [&source] {
+  auto source_status = [&source, &event_socket, from_events] {
+    if (from_events) {
+      const auto s = event_socket.status();
+      inspect::SourceStatus out;
+      out.connected = s.connections > 0;
+      out.last_rows = s.lines;
+      out.failures = s.refused;
+      out.last_error = s.last_refusal;
+      return out;
+    }
     const auto s = source.status();
     inspect::SourceStatus out;
     out.connected = s.connected;
@@ -119,8 +145,14 @@ int run(const app::SidecarConfig& config) {
     return fail(1, config.store.path + ": " + started.error().message);
   }
   contents->agents.clear();
+  contents->infos.clear();
   contents->outbox.clear();
-  source.start();
+  if (!from_events) {
+    source.start();
+  } else if (auto listening = event_socket.start(); !listening) {
+    http.stop();
+    return fail(1, listening.error().message);
+  }
   app::log(app::Level::Info, "started",
            {{"version", ROLLCALL_VERSION},
             {"node", config.node.name},
@@ -132,6 +164,7 @@ int run(const app::SidecarConfig& config) {
   http.stop();
   driver.stop();
   source.stop();
+  event_socket.stop();
   link.stop();
   tick.stop();
   flush.stop();

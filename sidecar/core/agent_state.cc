@@ -123,7 +123,9 @@ std::string encode(const LocalEvent& e) {
   pack(p, e.evidence.lo);
   pack(p, e.evidence.hi);
   p.u64(static_cast<std::uint64_t>(e.reason)).u64(static_cast<std::uint64_t>(e.info_hash));
-  if (e.info) {
+  if (e.info_kept) {
+    p.boolean(true);
+  } else if (e.info) {
     pack_info(p, *e.info);
   } else {
     p.nil();
@@ -148,7 +150,8 @@ std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes) {
   e.reason = f.id<Reason>();
   e.info_hash = f.id<InfoHash>();
   const Value info = f.value();
-  if (!info.is_nil()) {
+  e.info_kept = info.as_bool() == true;
+  if (!info.is_nil() && !e.info_kept) {
     auto fields = unpack_info(info);
     if (!fields) return std::unexpected(fields.error());
     e.info = std::make_shared<const AgentInfo>(std::move(*fields));
@@ -157,6 +160,19 @@ std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes) {
   if (!f.ok() || e.agent == AgentId{} || e.kind < EventKind::opened || e.kind > EventKind::contact)
     return std::unexpected(Error{"an outbox event is not as this version writes it"});
   return e;
+}
+
+std::string encode(const AgentInfo& info) {
+  std::string out;
+  Packer p(out);
+  pack_info(p, info);
+  return out;
+}
+
+std::expected<AgentInfo, Error> decode_info(std::string_view bytes) {
+  auto doc = Document::parse(bytes);
+  if (!doc) return std::unexpected(doc.error());
+  return unpack_info(doc->root());
 }
 
 }  // namespace rollcall::sidecar

@@ -80,10 +80,16 @@ struct LocalEvent {
   Reason reason = Reason::none;
   InfoHash info_hash{};
   InfoPtr info;
+  bool info_kept = false;  // the store has the fields beside the agent, not in the event
   std::uint32_t folded = 0;
 };
 
+// Of an event with `info_kept` the fields are not in the bytes, and not in what is decoded.
 std::string encode(const LocalEvent& event);
 std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes);
+
+// An agent's info as it is kept in the store.
+std::string encode(const AgentInfo& info);
+std::expected<AgentInfo, Error> decode_info(std::string_view bytes);
 
 }  // namespace rollcall::sidecar

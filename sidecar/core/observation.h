@@ -1,9 +1,11 @@
 #pragma once
-// What a source tells the tracker: rows as Wazuh's table has them, read at a known time.
+// What a source tells the tracker: rows as Wazuh's table has them, read at a known time, or single
+// events (docs/events.md).
 #include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "protocol/event.h"
 #include "protocol/ids.h"
 #include "protocol/now.h"
 
@@ -37,6 +39,19 @@ struct Look {
   // What the list of enrolled agents says, asked only when the table is empty: true if it is too.
   std::optional<bool> no_agents_enrolled;
   std::vector<Row> rows;
+};
+
+// What an events source tells of one agent.
+struct Observation {
+  enum class Kind : std::uint8_t { connect, keepalive, disconnect, remove };
+
+  AgentId agent{};
+  Kind kind = Kind::connect;
+  std::int64_t boot_us = 0;      // when, by this machine's boot-time clock
+  bool heard = false;            // the agent itself spoke then, so that it is evidence
+  Reason reason = Reason::none;  // of a disconnect
+  InfoPtr info = {};             // null: not told
+  bool info_clipped = false;     // it was larger than a frame may be
 };
 
 }  // namespace rollcall::sidecar

@@ -27,7 +27,35 @@ std::uint64_t nonzero(std::mt19937_64& random) {
   }
 }
 
+// An event's share of the store: its fields may stand beside it.
+std::size_t stored_bytes(const LocalEvent& event, std::string_view encoded) {
+  std::size_t bytes = encoded.size();
+  if (!event.info_kept || !event.info) return bytes;
+  for (const auto& [name, value] : *event.info) bytes += name.size() + value.size() + 2;
+  return bytes;
+}
+
+// Fields that are no longer those of the event were replaced by a newer event's: then the hash
+// alone is told, and the master asks if it still wants them.
+void find_kept_info(const StoreImage& image, LocalEvent& event) {
+  const auto it = image.infos.find(static_cast<std::uint32_t>(event.agent));
+  if (it == image.infos.end()) return;
+  auto info = decode_info(it->second);
+  if (info && hash_of(*info) == event.info_hash)
+    event.info = std::make_shared<const AgentInfo>(std::move(*info));
+}
+
 }  // namespace
+
+std::vector<std::uint32_t> agents_with_kept_info(
+    const std::map<std::uint64_t, std::string>& outbox) {
+  std::vector<std::uint32_t> agents;
+  for (const auto& [position, bytes] : outbox) {
+    const auto event = decode_local_event(bytes);
+    if (event && event->info_kept) agents.push_back(static_cast<std::uint32_t>(event->agent));
+  }
+  return agents;
+}
 
 SidecarCore::SidecarCore(Config config, std::uint64_t seed)
     : config_(std::move(config)),
@@ -48,9 +76,11 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     if (!event)
       return std::unexpected(
           Error{"store: outbox event " + std::to_string(position) + ": " + event.error().message});
+    if (event->info_kept) find_kept_info(image, *event);
     if (event->epoch == kUnstamped) ++unstamped_;
-    outbox_.push_back({position, std::move(*event), 0, 0, bytes.size(), 0, now.boot_us});
-    outbox_bytes_ += bytes.size();
+    const std::size_t size = stored_bytes(*event, bytes);
+    outbox_.push_back({position, std::move(*event), 0, 0, size, 0, now.boot_us});
+    outbox_bytes_ += size;
     position_ = position;
   }
   position_ = std::max(position_, read_meta(image, "position"));
@@ -93,6 +123,32 @@ Output SidecarCore::look_failed(const Now& now) {
   return finish(now, {});
 }
 
+Output SidecarCore::observe(const std::vector<Observation>& batch, const Now& now) {
+  for (const Observation& o : batch) tracker_.observe(o, now);
+  collect(now);
+  Output out;
+  out.stored_with = urgent_ || !tracker_.dirty().empty() ? ticket_ + 1 : ticket_;
+  return finish(now, std::move(out));
+}
+
+Output SidecarCore::store_now(const Now& now) {
+  if (!tracker_.dirty().empty()) urgent_ = true;
+  return finish(now, {});
+}
+
+Output SidecarCore::watch(bool there, const Now& now) {
+  if (there) {
+    tracker_.watched(now);
+  } else {
+    tracker_.unwatched();
+  }
+  return finish(now, {});
+}
+
+bool SidecarCore::backlog_full() const {
+  return over_bounds_ && (outbox_.size() > config_.max_events || outbox_bytes_ > config_.max_bytes);
+}
+
 Output SidecarCore::info_read(AgentId agent, const AgentInfo& info, const Now& now) {
   tracker_.info_read(agent, info, now);
   return finish(now, {});
@@ -102,6 +158,7 @@ Output SidecarCore::info_read(AgentId agent, const AgentInfo& info, const Now& n
 
 Output SidecarCore::stored(std::uint64_t ticket, const Now& now) {
   stored_ticket_ = std::max(stored_ticket_, ticket);
+  if (stored_ticket_ == ticket_) committing_infos_.clear();
   return finish(now, {});
 }
 
@@ -131,14 +188,23 @@ void SidecarCore::set_meta(std::string key, std::uint64_t value) {
 void SidecarCore::enqueue(LocalEvent event, const Now& now) {
   if (event.epoch == kUnstamped) ++unstamped_;
   std::string bytes = encode(event);
-  outbox_bytes_ += bytes.size();
-  outbox_.push_back({++position_, std::move(event), 0, ticket_ + 1, bytes.size(), 0, now.boot_us});
+  const std::size_t size = stored_bytes(event, bytes);
+  outbox_bytes_ += size;
+  outbox_.push_back({++position_, std::move(event), 0, ticket_ + 1, size, 0, now.boot_us});
   pending_outbox_[position_] = std::move(bytes);
   urgent_ = true;
 }
 
 void SidecarCore::collect(const Now& now) {
   for (LocalEvent& e : tracker_.take_events()) enqueue(std::move(e), now);
+  for (auto& [agent, info] : tracker_.take_kept_infos()) {
+    if (info) {
+      pending_infos_.insert_or_assign(agent, std::move(info));
+    } else {
+      pending_infos_.erase(agent);
+      committing_infos_.erase(agent);
+    }
+  }
   for (AgentId agent : tracker_.take_removed()) {
     pending_.removed_agents.push_back(static_cast<std::uint32_t>(agent));
     urgent_ = true;
@@ -170,6 +236,7 @@ void SidecarCore::fold(const Now& now) {
     if (!into.event.info && old.event.info &&
         (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
       into.event.info = old.event.info;
+      into.event.info_kept = old.event.info_kept;
       into.event.info_hash = old.event.info_hash;
     }
     if (into.event.epoch == kUnstamped) into.event.starts_session = true;
@@ -192,7 +259,7 @@ void SidecarCore::fold(const Now& now) {
     }
     if (e.seq == 0 && it != newest.end() && it->second == i && e.event.folded > 0) {
       std::string bytes = encode(e.event);
-      e.bytes = bytes.size();
+      e.bytes = stored_bytes(e.event, bytes);
       e.ticket = ticket_ + 1;
       pending_outbox_[e.position] = std::move(bytes);
     }
@@ -207,6 +274,7 @@ void SidecarCore::fold(const Now& now) {
   urgent_ = true;
   // What remains may be over the bound by itself (one event for each agent): look again later.
   fold_at_ = outbox_.size() + outbox_.size() / 2;
+  over_bounds_ = outbox_.size() > config_.max_events || outbox_bytes_ > config_.max_bytes;
 }
 
 void SidecarCore::stamp_all(const Now& now) {
@@ -224,11 +292,32 @@ void SidecarCore::stamp_all(const Now& now) {
   urgent_ = true;
 }
 
+// What is not stored yet cannot be read back from there.
+void SidecarCore::give_wanted_info(const Now& now, Output& out) {
+  for (AgentId agent : tracker_.take_wanted_info()) {
+    const auto newest = pending_infos_.find(agent);
+    const auto newer = committing_infos_.find(agent);
+    if (newest != pending_infos_.end()) {
+      tracker_.info_read(agent, *newest->second, now);
+    } else if (newer != committing_infos_.end()) {
+      tracker_.info_read(agent, *newer->second, now);
+    } else {
+      out.read_info.push_back(agent);
+    }
+  }
+}
+
+void SidecarCore::put_infos(StoreChange& change) {
+  for (const auto& [agent, info] : pending_infos_)
+    change.infos.emplace_back(static_cast<std::uint32_t>(agent), encode(*info));
+  committing_infos_ = std::exchange(pending_infos_, {});
+}
+
 Output SidecarCore::finish(const Now& now, Output out) {
+  give_wanted_info(now, out);
   collect(now);
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
-  for (AgentId a : tracker_.take_wanted_info()) out.read_info.push_back(a);
 
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
@@ -242,6 +331,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
         pending_.agents.emplace_back(static_cast<std::uint32_t>(agent), encode(it->second));
     }
     tracker_.dirty().clear();
+    put_infos(pending_);
     if (!pending_outbox_.empty()) set_meta("position", position_);
     for (auto& [position, bytes] : pending_outbox_)
       pending_.outbox.emplace_back(position, std::move(bytes));

@@ -27,6 +27,7 @@ namespace rollcall::sidecar {
 struct StoreChange {
   bool clear_outbox = false;
   std::vector<std::pair<std::uint32_t, std::string>> agents;
+  std::vector<std::pair<std::uint32_t, std::string>> infos;
   std::vector<std::uint32_t> removed_agents;
   std::uint64_t drop_outbox_through = 0;
   std::vector<std::uint64_t> removed_outbox;
@@ -39,7 +40,12 @@ struct StoreImage {
   std::map<std::uint32_t, std::string> agents;
   std::map<std::uint64_t, std::string> outbox;
   std::map<std::string, std::string> meta;
+  std::map<std::uint32_t, std::string> infos = {};  // agents_with_kept_info(outbox) suffice
 };
+
+// The agents of the events that have their fields in the store's infos.
+std::vector<std::uint32_t> agents_with_kept_info(
+    const std::map<std::uint64_t, std::string>& outbox);
 
 struct Output {
   struct Commit {
@@ -51,6 +57,7 @@ struct Output {
   std::optional<std::string> close;  // the connection, for this reason
   std::int64_t retry_after_us = 0;   // with close: connect again no earlier than this
   std::vector<AgentId> read_info;    // fields to be read from the source
+  std::uint64_t stored_with = 0;     // of observe(): all of it is stored when this ticket is
   std::vector<Note> notes;
 };
 
@@ -75,6 +82,16 @@ class SidecarCore {
 
   Output look(const Look& look);
   Output look_failed(const Now& now);
+  // What an events source tells, in order. A keepalive alone may wait for `lazy_commit_us` until it
+  // is stored; store_now() does not let it.
+  Output observe(const std::vector<Observation>& batch, const Now& now);
+  Output store_now(const Now& now);
+  // Whether an events source is there; a few times a second.
+  Output watch(bool there, const Now& now);
+  // The backlog is over its bounds although it was folded: who can wait should.
+  bool backlog_full() const;
+  std::uint64_t stored_ticket() const { return stored_ticket_; }
+
   Output info_read(AgentId agent, const AgentInfo& info, const Now& now);
 
   Output connected(const Now& now);
@@ -126,6 +143,8 @@ class SidecarCore {
 
   Output finish(const Now& now, Output out);
   void collect(const Now& now);
+  void give_wanted_info(const Now& now, Output& out);
+  void put_infos(StoreChange& change);
   void enqueue(LocalEvent event, const Now& now);
   void fold(const Now& now);
   void stamp_all(const Now& now);
@@ -159,6 +178,8 @@ class SidecarCore {
   std::uint64_t acked_position_ = 0;
   std::map<std::string, std::string> meta_;  // to be stored
   StoreChange pending_;
+  std::unordered_map<AgentId, InfoPtr> pending_infos_;     // to be stored
+  std::unordered_map<AgentId, InfoPtr> committing_infos_;  // being stored
   std::map<std::uint64_t, std::string> pending_outbox_;  // by position; becomes pending_.outbox
   bool urgent_ = false;
   std::uint64_t ticket_ = 0;
@@ -175,6 +196,7 @@ class SidecarCore {
   std::size_t in_flight_ = 0;
   std::size_t unstamped_ = 0;
   std::size_t fold_at_ = 0;
+  bool over_bounds_ = false;  // after the last fold
 
   // The connection.
   Link link_ = Link::down;

@@ -43,6 +43,12 @@ bool is_open(const AgentState& s) {
   return s.session && s.session->phase == Phase::open;
 }
 
+// Whether an events source tells of the agent: then its info is kept in the store, for the source
+// cannot be asked again.
+bool is_kept(const AgentState& s) {
+  return !s.row;
+}
+
 }  // namespace
 
 std::size_t Tracker::count_open() const {
@@ -143,22 +149,12 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   const LocalEvidence evidence = spoke ? evidence_of(row, look) : LocalEvidence{};
 
   if (is_open(state)) {
-    Session& session = *state.session;
-    if (spoke) {
-      const bool newer = timeline_.at(evidence.lo, now) > timeline_.at(session.evidence.lo, now);
-      if (newer && evidence.lo.boot == session.evidence.lo.boot) {
-        state.largest_gap_us =
-            std::max(state.largest_gap_us, evidence.lo.boot_us - session.evidence.lo.boot_us);
-      }
-      if (newer) session.evidence.lo = evidence.lo;
-      if (timeline_.at(evidence.hi, now) > timeline_.at(session.evidence.hi, now))
-        session.evidence.hi = evidence.hi;
-    }
+    if (spoke) take_evidence(state, evidence, now);
     if (!row.present()) {
       change_session(agent, state, EventKind::closed, reason_of(row.code));
     } else {
       if (row.status == RowStatus::active && !state.info_told_here) want_info(agent, state, now);
-      if (state.due) answer_due(agent, state, look);
+      if (state.due) answer_due(agent, state, now);
     }
     return;
   }
@@ -178,9 +174,20 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   }
 }
 
-void Tracker::answer_due(AgentId agent, AgentState& state, const Look& look) {
+void Tracker::take_evidence(AgentState& state, const LocalEvidence& evidence, const Now& now) {
   Session& session = *state.session;
-  if (sent_lo(session.evidence, look.finished) > state.due->upto) {
+  const bool newer = timeline_.at(evidence.lo, now) > timeline_.at(session.evidence.lo, now);
+  if (newer && evidence.lo.boot == session.evidence.lo.boot) {
+    state.largest_gap_us =
+        std::max(state.largest_gap_us, evidence.lo.boot_us - session.evidence.lo.boot_us);
+  }
+  if (newer) session.evidence.lo = evidence.lo;
+  if (timeline_.at(evidence.hi, now) > timeline_.at(session.evidence.hi, now))
+    session.evidence.hi = evidence.hi;
+}
+
+void Tracker::answer_due(AgentId agent, AgentState& state, const Now& now) {
+  if (sent_lo(state.session->evidence, now) > state.due->upto) {
     state.due.reset();
     change_session(agent, state, EventKind::confirmed, Reason::none);
     return;
@@ -269,9 +276,17 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   if (it == agents_.end()) return;
   AgentState& state = it->second;
   state.info_asked_us = 0;
-  // Only the worker that has the agent knows its fields: other workers' rows are old copies.
-  if (info.empty() || !is_open(state)) return;
+  // Only the worker that has the agent knows its fields: other workers' rows are old copies. What
+  // was kept of an agent that left was told by itself.
+  const bool told_here = is_kept(state) && state.session && state.session->phase == Phase::closed;
+  if (info.empty() || !(is_open(state) || told_here)) return;
   const InfoHash hash = hash_of(info);
+  // What an events source told meanwhile is newer than what was read back from the store.
+  if (is_kept(state) && hash != state.info_hash) return;
+  tell_info(agent, state, std::make_shared<const AgentInfo>(std::move(info)), hash);
+}
+
+void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
   const bool fields = hash != state.told_hash;
   // Once in each session the hash is told even if it is the one told before: another worker may
   // have told another one in between.
@@ -279,13 +294,15 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   state.info_hash = hash;
   state.told_hash = hash;
   state.info_told_here = true;
-  change_session(agent, state, EventKind::info, Reason::none,
-                 fields ? std::make_shared<const AgentInfo>(info) : nullptr);
+  const bool open = is_open(state);
+  change_session(agent, state, open ? EventKind::info : EventKind::closed,
+                 open ? Reason::none : state.session->reason, fields ? info : nullptr);
 }
 
 void Tracker::fields_wanted(AgentId agent, const Now& now) {
   const auto it = agents_.find(agent);
-  if (it == agents_.end() || !is_open(it->second)) return;
+  if (it == agents_.end() || !it->second.session) return;
+  if (!is_open(it->second) && !is_kept(it->second)) return;
   // Stored, so that it is not forgotten: the master asks once.
   it->second.told_hash = InfoHash{};
   it->second.info_told_here = false;
@@ -344,9 +361,10 @@ void Tracker::change_session(AgentId agent, AgentState& state, EventKind kind, R
   s.reason = reason;
   set_phase(s, phase_after(kind));
   LocalEvent e = event_of(agent, state, kind);
-  if (kind == EventKind::info) {
+  if (kind == EventKind::info || info) {
     e.info_hash = state.info_hash;
     e.info = std::move(info);
+    e.info_kept = e.info && is_kept(state);
   }
   if (!is_open(state)) state.due.reset();
   events_.push_back(std::move(e));
@@ -427,6 +445,7 @@ void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now&
     state.due->upto = std::max(state.due->upto, upto);
   } else {
     state.due = Due{upto, 0};
+    if (is_kept(state)) challenged_.insert(agent);
   }
 }
 

@@ -38,6 +38,12 @@ class Tracker {
   // One look at the source, or the news that it failed.
   void look(const Look& look);
   void look_failed(const Now& now);
+  // What an events source tells (tracker_events.cc).
+  void observe(const Observation& observation, const Now& now);
+  // An events source is there, and has told all that its agents did since the last call; or it is
+  // not, and nobody can be said to have been silent.
+  void watched(const Now& now);
+  void unwatched();
   // The fields of an agent that wanted_info() asked for; `info` empty if the source has no such
   // row.
   void info_read(AgentId agent, const AgentInfo& info, const Now& now);
@@ -76,12 +82,23 @@ class Tracker {
   // Agents whose stored state changed: `urgent` if an event goes with it, else to be stored at
   // ease.
   std::unordered_set<AgentId>& dirty() { return dirty_; }
+  // Infos to be stored beside their agents, in this order; null: no longer.
+  std::vector<std::pair<AgentId, InfoPtr>> take_kept_infos() {
+    return std::exchange(kept_infos_, {});
+  }
   std::vector<AgentId> take_removed() { return std::exchange(removed_, {}); }
   std::vector<AgentId> take_wanted_info() { return std::exchange(wanted_info_, {}); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
 
  private:
   void observe(AgentId agent, AgentState& state, const Row& row, const Look& look);
+  void take_evidence(AgentState& state, const LocalEvidence& evidence, const Now& now);
+  void heard(const Observation& observation, const LocalMoment& at, const Now& now);
+  void left(const Observation& observation, const LocalMoment& at, const Now& now);
+  void gone(const Observation& observation, const LocalMoment& at, const Now& now);
+  void keep_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
+  void tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
+  bool older(const LocalMoment& at, const AgentState& state, const Now& now) const;
   void find_missing(const Look& look, std::size_t gone);
   void refresh_info(const Look& look);
   LocalEvidence evidence_of(const Row& row, const Look& look) const;
@@ -93,7 +110,7 @@ class Tracker {
                       InfoPtr info = nullptr);
   void contact(AgentId agent, const AgentState& state, const LocalEvidence& evidence);
   void tell(AgentId agent, const AgentState& state);
-  void answer_due(AgentId agent, AgentState& state, const Look& look);
+  void answer_due(AgentId agent, AgentState& state, const Now& now);
   void set_phase(Session& session, Phase phase);
   MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
   LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
@@ -107,6 +124,7 @@ class Tracker {
   std::vector<LocalEvent> events_;
   std::unordered_set<AgentId> dirty_;
   std::vector<AgentId> removed_;
+  std::vector<std::pair<AgentId, InfoPtr>> kept_infos_;
   std::vector<AgentId> wanted_info_;
   std::vector<Note> notes_;
 
@@ -118,6 +136,7 @@ class Tracker {
   std::vector<AgentId> refresh_queue_;
   std::size_t missing_reported_ = 0;
   std::unordered_set<AgentId> restamp_;
+  std::unordered_set<AgentId> challenged_;      // of an events source; some of them answered by now
   std::unordered_map<AgentId, Epoch> stamped_;  // during one batch of stamp()
   std::unordered_set<AgentId> stamping_;
 };

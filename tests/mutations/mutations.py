@@ -281,7 +281,7 @@ MUTATIONS = [
         "challenge confirmed without evidence",
         "a ghost confirms itself",
         (Edit("sidecar/core/tracker.cc",
-              "  if (sent_lo(session.evidence, look.finished) > state.due->upto) {\n",
+              "  if (sent_lo(state.session->evidence, now) > state.due->upto) {\n",
               "  if (true) {\n"),)),
     Mutation(
         "challenge never expires",

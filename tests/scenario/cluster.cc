@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "app/stored_infos.h"
 #include "protocol/codec.h"
 #include "tests/scenario/describe.h"
 
@@ -38,7 +39,7 @@ void Worker::start() {
   c.boot = 1;
   driver_ = std::make_unique<app::SidecarDriver>(c, number_ * 100 + life_, clock_, *this, *this,
                                                  *this, [](const Note&) {});
-  auto contents = disk_.load();
+  auto contents = app::load_with_infos(disk_);
   if (!contents || !driver_->start(*contents))
     cluster_.write("!! " + name_ + ": its store is refused");
 }
@@ -71,7 +72,23 @@ void Worker::agent_stops(std::uint32_t agent) {
   row.code = 3;
 }
 
+void Worker::told(std::uint32_t agent, sidecar::Observation::Kind kind) {
+  using Kind = sidecar::Observation::Kind;
+  sidecar::Observation o;
+  o.agent = AgentId{agent};
+  o.kind = kind;
+  o.boot_us = clock_.now().boot_us;
+  o.heard = kind != Kind::remove;
+  if (kind == Kind::disconnect) o.reason = Reason::shutdown;
+  if (kind == Kind::connect) {
+    o.info = std::make_shared<const AgentInfo>(
+        AgentInfo{{"name", "agent-" + std::to_string(agent)}, {"seen_by", name_}});
+  }
+  driver_->observe({o});
+}
+
 void Worker::look() {
+  if (events_) return driver_->watch(true);
   sidecar::Look look;
   look.started = clock_.now();
   look.connection = 1;
@@ -154,9 +171,19 @@ void Worker::close(const std::string& reason) {
 void Worker::read_info(const std::vector<AgentId>& agents) {
   cluster_.after(kLook, [this, agents, was = life_] {
     if (life_ != was) return;
+    if (events_) return read_stored_info(agents);
     for (const AgentId a : agents)
       driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))}});
   });
+}
+
+void Worker::read_stored_info(const std::vector<AgentId>& agents) {
+  for (const AgentId a : agents) {
+    const auto id = static_cast<std::uint32_t>(a);
+    const auto found = disk_.read_infos({id});
+    if (found && found->contains(id))
+      driver_->info_read(a, sidecar::decode_info(found->at(id)).value_or(AgentInfo{}));
+  }
 }
 
 // ---- the cluster -----------------------------------------------------------------------------

@@ -44,6 +44,10 @@ class Worker final : public app::SidecarDriver::Store,
   void agent_speaks(std::uint32_t agent);  // active, heard in this second
   void agent_stops(std::uint32_t agent);   // a goodbye
 
+  // Its agents are told of by an events source, and not looked at.
+  void use_events() { events_ = true; }
+  void told(std::uint32_t agent, sidecar::Observation::Kind kind);
+
   // What the network does.
   void hold_what_it_sends() { holding_up_ = true; }
   void hold_what_it_hears() { holding_down_ = true; }
@@ -64,6 +68,7 @@ class Worker final : public app::SidecarDriver::Store,
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
   void read_info(const std::vector<AgentId>& agents) override;
+  void read_stored_info(const std::vector<AgentId>& agents);
   void to_master(std::string bytes);
   void from_master(std::string bytes);
 
@@ -76,6 +81,7 @@ class Worker final : public app::SidecarDriver::Store,
   std::unique_ptr<app::SidecarDriver> driver_;
   std::uint64_t life_ = 0;
   std::uint64_t connection_ = 0;  // 0: none
+  bool events_ = false;
   bool holding_up_ = false, holding_down_ = false;
   std::deque<std::string> held_up_, held_down_;
 };

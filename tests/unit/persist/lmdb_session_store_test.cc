@@ -51,13 +51,28 @@ class LmdbSessionStoreTest : public testing::Test {
     MDB_txn* txn = nullptr;
     MDB_dbi dbi = 0;
     ASSERT_EQ(mdb_env_create(&env), 0);
-    ASSERT_EQ(mdb_env_set_maxdbs(env, 4), 0);
+    ASSERT_EQ(mdb_env_set_maxdbs(env, 5), 0);
     ASSERT_EQ(mdb_env_open(env, directory_.path().c_str(), 0, 0640), 0);
     ASSERT_EQ(mdb_txn_begin(env, nullptr, 0, &txn), 0);
     ASSERT_EQ(mdb_dbi_open(txn, table, 0, &dbi), 0);
     MDB_val key_val{key.size(), const_cast<char*>(key.data())};
     MDB_val value_val{value.size(), const_cast<char*>(value.data())};
     ASSERT_EQ(mdb_put(txn, dbi, &key_val, &value_val, 0), 0);
+    ASSERT_EQ(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+  }
+
+  void drop_raw(const char* table) {
+    close();
+    MDB_env* env = nullptr;
+    MDB_txn* txn = nullptr;
+    MDB_dbi dbi = 0;
+    ASSERT_EQ(mdb_env_create(&env), 0);
+    ASSERT_EQ(mdb_env_set_maxdbs(env, 5), 0);
+    ASSERT_EQ(mdb_env_open(env, directory_.path().c_str(), 0, 0640), 0);
+    ASSERT_EQ(mdb_txn_begin(env, nullptr, 0, &txn), 0);
+    ASSERT_EQ(mdb_dbi_open(txn, table, 0, &dbi), 0);
+    ASSERT_EQ(mdb_drop(txn, dbi, 1), 0);
     ASSERT_EQ(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
   }
@@ -80,6 +95,39 @@ class LmdbSessionStoreTest : public testing::Test {
 TEST_F(LmdbSessionStoreTest, ANewStoreIsEmpty) {
   open();
   EXPECT_EQ(load(), StoreContents{});
+}
+
+TEST_F(LmdbSessionStoreTest, InfosAreReadOneByOneAndGoWithTheirAgents) {
+  open();
+  const std::string large(5000, 'i');
+  commit({.agents = {{1, "a"}, {2, "b"}}, .infos = {{1, "i"}, {2, large}, {3, ""}}});
+  open();
+  EXPECT_TRUE(load().infos.empty());
+  EXPECT_EQ(store_->read_infos({3, 2, 9}), (StoredInfos{{2, large}, {3, ""}}));
+  commit({.removed_agents = {2}, .infos = {{1, "new"}}});
+  EXPECT_EQ(store_->read_infos({1, 2}), (StoredInfos{{1, "new"}}));
+}
+
+TEST_F(LmdbSessionStoreTest, AStoreOfBeforeInfosWereKeptGetsTheirTable) {
+  open();
+  commit({.agents = {{1, "a"}}});
+  drop_raw("infos");
+  open();
+  EXPECT_EQ(load().agents.at(1), "a");
+  EXPECT_EQ(store_->read_infos({1}), StoredInfos{});
+  commit({.infos = {{1, "i"}}});
+  open();
+  EXPECT_EQ(store_->read_infos({1}), (StoredInfos{{1, "i"}}));
+}
+
+TEST_F(LmdbSessionStoreTest, AnInfoWithAWrongChecksumIsDamage) {
+  open();
+  commit({.infos = {{1, "info"}}});
+  put_raw("infos", std::string("\0\0\0\1", 4), "12345678info");
+  open();
+  const auto read = store_->read_infos({1});
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().message, HasSubstr("table \"infos\" has a wrong checksum"));
 }
 
 TEST_F(LmdbSessionStoreTest, EverythingIsThereAfterReopening) {

@@ -38,8 +38,26 @@ TEST(StoreBatch, IsEmptyOnlyWithoutAnyChange) {
   EXPECT_FALSE(StoreBatch{.removed_outbox = {1}}.empty());
   EXPECT_FALSE(StoreBatch{.removed_agents = {1}}.empty());
   EXPECT_FALSE((StoreBatch{.agents = {{1, ""}}}.empty()));
+  EXPECT_FALSE((StoreBatch{.infos = {{1, ""}}}.empty()));
   EXPECT_FALSE((StoreBatch{.outbox = {{1, ""}}}.empty()));
   EXPECT_FALSE((StoreBatch{.meta = {{"a", ""}}}.empty()));
+}
+
+TEST(StoreBatch, RemovesAnAgentsInfoWithTheAgent) {
+  StoreContents contents;
+  apply({.agents = {{1, "a"}, {2, "b"}}, .infos = {{1, "i"}, {2, "j"}}}, contents);
+  apply({.removed_agents = {1, 2}, .agents = {{2, "b2"}}, .infos = {{2, "j2"}}}, contents);
+  EXPECT_EQ(contents.infos, (StoredInfos{{2, "j2"}}));
+}
+
+TEST(MemorySessionStore, ReadsInfosOnlyWhenTheyAreAskedFor) {
+  MemorySessionStore store;
+  ASSERT_TRUE(store.commit({.infos = {{1, "i"}, {2, "j"}}}));
+  ASSERT_TRUE(store.commit_unsynced({.infos = {{1, "new"}}}));
+  EXPECT_EQ(store.load(), StoreContents{});
+  EXPECT_EQ(store.read_infos({1, 3}), (StoredInfos{{1, "new"}}));
+  store.crash();
+  EXPECT_EQ(store.read_infos({1, 3}), (StoredInfos{{1, "i"}}));
 }
 
 TEST(MemorySessionStore, KeepsWhatWasCommittedOverACrash) {

@@ -1,0 +1,152 @@
+// What an events source tells: Tracker::observe() of single events. The rules are those of looks
+// (docs/protocol.md, section 11); docs/events.md has them for whoever writes a source.
+#include <algorithm>
+#include <memory>
+
+#include "sidecar/core/tracker.h"
+
+namespace rollcall::sidecar {
+namespace {
+
+bool is_open(const AgentState& s) {
+  return s.session && s.session->phase == Phase::open;
+}
+
+}  // namespace
+
+void Tracker::observe(const Observation& o, const Now& now) {
+  if (o.info_clipped) {
+    notes_.push_back({NoteLevel::warning,
+                      "an agent's fields are larger than a frame may be; the rest is left out",
+                      {{"agent", std::to_string(static_cast<std::uint32_t>(o.agent))}}});
+  }
+  const LocalMoment at = timeline_.moment(o.boot_us, now);
+  switch (o.kind) {
+    case Observation::Kind::connect:
+    case Observation::Kind::keepalive:
+      return heard(o, at, now);
+    case Observation::Kind::disconnect:
+      return left(o, at, now);
+    case Observation::Kind::remove:
+      return gone(o, at, now);
+  }
+}
+
+// Whether something newer is known of this stay.
+bool Tracker::older(const LocalMoment& at, const AgentState& state, const Now& now) const {
+  return timeline_.at(at, now) < timeline_.at(state.session->evidence.lo, now);
+}
+
+// Connect and keepalive differ in nothing here: both prove that the agent spoke. A connect inside
+// an open session is a reconnect that nobody ended; the stay goes on.
+void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now) {
+  AgentState& state = agents_[o.agent];
+  if (state.row) {
+    // From a time when looks told of it: its info was not kept.
+    state.row.reset();
+    state.info_hash = InfoHash{};
+    dirty_.insert(o.agent);
+  }
+  const LocalEvidence evidence{at, at};
+  if (is_open(state)) {
+    const bool news = !older(at, state, now);
+    const bool this_stay =
+        timeline_.at(at, now) >= timeline_.at(state.session->start, now) && !state.info_told_here;
+    if (news) {
+      take_evidence(state, evidence, now);
+      dirty_.insert(o.agent);
+    }
+    if (o.info && (news || this_stay)) {
+      const InfoHash hash = hash_of(*o.info);
+      keep_info(o.agent, state, o.info, hash);
+      tell_info(o.agent, state, o.info, hash);
+    }
+    // The master asked, and what was read back did not reach it.
+    if (news && !o.info && state.told_hash == InfoHash{} && state.info_hash != InfoHash{})
+      want_info(o.agent, state, now);
+    if (state.due && sent_lo(state.session->evidence, now) > state.due->upto) {
+      state.due.reset();
+      change_session(o.agent, state, EventKind::confirmed, Reason::none);
+    }
+    return;
+  }
+  state.due.reset();
+  if (!later(evidence, state, now)) return;
+  open_session(o.agent, state, evidence, now, EventKind::opened, Reason::none);
+  if (!o.info) return;
+  // The fields go with the claim: no second event for each agent that connects.
+  const InfoHash hash = hash_of(*o.info);
+  keep_info(o.agent, state, o.info, hash);
+  LocalEvent& e = events_.back();
+  e.info_hash = hash;
+  if (hash != state.told_hash) e.info = o.info;
+  e.info_kept = e.info != nullptr;
+  state.told_hash = hash;
+  state.info_told_here = true;
+}
+
+void Tracker::keep_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
+  if (state.info_hash == hash) return;
+  state.info_hash = hash;
+  kept_infos_.emplace_back(agent, info);
+  dirty_.insert(agent);
+}
+
+void Tracker::left(const Observation& o, const LocalMoment& at, const Now& now) {
+  auto it = agents_.find(o.agent);
+  if (it == agents_.end()) {
+    if (!o.heard) return;
+    it = agents_.try_emplace(o.agent).first;
+  }
+  AgentState& state = it->second;
+  const LocalEvidence evidence{at, at};
+  if (is_open(state)) {
+    if (older(at, state, now)) return;
+    if (o.heard) take_evidence(state, evidence, now);
+    change_session(o.agent, state, EventKind::closed, o.reason);
+    return;
+  }
+  state.due.reset();
+  // It came and went, and nobody told that it came: without a word of it, another worker's ghost
+  // would stay on top. Only the agent's own goodbye proves that.
+  if (o.heard && later(evidence, state, now))
+    open_session(o.agent, state, evidence, now, EventKind::closed, o.reason);
+}
+
+void Tracker::gone(const Observation& o, const LocalMoment& at, const Now& now) {
+  const auto it = agents_.find(o.agent);
+  if (it == agents_.end()) return;
+  AgentState& state = it->second;
+  if (state.session) {
+    if (older(at, state, now)) return;
+    change_session(o.agent, state, EventKind::removed, Reason::removed);
+  }
+  kept_infos_.emplace_back(o.agent, nullptr);
+  removed_.push_back(o.agent);
+  dirty_.erase(o.agent);
+  agents_.erase(it);
+}
+
+void Tracker::watched(const Now& now) {
+  covered_us_ = last_good_mono_us_ ? now.mono_us - *last_good_mono_us_ : 0;
+  last_good_mono_us_ = now.mono_us;
+  for (auto it = challenged_.begin(); it != challenged_.end();) {
+    const auto found = agents_.find(*it);
+    if (found == agents_.end() || !found->second.due) {
+      it = challenged_.erase(it);
+      continue;
+    }
+    answer_due(found->first, found->second, now);
+    ++it;
+  }
+}
+
+void Tracker::unwatched() {
+  last_good_mono_us_.reset();
+  for (const AgentId agent : challenged_) {
+    const auto it = agents_.find(agent);
+    if (it != agents_.end() && it->second.due) it->second.due->covered_us = 0;
+  }
+}
+
+}  // namespace rollcall::sidecar
