@@ -125,7 +125,7 @@ void codec() {
       sink = static_cast<unsigned char>(out[out.size() / 2]);
     }
   });
-  print_figure("codec_encode", encoded / 1e6, "M deltas/s", copied / 1e6);
+  print_figure("codec", encoded / 1e6, "M deltas/s", copied / 1e6);
 
   const double decoded = best_rate(kCount, [&] {
     for (const std::string& f : frames) {
