@@ -67,7 +67,7 @@ void storm(const Storm& s) {
   const double stored = watch.seconds();
   while (number_in(master.get("/status"), "active") < s.agents) {
     if (watch.seconds() > 60) fail("after 60 s the master does not have all agents");
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(4));
   }
   const double seen = watch.seconds();
   if (number_in(master.get("/agents?limit=1"), "total") != s.agents)

@@ -14,6 +14,8 @@ namespace rollcall {
 inline constexpr std::size_t kFrameHeader = 4;
 inline constexpr std::size_t kMaxFrame = 1u << 20;  // header not counted
 inline constexpr std::size_t kFrameTarget = 64u << 10;
+// Before compression: the larger, the more repeats itself.
+inline constexpr std::size_t kCompressedTarget = 256u << 10;
 inline constexpr std::size_t kMaxEventsPerDelta = 16384;
 inline constexpr std::size_t kMaxInfoFields = 256;
 inline constexpr std::size_t kMaxInfoField = 8192;   // bytes of one value

@@ -10,7 +10,7 @@
 namespace rollcall {
 
 // docs/benchmarks.md, storm_bytes, compares the levels.
-inline constexpr int kCompressionLevel = 3;
+inline constexpr int kCompressionLevel = 1;
 
 // Empty if it would not be smaller.
 std::string compress(std::string_view plain, int level = kCompressionLevel);

@@ -322,9 +322,12 @@ Output SidecarCore::finish(const Now& now, Output out) {
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
   const bool lazy_due = now.mono_us - last_commit_mono_us_ >= config_.lazy_commit_us;
-  const bool anything =
-      urgent_ || !tracker_.dirty().empty() || !meta_.empty() || pending_.drop_outbox_through != 0;
-  if (idle && anything && (urgent_ || lazy_due)) {
+  const bool ack_due =
+      unstored_ack_ != 0 && now.mono_us - last_ack_mono_us_ >= config_.lazy_commit_us;
+  const bool anything = urgent_ || ack_due || !tracker_.dirty().empty() || !meta_.empty() ||
+                        pending_.drop_outbox_through != 0;
+  if (idle && anything && (urgent_ || lazy_due || ack_due)) {
+    if (ack_due) store_ack(now);
     for (AgentId agent : tracker_.dirty()) {
       const auto it = tracker_.agents().find(agent);
       if (it != tracker_.agents().end())
@@ -344,6 +347,14 @@ Output SidecarCore::finish(const Now& now, Output out) {
   }
   pump(now, out);
   return out;
+}
+
+void SidecarCore::store_ack(const Now& now) {
+  for (AgentId agent : tracker_.take_acked()) tracker_.dirty().insert(agent);
+  pending_.drop_outbox_through = std::max(pending_.drop_outbox_through, unstored_ack_);
+  set_meta("acked", acked_position_);
+  unstored_ack_ = 0;
+  last_ack_mono_us_ = now.mono_us;
 }
 
 // ---- the stream ------------------------------------------------------------------------------
@@ -367,10 +378,12 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
 
 void SidecarCore::pump(const Now& now, Output& out) {
   if (link_ != Link::streaming || out.close) return;
+  const std::size_t target =
+      compression_ == Compression::zstd ? kCompressedTarget : kFrameTarget;
   while (next_unsent_ < outbox_.size() && in_flight_ < window_) {
     Delta delta;
     std::size_t bytes = 0;
-    while (next_unsent_ < outbox_.size() && bytes < kFrameTarget &&
+    while (next_unsent_ < outbox_.size() && bytes < target &&
            delta.events.size() < kMaxEventsPerDelta) {
       Entry& e = outbox_[next_unsent_];
       // Durable before sent: this is the only place that sends an event.
@@ -535,6 +548,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
       pending_outbox_.clear();
       pending_.removed_outbox.clear();
       pending_.drop_outbox_through = position_;
+      unstored_ack_ = 0;
       outbox_.clear();
       outbox_bytes_ = 0;
       unstamped_ = 0;
@@ -579,7 +593,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     Entry& e = outbox_.front();
     acked_seq_ = e.seq;
     acked_position_ = e.position;
-    pending_.drop_outbox_through = e.position;
+    unstored_ack_ = e.position;
     if (next_unsent_ > 0) {
       --next_unsent_;
       in_flight_ -= std::min(in_flight_, e.wire_bytes);
@@ -592,7 +606,6 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     outbox_.pop_front();
   }
   if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
-  set_meta("acked", acked_position_);
   std::set<std::pair<AgentId, Epoch>> refused;
   for (auto& [event, exception] : answered) {
     switch (exception->kind) {

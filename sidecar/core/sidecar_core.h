@@ -142,6 +142,7 @@ class SidecarCore {
   };
 
   Output finish(const Now& now, Output out);
+  void store_ack(const Now& now);
   void collect(const Now& now);
   void give_wanted_info(const Now& now, Output& out);
   void put_infos(StoreChange& change);
@@ -185,6 +186,9 @@ class SidecarCore {
   std::uint64_t ticket_ = 0;
   std::uint64_t stored_ticket_ = 0;
   std::int64_t last_commit_mono_us_ = 0;
+  // An ACK is stored at leisure: until then a crash only makes its events be sent again.
+  std::uint64_t unstored_ack_ = 0;  // the position of the last event of it
+  std::int64_t last_ack_mono_us_ = 0;
 
   // The stream.
   StreamId stream_{};

@@ -76,7 +76,7 @@ class SidecarDriverTest : public ::testing::Test,
     sent.clear();
   }
 
-  void commit(persist::StoreBatch batch, Done done) override {
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override {
     ++commits;
     waiting.emplace_back(std::move(batch), std::move(done));
   }
@@ -90,7 +90,7 @@ class SidecarDriverTest : public ::testing::Test,
     while (!waiting.empty()) {
       auto [batch, done] = std::move(waiting.front());
       waiting.pop_front();
-      done(disk.commit(batch));
+      done(disk.commit(*batch));
     }
   }
   void look(std::int64_t s, sidecar::RowStatus status) {
@@ -103,7 +103,7 @@ class SidecarDriverTest : public ::testing::Test,
 
   HandClock clock;
   persist::MemorySessionStore disk;
-  std::deque<std::pair<persist::StoreBatch, Done>> waiting;
+  std::deque<std::pair<std::shared_ptr<const persist::StoreBatch>, Done>> waiting;
   std::string sent, closed;
   int connects = 0, commits = 0;
   std::vector<std::string> notes;
