@@ -526,13 +526,13 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
   keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 40)});
   keys.push_back({"inspect", "address", address_into(config.inspect.address, 9470)});
+  add_log_keys(keys, config.log);
   keys.push_back(
       {"limits", "event_connections", count_into(config.limits.event_connections, 1, 1'000)});
   keys.push_back(
       {"limits", "event_line", size_into(config.limits.event_line, 1ULL << 10, 1 << 20)});
   keys.push_back(
       {"limits", "event_waiting", count_into(config.limits.event_waiting, 1, 1'000'000)});
-  add_log_keys(keys, config.log);
 
   Reader reader(text, file, keys);
   if (auto outcome = reader.read(); !outcome) return std::unexpected(outcome.error());

@@ -62,13 +62,13 @@ struct SidecarConfig {
   } node;
   enum class SourceType { Wazuh, Events };
   struct Source {
-    SourceType type = SourceType::Wazuh;
     std::string wazuh_home = "/var/ossec";
     std::string wazuh_db = "/var/ossec/queue/db/wdb";  // follows wazuh_home unless given
     std::chrono::microseconds poll = std::chrono::seconds(1);
     std::chrono::microseconds keepalive = std::chrono::seconds(20);
     std::string node_name;        // this node in Wazuh's own tables; node.name unless given
     bool only_node_name = false;  // take only rows of node_name: for the master's own table
+    SourceType type = SourceType::Wazuh;
     std::string events_socket = "/run/rollcall/events.sock";
     bool operator==(const Source&) const = default;
   } source;
@@ -88,13 +88,13 @@ struct SidecarConfig {
     Address address{"127.0.0.1", 9470};
     bool operator==(const Inspect&) const = default;
   } inspect;
+  LogConfig log;
   struct Limits {
     std::uint32_t event_connections = 16;
     std::uint64_t event_line = 64ULL << 10;  // bytes
-    std::uint32_t event_waiting = 20'000;    // lines that are not stored yet
+    std::uint32_t event_waiting = 5'000;     // lines that are not stored yet
     bool operator==(const Limits&) const = default;
   } limits;
-  LogConfig log;
   bool operator==(const SidecarConfig&) const = default;
 };
 

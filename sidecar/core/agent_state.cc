@@ -10,6 +10,8 @@ using wire::Document;
 using wire::Packer;
 using wire::Value;
 
+constexpr std::size_t kUsualBytes = 160;  // of an agent, or of an event without fields
+
 // Every list below only grows at its end; a reader takes what is missing as the default.
 void pack(Packer& p, const LocalMoment& m) {
   p.array(3).u64(m.boot).i64(m.boot_us).i64(m.wall_us);
@@ -50,6 +52,7 @@ class Fields {
 
 std::string encode(const AgentState& s) {
   std::string out;
+  out.reserve(kUsualBytes);
   Packer p(out);
   p.array(6);
   if (s.row) {
@@ -116,6 +119,7 @@ std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
 
 std::string encode(const LocalEvent& e) {
   std::string out;
+  out.reserve(kUsualBytes);
   Packer p(out);
   p.array(12).u64(static_cast<std::uint64_t>(e.agent)).u64(static_cast<std::uint64_t>(e.kind));
   p.u64(static_cast<std::uint64_t>(e.epoch)).u64(e.change).boolean(e.starts_session);
@@ -163,7 +167,10 @@ std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes) {
 }
 
 std::string encode(const AgentInfo& info) {
+  std::size_t bytes = 3;
+  for (const auto& [name, value] : info) bytes += name.size() + value.size() + 4;
   std::string out;
+  out.reserve(bytes);
   Packer p(out);
   pack_info(p, info);
   return out;

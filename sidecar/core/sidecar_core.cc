@@ -191,7 +191,7 @@ void SidecarCore::enqueue(LocalEvent event, const Now& now) {
   const std::size_t size = stored_bytes(event, bytes);
   outbox_bytes_ += size;
   outbox_.push_back({++position_, std::move(event), 0, ticket_ + 1, size, 0, now.boot_us});
-  pending_outbox_[position_] = std::move(bytes);
+  pending_outbox_.emplace_hint(pending_outbox_.end(), position_, std::move(bytes));
   urgent_ = true;
 }
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -114,7 +115,9 @@ struct EventParser::Impl {
 
   dom::parser parser;
   std::vector<Field> fields;
-  std::deque<std::string> texts;  // numbers and names of labels, for `fields`
+  std::vector<Field> sorted;
+  std::vector<std::size_t> order;  // that sorted the fields of the line before
+  std::deque<std::string> texts;   // numbers and names of labels, for `fields`
 
   Outcome take(Line& line, std::string_view key, const dom::element& value, const Now& now) {
     if (key == "agent") return take_agent(line, value);
@@ -216,6 +219,23 @@ struct EventParser::Impl {
     return {};
   }
 
+  // A server gives its fields in the same order each time.
+  void sort_fields() {
+    const auto take_in_order = [this] {
+      sorted.clear();
+      for (const std::size_t i : order) sorted.push_back(fields[i]);
+    };
+    if (order.size() == fields.size()) {
+      take_in_order();
+      if (std::ranges::is_sorted(sorted, {}, &Field::name)) return fields.swap(sorted);
+    }
+    order.resize(fields.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::sort(order, {}, [this](std::size_t i) { return fields[i].name; });
+    take_in_order();
+    fields.swap(sorted);
+  }
+
   // Null if there are no fields.
   std::expected<InfoPtr, Error> read_info(const dom::object& object, bool& clipped) {
     fields.clear();
@@ -225,7 +245,7 @@ struct EventParser::Impl {
       if (!added) return std::unexpected(added.error());
     }
     if (fields.empty()) return nullptr;
-    std::ranges::sort(fields, {}, &Field::name);
+    sort_fields();
     std::size_t bytes = 0;
     clipped = fields.size() > kMaxInfoFields;
     for (std::size_t i = 0; i < fields.size(); ++i) {

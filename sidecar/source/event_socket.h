@@ -25,7 +25,7 @@ class EventSocket {
     unsigned mode = 0660;
     std::size_t connections = 16;
     std::size_t line_bytes = kDefaultEventLine;
-    std::size_t waiting = 20'000;  // lines that are not durable yet; above it nothing is read
+    std::size_t waiting = 5'000;  // lines that are not durable yet; above it nothing is read
   };
   // Who takes the observations: the sidecar's driver.
   class Sink {

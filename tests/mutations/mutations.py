@@ -314,4 +314,34 @@ MUTATIONS = [
         (Edit("sidecar/core/tracker.cc",
               "  if (!fields && state.info_told_here) return;\n",
               "  if (!fields) return;\n"),)),
+    # ---- events ------------------------------------------------------------------------------
+    Mutation(
+        "disconnect without a moment taken as evidence",
+        "a worker's late disconnect ends the session on the agent's new worker",
+        (Edit("sidecar/core/tracker_events.cc",
+              "  if (o.heard && later(evidence, state, now))\n",
+              "  if (later(evidence, state, now))\n"),),
+        # The simulator's sources have looks.
+        unit=("sidecar_core_test", "TrackerEvents.*")),
+    Mutation(
+        "line answered before it is stored",
+        "an agent server forgets what the sidecar then loses",
+        (Edit("sidecar/source/event_socket.cc",
+              "client.waiting.front().ticket <= stored",
+              "client.waiting.front().ticket <= stored + 1"),),
+        unit=("sidecar_source_test", "EventSocketTest.*")),
+    Mutation(
+        "what waits for a commit taken as stored",
+        "an agent server forgets what the sidecar then loses",
+        (Edit("sidecar/core/sidecar_core.cc",
+              "urgent_ || !tracker_.dirty().empty() ? ticket_ + 1 : ticket_;",
+              "ticket_;"),),
+        unit=("sidecar_core_test", "Events.*")),
+    Mutation(
+        "info read back replaces newer info",
+        "the master shows what was true before",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (is_kept(state) && hash != state.info_hash) return;\n",
+              ""),),
+        unit=("sidecar_core_test", "TrackerEvents.*")),
 ]

@@ -77,6 +77,11 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.source.keepalive, 20s);
   EXPECT_EQ(config.source.node_name, "w1");
   EXPECT_FALSE(config.source.only_node_name);
+  EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Wazuh);
+  EXPECT_EQ(config.source.events_socket, "/run/rollcall/events.sock");
+  EXPECT_EQ(config.limits.event_connections, 16u);
+  EXPECT_EQ(config.limits.event_line, 64u * 1024);
+  EXPECT_EQ(config.limits.event_waiting, 5'000u);
   EXPECT_THAT(config.master.addresses, ElementsAre(Address{"m", 9471}));
   EXPECT_EQ(config.master.name, "master");
   EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
@@ -154,6 +159,16 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
 }
 
+TEST(SidecarConfig, TakesTheKeysOfAnEventsSource) {
+  const SidecarConfig config =
+      sidecar(kRequired +
+              "[source]\ntype = events\nevents_socket = /run/agents.sock\n"
+              "[limits]\nevent_connections = 1\nevent_line = 1MiB\nevent_waiting = 500\n");
+  EXPECT_EQ(config.source.type, SidecarConfig::SourceType::Events);
+  EXPECT_EQ(config.source.events_socket, "/run/agents.sock");
+  EXPECT_EQ(config.limits, (SidecarConfig::Limits{1, 1 << 20, 500}));
+}
+
 TEST(MasterConfig, TakesEveryKey) {
   const MasterConfig config = master(
       "[node]\nname = m\ncluster = c\n[listen]\naddress = [::]:0\nmax_connections = 5\n"
@@ -216,12 +231,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Wrong{"UnknownSection", "[sourcee]\n",
               "s.ini:5: the section \"sourcee\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log]"},
+              "[master], [tls], [store], [inspect], [log], [limits]"},
         Wrong{"UnknownKey", "[log]\nlevel = info\nlevle = info\n",
               "s.ini:7: the key \"levle\" is not known in [log]; allowed is level, format"},
         Wrong{"KeyOfTheOtherDaemon", "[timing]\nttl = 30s\n",
               "s.ini:5: the section \"timing\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log]"},
+              "[master], [tls], [store], [inspect], [log], [limits]"},
         Wrong{"DuplicateKey", "[node]\nname = w2\n",
               "s.ini:6: [node] name was given in line 2 already; allowed is once"},
         Wrong{"NotAKey", "[log]\nlevel\n",
@@ -243,6 +258,11 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"Flag", "[source]\nonly_node_name = yes\n",
               "s.ini:6: [source] only_node_name: \"yes\" is not a truth value; allowed is true or "
               "false"},
+        Wrong{"SourceType", "[source]\ntype = files\n",
+              "s.ini:6: [source] type: \"files\" is not known here; allowed is wazuh or events"},
+        Wrong{"EventLine", "[limits]\nevent_line = 2MiB\n",
+              "s.ini:6: [limits] event_line: \"2MiB\" is out of bounds; allowed is 1KiB to 1MiB, "
+              "as a whole number with KiB, MiB or GiB"},
         Wrong{"Duration", "[source]\npoll = 1\n",
               "s.ini:6: [source] poll: \"1\" is not a duration; allowed is 100ms to "
               "1m, " DURATION_FORM},

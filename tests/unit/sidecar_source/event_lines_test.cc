@@ -114,6 +114,18 @@ TEST_F(EventLinesTest, NumbersInInfoBecomeTextsAndLabelsBecomeFields) {
                                 {"os_major", "12"}}));
 }
 
+TEST_F(EventLinesTest, TheOrderOfTheFieldsMayChangeFromLineToLine) {
+  for (const char* fields : {R"({"c":"1","a":"2","b":"3"})", R"({"c":"1","a":"2","b":"3"})",
+                             R"({"b":"3","c":"1","a":"2"})", R"({"a":"2","b":"3","c":"1"})"}) {
+    const Observation o =
+        observed(R"({"agent":7,"event":"connect","info":)" + std::string(fields) + "}");
+    ASSERT_NE(o.info, nullptr);
+    EXPECT_EQ(*o.info, (AgentInfo{{"a", "2"}, {"b", "3"}, {"c", "1"}})) << fields;
+  }
+  EXPECT_THAT(refusal(R"({"agent":7,"event":"connect","info":{"c":"1","a":"2","a":"3"}})"),
+              HasSubstr("\"a\" is given twice"));
+}
+
 TEST_F(EventLinesTest, AnEmptyInfoIsNone) {
   EXPECT_EQ(observed(R"({"agent":7,"event":"connect","info":{}})").info, nullptr);
 }
