@@ -74,12 +74,12 @@ void MasterDriver::link_received(master::ConnId conn, std::string_view bytes) {
       return carry_out(core_.malformed(conn, payload.error(), clock_.now()));
     }
     if (!*payload) return;
-    const auto message = decode(**payload);
+    auto message = decode(**payload);
     if (!message) {
       readers_.erase(it);
       return carry_out(core_.malformed(conn, message.error(), clock_.now()));
     }
-    carry_out(core_.message(conn, *message, clock_.now()));
+    carry_out(core_.message(conn, std::move(*message), clock_.now()));
     if (!readers_.contains(conn)) return;  // it was closed meanwhile
   }
 }

@@ -50,9 +50,9 @@ std::string machine_id() {
   return host;
 }
 
-void DiskStore::commit(persist::StoreBatch batch, Done done) {
+void DiskStore::commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) {
   submit(disk_, [this, batch = std::move(batch), done = std::move(done)] {
-    auto result = store_.commit(batch);
+    auto result = store_.commit(*batch);
     loop_.post([done, result = std::move(result)] { done(result); });
   });
 }

@@ -30,7 +30,7 @@ class DiskStore final : public SidecarDriver::Store {
  public:
   DiskStore(net::Loop& loop, DiskThread& disk, persist::SessionStore& store)
       : loop_(loop), disk_(disk), store_(store) {}
-  void commit(persist::StoreBatch batch, Done done) override;
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override;
 
  private:
   net::Loop& loop_;

@@ -92,7 +92,7 @@ void SidecarDriver::tick() {
   const Now now = clock_.now();
   if (retry_at_mono_us_ && now.mono_us >= *retry_at_mono_us_) {
     retry_at_mono_us_.reset();
-    commit(committing_ticket_, *committing_);
+    commit(committing_ticket_, committing_);
   }
   if (state_ == State::idle && now.mono_us >= connect_at_mono_us_) {
     state_ = State::connecting;
@@ -122,11 +122,11 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     batch.infos = std::move(c.infos);
     batch.outbox = std::move(c.outbox);
     batch.meta = std::move(c.meta);
-    commit(out.commit->ticket, std::move(batch));
+    commit(out.commit->ticket, std::make_shared<const persist::StoreBatch>(std::move(batch)));
   }
   if (state_ == State::connected && !closing_ && !out.send.empty()) {
     std::string bytes;
-    for (const Message& m : out.send) encode_frame(m, bytes);
+    for (const Message& m : out.send) encode_frame(m, bytes, core_.compression());
     link_.send(std::move(bytes));
   }
   if (out.close) {
@@ -136,7 +136,8 @@ void SidecarDriver::carry_out(sidecar::Output out) {
   if (!out.read_info.empty()) source_.read_info(out.read_info);
 }
 
-void SidecarDriver::commit(std::uint64_t ticket, persist::StoreBatch batch) {
+void SidecarDriver::commit(std::uint64_t ticket,
+                           std::shared_ptr<const persist::StoreBatch> batch) {
   committing_ticket_ = ticket;
   committing_ = batch;
   store_.commit(std::move(batch), [this, ticket](std::expected<void, Error> result) {

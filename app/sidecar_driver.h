@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,7 +29,7 @@ class SidecarDriver {
    public:
     virtual ~Store() = default;
     using Done = std::function<void(std::expected<void, Error>)>;
-    virtual void commit(persist::StoreBatch batch, Done done) = 0;
+    virtual void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) = 0;
   };
   // The connection to the master, one at a time; the shell calls link_*() below.
   class Link {
@@ -79,7 +80,7 @@ class SidecarDriver {
   static constexpr std::int64_t kStoreRetryUs = 1'000'000;
 
   void carry_out(sidecar::Output out);
-  void commit(std::uint64_t ticket, persist::StoreBatch batch);
+  void commit(std::uint64_t ticket, std::shared_ptr<const persist::StoreBatch> batch);
   void committed(std::uint64_t ticket, std::expected<void, Error> result);
   void close_link(const std::string& reason);
 
@@ -98,7 +99,7 @@ class SidecarDriver {
   std::int64_t not_before_us_ = 0;
 
   // The batch that is being committed, kept until it is durable.
-  std::optional<persist::StoreBatch> committing_;
+  std::shared_ptr<const persist::StoreBatch> committing_;
   std::uint64_t committing_ticket_ = 0;
   std::optional<std::int64_t> retry_at_mono_us_;
   std::function<void(std::uint64_t)> on_stored_;

@@ -274,19 +274,55 @@ class Writer {
       remove(tables_.agents, number_key(agent));
       remove(tables_.infos, number_key(agent));
     }
-    for (const auto& [agent, bytes] : batch.agents) put(tables_.agents, number_key(agent), bytes);
-    for (const auto& [agent, bytes] : batch.infos) put(tables_.infos, number_key(agent), bytes);
-    for (const auto& [index, bytes] : batch.outbox) put(tables_.outbox, number_key(index), bytes);
-    for (const auto& [key, bytes] : batch.meta) put(tables_.meta, key, bytes);
+    // What an agent's state becomes next is often longer, and then finds room in its page.
+    put_all(tables_.agents, batch.agents, Fill::kHalf);
+    put_all(tables_.infos, batch.infos, Fill::kWhole);
+    put_all(tables_.outbox, batch.outbox, Fill::kWhole);
+    if (batch.meta.empty() || code_ != 0) return code_;
+    Cursor cursor;
+    code_ = cursor.open(txn_, tables_.meta);
+    for (const auto& [key, bytes] : batch.meta) put(cursor, key, bytes, 0);
     return code_;
   }
 
  private:
-  void put(MDB_dbi table, const std::string& key, const std::string& bytes) {
+  // How LMDB leaves its pages when keys are added behind all others.
+  enum class Fill { kHalf, kWhole };
+
+  // In the order of the keys, whatever order they come in: neighbours are in one page then.
+  template <typename Number>
+  void put_all(MDB_dbi table, const std::vector<std::pair<Number, std::string>>& entries,
+               Fill fill) {
+    if (entries.empty() || code_ != 0) return;
+    std::vector<const std::pair<Number, std::string>*> ordered;
+    ordered.reserve(entries.size());
+    for (const auto& entry : entries) ordered.push_back(&entry);
+    const auto key_of = [](const auto* entry) { return entry->first; };
+    if (!std::ranges::is_sorted(ordered, {}, key_of))
+      std::ranges::stable_sort(ordered, {}, key_of);  // of one key the last still wins
+
+    Cursor cursor;
+    code_ = cursor.open(txn_, table);
+    if (code_ != 0) return;
+    std::optional<Number> last;
+    MDB_val key{};
+    MDB_val value{};
+    code_ = mdb_cursor_get(cursor.get(), &key, &value, MDB_LAST);
+    if (code_ == 0) last = key_number<Number>(to_view(key));
+    if (code_ == MDB_NOTFOUND) code_ = 0;
+    for (const auto* entry : ordered) {
+      const bool behind = !last || entry->first > *last;
+      if (behind) last = entry->first;
+      put(cursor, number_key(entry->first), entry->second,
+          behind && fill == Fill::kWhole ? MDB_APPEND : 0);
+    }
+  }
+
+  void put(const Cursor& cursor, const std::string& key, const std::string& bytes, unsigned flags) {
     if (code_ != 0) return;
     auto key_val = to_val(key);
     MDB_val value{sizeof(std::uint64_t) + bytes.size(), nullptr};
-    code_ = mdb_put(txn_.get(), table, &key_val, &value, MDB_RESERVE);
+    code_ = mdb_cursor_put(cursor.get(), &key_val, &value, MDB_RESERVE | flags);
     if (code_ != 0) return;
     std::string sum;
     persist::put(sum, value_checksum(key, bytes));

@@ -1,35 +1,19 @@
 #include "protocol/codec.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
+#include <vector>
+
+#include "protocol/compression.h"
+#include "protocol/msgpack_bytes.h"
+#include "protocol/plain_delta.h"
+#include "protocol/wire_numbers.h"
 
 namespace rollcall {
 
 namespace {
-
-// Numbers on the wire (docs/protocol.md, section 6). Never reused.
-enum Type : std::uint32_t {
-  kHello = 1,
-  kWelcome = 2,
-  kDelta = 3,
-  kAck = 4,
-  kSuperseded = 5,
-  kChallenge = 6,
-  kHeartbeat = 7,
-  kHeartbeatAck = 8,
-  kError = 9,
-  // 10 to 17 are reserved: DIGESTS, INVENTORY_BEGIN, INVENTORY_CHUNK, INVENTORY_END, WANT, COMMAND,
-  // RESULT, BYE.
-};
-
-enum EventField : std::uint64_t {
-  kEventReason = 1,
-  kEventInfoHash = 2,
-  kEventInfo = 3,
-  kEventFrom = 4,
-  kEventFolded = 5,
-};
 
 template <typename E>
 constexpr auto number(E e) {
@@ -245,6 +229,14 @@ class Body {
     }
     out = std::move(*v);
   }
+  void features(std::uint64_t key, std::vector<std::string>& out) {
+    const wire::Value list = array(key, "features", Need::optional, kMaxFeatures);
+    for (std::size_t i = 0; i < list.size() && !error_; ++i) {
+      const auto v = list.at(i).as_str();
+      if (!v || v->size() > kMaxText) return wrong("features", ": not strings, or too long");
+      out.emplace_back(*v);
+    }
+  }
   wire::Value array(std::uint64_t key, std::string_view field, Need need, std::size_t max) {
     const wire::Value value = get(key, field, need);
     if (value.is_nil()) return value;
@@ -276,8 +268,15 @@ constexpr auto kOptional = Body::Need::optional;
 
 // ---- Messages: each pack beside its unpack ---------------------------------------------------
 
+// Absent if there is none, as in programs of before there were any.
+void pack_features(wire::Packer& p, std::uint64_t key, const std::vector<std::string>& features) {
+  if (features.empty()) return;
+  p.u64(key).array(static_cast<std::uint32_t>(features.size()));
+  for (const std::string& name : features) p.str(name);
+}
+
 void pack_body(wire::Packer& p, const Hello& m) {
-  p.array(2).u64(kHello).map(16);
+  p.array(2).u64(kHello).map(m.features.empty() ? 16 : 17);
   p.u64(1).u64(m.protocol_min);
   p.u64(2).u64(m.protocol_max);
   p.u64(3).str(m.cluster);
@@ -294,6 +293,7 @@ void pack_body(wire::Packer& p, const Hello& m) {
   p.u64(14).u64(m.open_sessions);
   p.u64(15).str(m.software);
   p.u64(16).i64(m.t0);
+  pack_features(p, 17, m.features);
 }
 
 std::expected<Message, Error> unpack_hello(const wire::Value& map) {
@@ -316,11 +316,12 @@ std::expected<Message, Error> unpack_hello(const wire::Value& map) {
   b.unsigned_number(14, "open_sessions", kOptional, m.open_sessions);
   b.text(15, "software", kOptional, m.software);
   b.time(16, "t0", kRequired, m.t0);
+  b.features(17, m.features);
   return b.finish(std::move(m));
 }
 
 void pack_body(wire::Packer& p, const Welcome& m) {
-  p.array(2).u64(kWelcome).map(13);
+  p.array(2).u64(kWelcome).map(m.features.empty() ? 13 : 14);
   p.u64(1).u64(m.protocol);
   p.u64(2).u64(number(m.master));
   p.u64(3).u64(number(m.term));
@@ -334,6 +335,7 @@ void pack_body(wire::Packer& p, const Welcome& m) {
   p.u64(11).i64(m.t1);
   p.u64(12).i64(m.t2);
   p.u64(13).i64(m.time_began.us);
+  pack_features(p, 14, m.features);
 }
 
 std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
@@ -352,6 +354,7 @@ std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
   b.time(11, "t1", kRequired, m.t1);
   b.time(12, "t2", kRequired, m.t2);
   b.time(13, "time_began", kOptional, m.time_began.us);
+  b.features(14, m.features);
   if (m.t1 > m.t2) b.wrong("t1", " is after t2");
   return b.finish(std::move(m));
 }
@@ -565,25 +568,74 @@ void pack_body(wire::Packer& p, const UnknownMessage& m) {
 
 // ---- Frames ----------------------------------------------------------------------------------
 
-void encode_frame(const Message& message, std::string& out) {
+namespace {
+
+bool carries_info(const Message& message) {
+  const auto* delta = std::get_if<Delta>(&message);
+  return delta &&
+         std::ranges::any_of(delta->events, [](const Event& e) { return e.info != nullptr; });
+}
+
+// Puts a COMPRESSED in the place of the payload that begins at `start`, if it is smaller.
+void compress_payload(std::string& out, std::size_t start) {
+  const std::size_t size = out.size() - start;
+  const std::string packed = compress(std::string_view(out).substr(start));
+  if (packed.empty() || packed.size() + kCompressedOverhead >= size) return;
+  out.resize(start);
+  wire::Packer(out).array(2).u64(kCompressed).map(2).u64(1).u64(size).u64(2).bin(packed);
+}
+
+}  // namespace
+
+void encode_frame(const Message& message, std::string& out, Compression compression) {
   const std::size_t start = out.size();
   out.append(kFrameHeader, '\0');
   wire::Packer packer(out);
   std::visit([&](const auto& m) { pack_body(packer, m); }, message);
-  const std::size_t length = out.size() - start - kFrameHeader;
-  if (length > kMaxFrame) {
+  const std::size_t plain = out.size() - start - kFrameHeader;
+  if (plain > kMaxFrame) {
     std::fprintf(stderr, "rollcall: a %s of %zu bytes is over the frame limit of %zu\n",
-                 name_of(message).data(), length, kMaxFrame);
+                 name_of(message).data(), plain, kMaxFrame);
     std::abort();
   }
+  // What has no info is numbers that differ, and small.
+  if (compression == Compression::zstd && carries_info(message))
+    compress_payload(out, start + kFrameHeader);
+  const std::size_t length = out.size() - start - kFrameHeader;
   for (std::size_t i = 0; i < kFrameHeader; ++i) {
     out[start + i] = static_cast<char>(length >> 8 * (kFrameHeader - 1 - i) & 0xff);
   }
 }
 
-// At most about 36 MiB for a frame of 1 MiB (measured): the tree of wire.cc and a DELTA of nothing
-// but the smallest info fields, each a node of a map.
+namespace {
+
+// The size is judged before anything is unpacked, and only a DELTA may be inside.
+std::expected<Message, Error> unpack_compressed(const wire::Value& map) {
+  Body b("COMPRESSED", map);
+  std::uint64_t size = 0;
+  b.unsigned_number(1, "size", kRequired, size, 1, kMaxFrame);
+  const auto packed = map.get(2).as_bin();
+  if (!packed) b.wrong("packed", ": not bytes, or missing");
+  if (!b.ok()) return b.finish(UnknownMessage{});
+  const auto plain = decompress(*packed, size);
+  if (!plain) return fail("COMPRESSED packed: " + plain.error().message);
+  if (auto delta = read_plain_delta(*plain)) return std::move(*delta);
+  const auto document = wire::Document::parse(*plain);
+  if (!document) return fail("COMPRESSED packed: " + document.error().message);
+  if (document->root().at(0).as_u64() != kDelta) return fail("COMPRESSED packed: not a DELTA");
+  return unpack_delta(document->root().at(1));
+}
+
+}  // namespace
+
 std::expected<Message, Error> decode(std::string_view payload) {
+  if (auto delta = read_plain_delta(payload)) return std::move(*delta);
+  return decode_by_values(payload);
+}
+
+// At most about 36 MiB for a frame of 1 MiB (measured): the tree of wire.cc and a DELTA of nothing
+// but the smallest info fields.
+std::expected<Message, Error> decode_by_values(std::string_view payload) {
   const auto document = wire::Document::parse(payload);
   if (!document) return fail("message: " + document.error().message);
   const wire::Value root = document->root();
@@ -612,6 +664,8 @@ std::expected<Message, Error> decode(std::string_view payload) {
       return unpack_heartbeat_ack(body);
     case kError:
       return unpack_error(body);
+    case kCompressed:
+      return unpack_compressed(body);
     default:
       return UnknownMessage{*type};
   }
@@ -623,16 +677,20 @@ void pack_event(wire::Packer& packer, const Event& event) {
   const std::uint32_t fields = (event.reason != Reason::none) + event.info_hash.has_value() +
                                (event.info != nullptr) + event.from.has_value() +
                                (event.folded != 0);
-  packer.array(fields == 0 ? 6 : 7)
-      .u64(number(event.agent))
-      .u64(number(event.epoch))
-      .u64(event.change)
-      .u64(number(event.kind))
-      .i64(relative_to(event.epoch, event.evidence.lo))
-      .i64(relative_to(event.epoch, event.evidence.hi));
-  if (fields == 0) return;
-  packer.map(fields);
-  if (event.reason != Reason::none) packer.u64(kEventReason).u64(number(event.reason));
+  // In one piece: at millions of events a second each append would show.
+  char head[10 * msgpack_bytes::kLongest];
+  char* p = msgpack_bytes::put_array(head, fields == 0 ? 6 : 7);
+  p = msgpack_bytes::put_u64(p, number(event.agent));
+  p = msgpack_bytes::put_u64(p, number(event.epoch));
+  p = msgpack_bytes::put_u64(p, event.change);
+  p = msgpack_bytes::put_u64(p, number(event.kind));
+  p = msgpack_bytes::put_i64(p, relative_to(event.epoch, event.evidence.lo));
+  p = msgpack_bytes::put_i64(p, relative_to(event.epoch, event.evidence.hi));
+  if (fields != 0) p = msgpack_bytes::put_map(p, fields);
+  if (event.reason != Reason::none) {
+    p = msgpack_bytes::put_u64(msgpack_bytes::put_u64(p, kEventReason), number(event.reason));
+  }
+  packer.raw({head, static_cast<std::size_t>(p - head)});
   if (event.info_hash) packer.u64(kEventInfoHash).u64(number(*event.info_hash));
   if (event.info) {
     packer.u64(kEventInfo);
@@ -655,8 +713,8 @@ std::size_t packed_size_bound(const Event& event) {
   std::size_t bound = 1 + 5 + 9 + 5 + 1 + 9 + 9 + 1 + 2 + 10 + 6;
   if (event.from) bound += 1 + 1 + 9 + 2 + event.from->node.size();
   if (event.info) {
-    bound += 1 + 5;
-    for (const auto& [name, text] : *event.info) bound += 5 + name.size() + 5 + text.size();
+    // Its own form has 4 bytes for each length, msgpack at most 5.
+    bound += 1 + 5 + event.info->bytes().size() + 2 * event.info->size();
   }
   return bound;
 }
@@ -687,7 +745,8 @@ void pack_info(wire::Packer& packer, const AgentInfo& info) {
 std::expected<AgentInfo, Error> unpack_info(const wire::Value& value) {
   if (!value.is_map()) return fail("info is not a map");
   if (value.size() > kMaxInfoFields) return fail("info has too many fields");
-  AgentInfo info;
+  std::vector<AgentInfo::Field> fields;
+  fields.reserve(value.size());
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < value.size(); ++i) {
     const auto name = value.key_at(i).as_str();
@@ -700,37 +759,41 @@ std::expected<AgentInfo, Error> unpack_info(const wire::Value& value) {
     }
     bytes += name->size() + text->size();
     if (bytes > kMaxInfo) return fail("info is too large");
-    const std::size_t before = info.size();
-    info.emplace_hint(info.end(), *name, *text);
-    if (info.size() == before) return fail("info has a field twice");
+    fields.emplace_back(*name, *text);
+  }
+  // Sorted first: inserted one by one, fields in a bad order would cost their square.
+  if (!std::ranges::is_sorted(fields)) std::ranges::sort(fields);
+  AgentInfo info;
+  info.reserve(bytes + 8 * fields.size());
+  for (const auto& [name, text] : fields) {
+    if (!info.append(name, text)) return fail("info has a field twice");
   }
   return info;
 }
 
 bool clip_info(AgentInfo& info) {
+  AgentInfo kept;
+  kept.reserve(info.bytes().size());
   bool clipped = false;
   std::size_t bytes = 0;
-  std::size_t fields = 0;
-  for (auto it = info.begin(); it != info.end();) {
-    std::string& text = it->second;
+  for (auto [name, text] : info) {
     if (text.size() > kMaxInfoField) {
       std::size_t end = kMaxInfoField;
       // Not within a UTF-8 character.
       while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-      text.resize(end);
+      text = text.substr(0, end);
       clipped = true;
     }
-    const std::size_t size = it->first.size() + text.size();
-    if (it->first.empty() || it->first.size() > kMaxInfoName || fields == kMaxInfoFields ||
+    const std::size_t size = name.size() + text.size();
+    if (name.empty() || name.size() > kMaxInfoName || kept.size() == kMaxInfoFields ||
         bytes + size > kMaxInfo) {
-      it = info.erase(it);
       clipped = true;
       continue;
     }
     bytes += size;
-    ++fields;
-    ++it;
+    kept.append(name, text);
   }
+  if (clipped) info = std::move(kept);
   return clipped;
 }
 

@@ -14,24 +14,37 @@ namespace rollcall {
 inline constexpr std::size_t kFrameHeader = 4;
 inline constexpr std::size_t kMaxFrame = 1u << 20;  // header not counted
 inline constexpr std::size_t kFrameTarget = 64u << 10;
+// Before compression: the larger, the more repeats itself.
+inline constexpr std::size_t kCompressedTarget = 256u << 10;
 inline constexpr std::size_t kMaxEventsPerDelta = 16384;
 inline constexpr std::size_t kMaxInfoFields = 256;
 inline constexpr std::size_t kMaxInfoField = 8192;   // bytes of one value
 inline constexpr std::size_t kMaxInfoName = 128;     // bytes of one field's name
 inline constexpr std::size_t kMaxInfo = 256u << 10;  // bytes of all names and values of one agent
 inline constexpr std::size_t kMaxText = 1024;        // ERROR texts, software, machine, cluster
+inline constexpr std::size_t kMaxFeatures = 32;
 // Of an ACK, SUPERSEDED or CHALLENGE; so many fit into a frame whatever they say.
 inline constexpr std::size_t kMaxEntries = 8192;
 // No moment, epoch or duration is beyond this (the year 38500), so that sums of a few never wrap.
 inline constexpr std::int64_t kMaxTimeUs = std::int64_t{1} << 60;
 
-// Appends one whole frame. The message must be one that a correct program makes (sizes within the
+// What both sides agreed on (docs/protocol.md, section 6, COMPRESSED).
+enum class Compression { none, zstd };
+// What a COMPRESSED needs besides the compressed bytes.
+inline constexpr std::size_t kCompressedOverhead = 16;
+
+// Appends one whole frame. With zstd a DELTA that carries info is compressed, if that makes it
+// smaller. The message must be one that a correct program makes (sizes within the
 // limits above): a frame over kMaxFrame is a broken invariant and aborts. The text of an ERROR is
 // cut to kMaxText, since it may quote anything.
-void encode_frame(const Message& message, std::string& out);
+void encode_frame(const Message& message, std::string& out,
+                  Compression compression = Compression::none);
 
-// The payload of one frame, header taken off. The error names the message and the field.
+// The payload of one frame, header taken off; compressed ones are unpacked. The error names the
+// message and the field.
 std::expected<Message, Error> decode(std::string_view payload);
+// The same without the short cut for plain DELTAs (plain_delta.h), for tests that compare the two.
+std::expected<Message, Error> decode_by_values(std::string_view payload);
 
 // One event as DELTA carries it and as stores and logs keep it:
 // [agent, epoch, change, kind, lo, hi, {optional fields}], lo and hi relative to the epoch. An

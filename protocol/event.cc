@@ -79,22 +79,8 @@ std::string_view to_string(Reason reason) {
 }
 
 InfoHash hash_of(const AgentInfo& info) {
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  auto add = [&](const std::string& s) {
-    // Length first, so that no two different lists of fields feed the same bytes.
-    const auto n = static_cast<std::uint32_t>(s.size());
-    const unsigned char len[4] = {static_cast<unsigned char>(n), static_cast<unsigned char>(n >> 8),
-                                  static_cast<unsigned char>(n >> 16),
-                                  static_cast<unsigned char>(n >> 24)};
-    XXH3_64bits_update(&state, len, sizeof len);
-    XXH3_64bits_update(&state, s.data(), s.size());
-  };
-  for (const auto& [name, value] : info) {
-    add(name);
-    add(value);
-  }
-  const std::uint64_t h = XXH3_64bits_digest(&state);
+  // Lengths are part of the bytes, so that no two different lists of fields feed the same ones.
+  const std::uint64_t h = XXH3_64bits(info.bytes().data(), info.bytes().size());
   return InfoHash{h == 0 ? 1 : h};
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 // One change of one agent as a worker reports it: what a DELTA carries and the log keeps.
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "protocol/agent_info.h"
 #include "protocol/ids.h"
 #include "protocol/version.h"
 
@@ -46,9 +46,6 @@ enum class Reason : std::uint8_t {
 };
 std::string_view to_string(Reason reason);
 
-// What is known of an agent apart from where it is: field name to value, for example
-// "os_name" -> "Ubuntu"; labels are "label.KEY". A field that is not there is unknown.
-using AgentInfo = std::map<std::string, std::string, std::less<>>;
 using InfoPtr = std::shared_ptr<const AgentInfo>;
 enum class InfoHash : std::uint64_t {};
 // XXH3-64 over the fields in order; the same on all workers for the same fields. Never 0.

@@ -14,6 +14,10 @@ namespace rollcall {
 inline constexpr std::uint32_t kProtocolMin = 1;
 inline constexpr std::uint32_t kProtocolMax = 1;
 
+// What a side can do beyond its protocol version: HELLO names what the worker can, WELCOME what of
+// that the master can too. Only what both named is used.
+inline constexpr std::string_view kFeatureZstd = "zstd";  // COMPRESSED
+
 // Worker -> master, the first frame on every connection.
 struct Hello {
   std::uint32_t protocol_min = kProtocolMin;
@@ -34,6 +38,7 @@ struct Hello {
   std::uint64_t open_sessions = 0;
   std::string software;
   std::int64_t t0 = 0;  // the sidecar's boot clock, microseconds
+  std::vector<std::string> features;
   bool operator==(const Hello&) const = default;
 };
 
@@ -50,6 +55,7 @@ struct Welcome {
   std::uint32_t max_frame = 1u << 20;
   std::uint64_t window = 1u << 20;      // bytes sent and not acked
   std::int64_t t0 = 0, t1 = 0, t2 = 0;  // t1, t2: the master's time at receipt and at sending
+  std::vector<std::string> features;
   bool operator==(const Welcome&) const = default;
 };
 

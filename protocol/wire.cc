@@ -4,6 +4,8 @@
 #include <msgpack.hpp>
 #include <vector>
 
+#include "protocol/msgpack_bytes.h"
+
 namespace rollcall::wire {
 
 namespace {
@@ -32,19 +34,6 @@ static_assert(sizeof(Node) == 16);
 
 const Node* as_node(const void* object) {
   return static_cast<const Node*>(object);
-}
-
-// Appends to a std::string, as msgpack::packer wants it.
-struct Sink {
-  std::string& out;
-  void write(const char* data, std::size_t size) { out.append(data, size); }
-};
-
-template <typename F>
-void pack(std::string& out, F&& f) {
-  Sink sink{out};
-  msgpack::packer<Sink> packer(sink);
-  f(packer);
 }
 
 // Receives what msgpack's parser sees, in the order of the bytes, and builds the tree. Returning
@@ -151,49 +140,54 @@ class Builder : public msgpack::null_visitor {
 
 }  // namespace
 
-Packer& Packer::array(std::uint32_t size) {
-  pack(out_, [&](auto& p) { p.pack_array(size); });
+// One value that `put` writes.
+template <typename Put>
+Packer& Packer::append(Put&& put) {
+  char bytes[msgpack_bytes::kLongest];
+  out_.append(bytes, static_cast<std::size_t>(put(bytes) - bytes));
   return *this;
+}
+
+Packer& Packer::array(std::uint32_t size) {
+  return append([&](char* p) { return msgpack_bytes::put_array(p, size); });
 }
 
 Packer& Packer::map(std::uint32_t size) {
-  pack(out_, [&](auto& p) { p.pack_map(size); });
-  return *this;
+  return append([&](char* p) { return msgpack_bytes::put_map(p, size); });
 }
 
 Packer& Packer::u64(std::uint64_t v) {
-  pack(out_, [&](auto& p) { p.pack_uint64(v); });
-  return *this;
+  return append([&](char* p) { return msgpack_bytes::put_u64(p, v); });
 }
 
 Packer& Packer::i64(std::int64_t v) {
-  pack(out_, [&](auto& p) { p.pack_int64(v); });
-  return *this;
+  return append([&](char* p) { return msgpack_bytes::put_i64(p, v); });
 }
 
 Packer& Packer::str(std::string_view v) {
-  pack(out_, [&](auto& p) {
-    p.pack_str(static_cast<std::uint32_t>(v.size()));
-    p.pack_str_body(v.data(), static_cast<std::uint32_t>(v.size()));
-  });
-  return *this;
+  const auto size = static_cast<std::uint32_t>(v.size());
+  append([&](char* p) { return msgpack_bytes::put_str_size(p, size); });
+  return raw(v);
 }
 
 Packer& Packer::bin(std::string_view v) {
-  pack(out_, [&](auto& p) {
-    p.pack_bin(static_cast<std::uint32_t>(v.size()));
-    p.pack_bin_body(v.data(), static_cast<std::uint32_t>(v.size()));
-  });
-  return *this;
+  const auto size = static_cast<std::uint32_t>(v.size());
+  append([&](char* p) { return msgpack_bytes::put_bin_size(p, size); });
+  return raw(v);
 }
 
 Packer& Packer::boolean(bool v) {
-  pack(out_, [&](auto& p) { v ? p.pack_true() : p.pack_false(); });
+  out_.push_back(v ? '\xc3' : '\xc2');
   return *this;
 }
 
 Packer& Packer::nil() {
-  pack(out_, [&](auto& p) { p.pack_nil(); });
+  out_.push_back('\xc0');
+  return *this;
+}
+
+Packer& Packer::raw(std::string_view packed) {
+  out_.append(packed);
   return *this;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 // msgpack as both daemons use it for frames, stores and logs: a packer that appends to a string and
-// a bounded, read-only view of what was parsed. The library behind it is included in wire.cc only.
+// a bounded, read-only view of what was parsed. The library that parses is included in wire.cc only.
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -24,8 +24,11 @@ class Packer {
   Packer& bin(std::string_view v);
   Packer& boolean(bool v);
   Packer& nil();
+  Packer& raw(std::string_view packed);  // values that are packed already
 
  private:
+  template <typename Put>
+  Packer& append(Put&& put);
   std::string& out_;
 };
 

@@ -56,6 +56,9 @@ std::string encode(const LogRecord& record) {
         } else {
           p.array(7).u64(kDecided).str(r.node).u64(r.first_seq).u64(r.position).i64(r.at.us);
           p.array(static_cast<std::uint32_t>(r.events.size()));
+          std::size_t bound = out.size();
+          for (const Event& e : r.events) bound += packed_size_bound(e);
+          out.reserve(bound + 5 + r.rules.size());
           for (const Event& e : r.events) pack_event(p, e);
           std::string rules;
           for (Rule rule : r.rules) rules.push_back(static_cast<char>(rule));

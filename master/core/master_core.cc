@@ -75,8 +75,8 @@ void MasterCore::begin_term(std::string cause, Output& out) {
 }
 
 // The state changes at once; what is said of it waits in say() until it is durable.
-void MasterCore::log(LogRecord record) {
-  if (auto ok = state_.apply(record); !ok) std::abort();  // only a replay can disagree
+void MasterCore::log(LogRecord& record, std::vector<Outcome>* outcomes) {
+  if (auto ok = state_.apply(record, outcomes); !ok) std::abort();  // only a replay can disagree
   pending_.push_back(encode(record));
   pending_bytes_ += pending_.back().size();
 }
@@ -197,7 +197,7 @@ Output MasterCore::malformed(ConnId id, const Error& error, const Now& now) {
   return finish(now, std::move(out));
 }
 
-Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
+Output MasterCore::message(ConnId id, Message message, const Now& now) {
   Output out;
   const auto it = conns_.find(id);
   if (it == conns_.end() || it->second.closing) return out;
@@ -225,8 +225,8 @@ Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
     if (error->fatal) close(id, "the worker gave up: " + error->text, out);
   } else if (conn.node.empty()) {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " before HELLO", now, out);
-  } else if (const auto* delta = std::get_if<Delta>(&message)) {
-    on(id, conn, *delta, now, out);
+  } else if (auto* delta = std::get_if<Delta>(&message)) {
+    on(id, conn, std::move(*delta), now, out);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
     conn.open_sessions = beat->open_sessions;
     const std::int64_t t = time_.runs(now) ? time_.tell(now).us : 0;  // 0: no sample
@@ -318,6 +318,8 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   w.window = config_.window;
   w.t0 = m.t0;
   w.t1 = at.us;
+  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
+    w.features.emplace_back(kFeatureZstd);
   conn.machine = m.machine;
   conn.software = m.software;
   conn.open_sessions = m.open_sessions;
@@ -353,150 +355,179 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
 
 // ---- events ----------------------------------------------------------------------------------
 
-void MasterCore::on(ConnId id, Conn& conn, const Delta& m, const Now& now, Output& out) {
+// Why a frame is not even decided.
+std::optional<ErrorMessage> MasterCore::fault_of(const Conn& conn, const Delta& m) const {
+  auto fault = [](ErrorCode code, std::string text) {
+    ErrorMessage e;
+    e.code = code;
+    e.text = std::move(text);
+    return e;
+  };
   if (m.first_seq != conn.expected_seq) {
-    return refuse(id, ErrorCode::sequence,
-                  "DELTA begins at seq " + std::to_string(m.first_seq) + ", expected " +
-                      std::to_string(conn.expected_seq),
-                  now, out);
+    return fault(ErrorCode::sequence, "DELTA begins at seq " + std::to_string(m.first_seq) +
+                                          ", expected " + std::to_string(conn.expected_seq));
   }
   for (const Event& e : m.events) {
     if (e.change >= kFirstMasterChange) {
-      return refuse(id, ErrorCode::reserved_change,
-                    "agent " + id_text(e.agent) + ": change " + std::to_string(e.change) +
-                        " is reserved for the master",
-                    now, out);
+      return fault(ErrorCode::reserved_change, "agent " + id_text(e.agent) + ": change " +
+                                                   std::to_string(e.change) +
+                                                   " is reserved for the master");
     }
     if (e.info && hash_of(*e.info) != e.info_hash) {
-      return refuse(
-          id, ErrorCode::malformed,
-          "agent " + id_text(e.agent) + ": the info does not have the hash that comes with it", now,
-          out);
+      return fault(
+          ErrorCode::malformed,
+          "agent " + id_text(e.agent) + ": the info does not have the hash that comes with it");
     }
   }
-  if (m.events.empty()) return refuse(id, ErrorCode::malformed, "a DELTA without events", now, out);
+  if (m.events.empty()) return fault(ErrorCode::malformed, "a DELTA without events");
+  return std::nullopt;
+}
+
+void MasterCore::on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out) {
+  if (auto fault = fault_of(conn, m))
+    return refuse(id, fault->code, std::move(fault->text), now, out);
   conn.expected_seq += m.events.size();
   ++counters_.frames;
   counters_.events += m.events.size();
 
-  const std::uint64_t last = state_.nodes().at(conn.node).last_seq;
+  Ack ack;
+  ack.through = m.first_seq + m.events.size() - 1;
   Decided d;
   d.node = conn.node;
   d.at = time_.tell(now);
   d.position = m.position;
-  Ack ack;
-  ack.through = m.first_seq + m.events.size() - 1;
-
-  // Owners before the decisions, to know whom they supersede.
-  struct Before {
-    bool open = false;
-    NodeName node;
-  };
-  std::vector<Before> before;
-  std::vector<std::uint64_t> seqs;
-  auto exception = [&](std::uint64_t seq, const Event& e, Rule rule) {
-    if (rule == Rule::future_epoch) {
-      ack.exceptions.push_back({seq, e.agent, ExceptionKind::future_epoch, {}});
-      return;
-    }
-    // A worker may call an event sent again that never came: then nothing is known of the agent.
-    const AgentRecord* found = state_.find(e.agent);
-    if (!found) return;
-    const AgentRecord& r = *found;
-    const Version said{e.epoch, conn.node, e.change};
-    const bool own_top_stands = r.is_open() && r.top.same_session(said);
-    // An open session that does not stand or has gone further than the event knows, or an end while
-    // a session of its own stands that the worker does not know of. A worker to which this is no
-    // news ignores it.
-    const bool lost = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
-                                          : e.kind != EventKind::contact && r.is_open() &&
-                                                r.top.node == conn.node && r.top >= said;
-    // Not known, or (an older copy of the worker's store) known otherwise under this version.
-    const bool need_info = e.info_hash && r.claimed && r.claimed->stamp == said &&
-                           (r.info_missing() || r.claimed->hash != *e.info_hash);
-    if (need_info && own_top_stands) {
-      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
-    } else if (lost && !accepted(rule)) {
-      // Only another worker's claim can be a contest.
-      if (r.top.node == conn.node || may_tell(conn.node, e.agent, now))
-        ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
-    } else if (need_info) {
-      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
-    }
-  };
-
-  std::size_t skipped = 0;
-  for (; skipped < m.events.size() && m.first_seq + skipped <= last; ++skipped) {
-    // Sent again because the ACK was lost. The record has it, but what the ACK would have said is
-    // said again. An event that was refused as from the future may have become acceptable: then it
-    // is decided anew, as if it had only now arrived.
-    const Event& e = m.events[skipped];
-    ++counters_.duplicates;
-    AgentRecord copy;
-    if (const AgentRecord* r = state_.find(e.agent)) copy = *r;
-    const Rule rule = copy.apply(conn.node, e, d.at);
-    if (rule == Rule::future_epoch || !accepted(rule)) {
-      exception(m.first_seq + skipped, e, rule);
-      continue;
-    }
-    d.events.push_back(e);
-    seqs.push_back(m.first_seq + skipped);
-  }
-  for (std::size_t i = skipped; i < m.events.size(); ++i) {
-    d.events.push_back(m.events[i]);
-    seqs.push_back(m.first_seq + i);
-  }
-  if (!d.events.empty()) {
-    d.first_seq = seqs.back() + 1 - d.events.size();
-    before.reserve(d.events.size());
-    for (const Event& e : d.events) {
-      const AgentRecord* r = state_.find(e.agent);
-      before.push_back(r ? Before{r->has_session(), r->top.node} : Before{});
-    }
-    LogRecord record = std::move(d);
+  const std::vector<std::uint64_t> seqs = take_undecided(m, d, now, ack);
+  if (!seqs.empty()) {
+    d.first_seq = seqs.back() + 1 - seqs.size();
     std::vector<Outcome> outcomes;
-    if (!state_.apply(record, &outcomes)) std::abort();  // only a replay can disagree
-    pending_.push_back(encode(record));
-    pending_bytes_ += pending_.back().size();
-    Decided& done = std::get<Decided>(record);
-    history_.add(done, outcomes);
-    for (std::size_t i = 0; i < done.events.size(); ++i) {
-      Event& e = done.events[i];
-      const Rule rule = done.rules[i];
-      const AgentRecord* r = state_.find(e.agent);
-      ++counters_.by_rule[std::string(to_string(rule))];
-      if (rule == Rule::conflict) {
-        note(out, NoteLevel::warning, "one version with two meanings; the first stands",
-             {{"agent", id_text(e.agent)},
-              {"version", to_string(Version{e.epoch, conn.node, e.change})},
-              {"event", std::string(to_string(e.kind))}});
-      }
-      exception(seqs[i], e, rule);
-      if (r) {
-        if (accepted(rule) && before[i].open && before[i].node != conn.node) {
-          owner_changed(e.agent, now, out);
-          // Whoever held it hears that its session does not stand any more.
-          tell_superseded(before[i].node, e.agent, now);
-        }
-        check_doubt(e.agent);
-      }
-      Decision seen;
-      seen.number = ++decision_number_;
-      seen.at = done.at;
-      seen.node = conn.node;
-      seen.seq = seqs[i];
-      seen.rule = rule;
-      if (r) {
-        seen.top = r->top;
-        seen.top_phase = r->phase;
-      }
-      seen.event = std::move(e);
-      decisions_.push_back(std::move(seen));
-      if (decisions_.size() > config_.keep_decisions) decisions_.pop_front();
-    }
+    LogRecord record = std::move(d);
+    log(record, &outcomes);
+    Decided& decided = std::get<Decided>(record);
+    history_.add(decided, outcomes);
+    answer(decided, outcomes, seqs, now, ack, out);
+    remember(decided, outcomes, seqs);
   }
-  // An ACK carries at most kMaxEntries exceptions: one that has more is said in parts, each up to
-  // its last exception.
+  acknowledge(id, std::move(ack));
+}
+
+// The events that are to be decided, and their seqs. Those that the log has already were sent again
+// because the ACK was lost: what it would have said is said again.
+std::vector<std::uint64_t> MasterCore::take_undecided(Delta& m, Decided& d, const Now& now,
+                                                      Ack& ack) {
+  const std::uint64_t last = state_.nodes().at(d.node).last_seq;
+  std::vector<std::uint64_t> seqs;
+  seqs.reserve(m.events.size());
+  if (m.first_seq > last) {
+    d.events = std::move(m.events);
+    for (std::size_t i = 0; i < d.events.size(); ++i) seqs.push_back(m.first_seq + i);
+    return seqs;
+  }
+  for (std::size_t i = 0; i < m.events.size(); ++i) {
+    Event& e = m.events[i];
+    const std::uint64_t seq = m.first_seq + i;
+    if (seq <= last) {
+      ++counters_.duplicates;
+      const AgentRecord* r = state_.find(e.agent);
+      AgentRecord copy;
+      if (r) copy = *r;
+      // An event that was refused as from the future may say something by now: then it is decided
+      // anew, as if it had only now arrived.
+      const Rule rule = copy.apply(d.node, e, d.at);
+      if (rule == Rule::future_epoch || (r && copy == *r)) {
+        add_exception(seq, d.node, e, rule, r, now, ack);
+        continue;
+      }
+    }
+    d.events.push_back(std::move(e));
+    seqs.push_back(seq);
+  }
+  return seqs;
+}
+
+// What the worker must hear of one of its events, if anything; `r` is what is known of the agent
+// now.
+void MasterCore::add_exception(std::uint64_t seq, const NodeName& node, const Event& e, Rule rule,
+                               const AgentRecord* found, const Now& now, Ack& ack) {
+  if (rule == Rule::future_epoch) {
+    ack.exceptions.push_back({seq, e.agent, ExceptionKind::future_epoch, {}});
+    return;
+  }
+  // A worker may call an event sent again that never came: then nothing is known of the agent.
+  if (!found || (accepted(rule) && !e.info_hash)) return;
+  const AgentRecord& r = *found;
+  const Version said{e.epoch, node, e.change};
+  const bool own_top_stands = r.is_open() && r.top.same_session(said);
+  // An open session that does not stand or has gone further than the event knows, or an end while
+  // a session of its own stands that the worker does not know of. A worker to which this is no
+  // news ignores it.
+  const bool lost = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
+                                        : e.kind != EventKind::contact && r.is_open() &&
+                                              r.top.node == node && r.top >= said;
+  // Not known, or (an older copy of the worker's store) known otherwise under this version.
+  const bool need_info = e.info_hash && r.claimed && r.claimed->stamp == said &&
+                         (r.info_missing() || r.claimed->hash != *e.info_hash);
+  if (need_info && own_top_stands) {
+    ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
+  } else if (lost && !accepted(rule)) {
+    // Only another worker's claim can be a contest.
+    if (r.top.node == node || may_tell(node, e.agent, now))
+      ack.exceptions.push_back({seq, e.agent, ExceptionKind::superseded, winner_of(r)});
+  } else if (need_info) {
+    ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
+  }
+}
+
+// What the decisions mean for this worker, for those that had the agents, and for doubt.
+void MasterCore::answer(const Decided& d, const std::vector<Outcome>& outcomes,
+                        const std::vector<std::uint64_t>& seqs, const Now& now, Ack& ack,
+                        Output& out) {
+  for (std::size_t i = 0; i < d.events.size(); ++i) {
+    const Event& e = d.events[i];
+    const Rule rule = d.rules[i];
+    const AgentRecord* r = outcomes[i].record;
+    if (rule == Rule::conflict) {
+      note(out, NoteLevel::warning, "one version with two meanings; the first stands",
+           {{"agent", id_text(e.agent)},
+            {"version", to_string(Version{e.epoch, d.node, e.change})},
+            {"event", std::string(to_string(e.kind))}});
+    }
+    add_exception(seqs[i], d.node, e, rule, r, now, ack);
+    if (!r) continue;
+    if (accepted(rule) && !outcomes[i].other_owner.empty()) {
+      owner_changed(e.agent, now, out);
+      // Whoever held it hears that its session does not stand any more.
+      tell_superseded(outcomes[i].other_owner, e.agent, now);
+    }
+    check_doubt(e.agent, *r);
+  }
+}
+
+// For people.
+void MasterCore::remember(Decided& d, const std::vector<Outcome>& outcomes,
+                          const std::vector<std::uint64_t>& seqs) {
+  std::map<Rule, std::uint64_t> counts;
+  for (Rule rule : d.rules) ++counts[rule];
+  for (const auto& [rule, n] : counts) counters_.by_rule[std::string(to_string(rule))] += n;
+  for (std::size_t i = 0; i < d.events.size(); ++i) {
+    Decision& seen = decisions_.emplace_back();
+    seen.number = ++decision_number_;
+    seen.at = d.at;
+    seen.node = d.node;
+    seen.seq = seqs[i];
+    seen.rule = d.rules[i];
+    if (const AgentRecord* r = outcomes[i].record) {
+      seen.top = r->top;
+      seen.top_phase = r->phase;
+    }
+    seen.event = std::move(d.events[i]);
+    seen.event.info.reset();  // nobody asks for it here, and it may be large
+    if (decisions_.size() > config_.keep_decisions) decisions_.pop_front();
+  }
+}
+
+// An ACK carries at most kMaxEntries exceptions: one that has more is said in parts, each up to its
+// last exception.
+void MasterCore::acknowledge(ConnId id, Ack ack) {
   auto exceptions = parts(std::exchange(ack.exceptions, {}));
   for (std::size_t i = 0; i + 1 < exceptions.size(); ++i) {
     const std::uint64_t through = exceptions[i].back().seq;
@@ -554,8 +585,7 @@ void MasterCore::tell_superseded(const NodeName& node, AgentId agent, const Now&
 
 // Asks again whenever anything is heard of the agent and the doubt remains: the winner may not have
 // heard, or its answer did not reach far enough.
-void MasterCore::check_doubt(AgentId agent) {
-  const AgentRecord& r = *state_.find(agent);
+void MasterCore::check_doubt(AgentId agent, const AgentRecord& r) {
   const auto upto = r.doubt();
   if (!upto) {
     doubts_.erase(agent);

@@ -89,7 +89,7 @@ class MasterCore {
   // A connection whose peer proved a certificate with these names.
   Output connected(ConnId conn, std::vector<std::string> peer_names, std::string address,
                    const Now& now);
-  Output message(ConnId conn, const Message& message, const Now& now);
+  Output message(ConnId conn, Message message, const Now& now);
   Output malformed(ConnId conn, const Error& error, const Now& now);
   Output disconnected(ConnId conn, const Now& now);
   Output stored(std::uint64_t ticket, const Now& now);
@@ -153,14 +153,25 @@ class MasterCore {
   };
 
   void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
-  void on(ConnId id, Conn& conn, const Delta& m, const Now& now, Output& out);
-  void log(LogRecord record);
+  void on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out);
+  std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;
+  std::vector<std::uint64_t> take_undecided(Delta& m, Decided& into, const Now& now, Ack& ack);
+  void answer(const Decided& d, const std::vector<Outcome>& outcomes,
+              const std::vector<std::uint64_t>& seqs, const Now& now, Ack& ack, Output& out);
+  void remember(Decided& d, const std::vector<Outcome>& outcomes,
+                const std::vector<std::uint64_t>& seqs);
+  void add_exception(std::uint64_t seq, const NodeName& node, const Event& e, Rule rule,
+                     const AgentRecord* record, const Now& now, Ack& ack);
+  void acknowledge(ConnId id, Ack ack);
+  void log(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
+  void log(LogRecord&& record) { log(record); }
   void say(ConnId conn, Message message);  // after all that was logged so far is durable
   void refuse(ConnId id, ErrorCode code, std::string text, const Now& now, Output& out,
               std::int64_t retry_after_us = 0);
   void close(ConnId id, std::string reason, Output& out);
   void begin_term(std::string cause, Output& out);
-  void check_doubt(AgentId agent);
+  void check_doubt(AgentId agent) { check_doubt(agent, *state_.find(agent)); }
+  void check_doubt(AgentId agent, const AgentRecord& record);
   void tell_superseded(const NodeName& node, AgentId agent, const Now& now);
   bool may_tell(const NodeName& node, AgentId agent, const Now& now);
   void owner_changed(AgentId agent, const Now& now, Output& out);

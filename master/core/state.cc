@@ -1,6 +1,7 @@
 #include "master/core/state.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "protocol/codec.h"
 #include "protocol/wire.h"
@@ -45,13 +46,35 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
   return {};
 }
 
+void NodeLog::take(const Event& e) {
+  const Own* own = open.find(e.agent);
+  if (own && std::pair(e.epoch, e.change) < std::pair(own->epoch, own->change)) return;
+  if (leaves_open(e.kind)) {
+    open.edit(e.agent) = {e.epoch, e.change};
+  } else if (own) {
+    open.erase(e.agent);
+  }
+}
+
 std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
+  // Looked up once for each event; the table's nodes stay where they are.
+  std::vector<AgentRecord*> records;
+  records.reserve(r.events.size());
+  if (outcomes) outcomes->reserve(r.events.size());
+  for (const Event& e : r.events) records.push_back(&agents_.edit(e.agent));
+  bool future = false;
+  if (!replay) r.rules.reserve(r.events.size());
   for (std::size_t i = 0; i < r.events.size(); ++i) {
     const Event& e = r.events[i];
-    AgentRecord& record = agents_.edit(e.agent);
-    if (outcomes) outcomes->push_back({{record.top, record.phase}});
+    AgentRecord& record = *records[i];
+    if (outcomes) {
+      Outcome& o = outcomes->emplace_back();
+      o.met = {record.top, record.phase};
+      o.record = &record;
+      if (record.has_session() && record.top.node != r.node) o.other_owner = record.top.node;
+    }
     const bool was_open = record.is_open();
     const Rule rule = record.apply(r.node, e, r.at);
     active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
@@ -64,23 +87,27 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
                                    " was decided as " + std::string(to_string(r.rules[i])) +
                                    ", this program decides " + std::string(to_string(rule))});
     }
-    if (rule == Rule::future_epoch) {
-      if (record == AgentRecord{}) agents_.erase(e.agent);
-      continue;
-    }
-    if (e.kind == EventKind::contact) continue;
-    // The worker's own account, by its own order.
-    const NodeLog::Own* own = node.open.find(e.agent);
-    if (own && std::pair(e.epoch, e.change) < std::pair(own->epoch, own->change)) continue;
-    if (leaves_open(e.kind)) {
-      node.open.edit(e.agent) = {e.epoch, e.change};
-    } else if (own) {
-      node.open.erase(e.agent);
-    }
+    future = future || rule == Rule::future_epoch;
+    if (rule != Rule::future_epoch && e.kind != EventKind::contact) node.take(e);
   }
+  if (future) forget_unknown(r, outcomes);
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
   node.position = std::max(node.position, r.position);
   return {};
+}
+
+// Agents of which all that came was from the future: nothing is known of them.
+void State::forget_unknown(const Decided& r, std::vector<Outcome>* outcomes) {
+  std::unordered_set<AgentId> unknown;
+  for (std::size_t i = 0; i < r.events.size(); ++i) {
+    const AgentId agent = r.events[i].agent;
+    if (r.rules[i] != Rule::future_epoch || !(agents_.at(agent) == AgentRecord{})) continue;
+    unknown.insert(agent);
+  }
+  for (std::size_t i = 0; outcomes && i < r.events.size(); ++i) {
+    if (unknown.contains(r.events[i].agent)) (*outcomes)[i].record = nullptr;
+  }
+  for (const AgentId agent : unknown) agents_.erase(agent);
 }
 
 // ---- snapshots -------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ struct NodeLog {
     std::uint32_t change = 0;
     bool operator==(const Own&) const = default;
   };
-  AgentTable<Own> open;  // sessions that its own events left open
+  AgentTable<Own> open;           // sessions that its own events left open
+  void take(const Event& event);  // into its own account, by its own order
   bool operator==(const NodeLog&) const = default;
 };
 
@@ -42,13 +43,16 @@ struct Met {
 // What became of one event, besides its rule.
 struct Outcome {
   Met met;
+  const AgentRecord* record = nullptr;  // after the frame; null: still nothing is known of it
+  NodeName other_owner;  // before the event; empty if it was nobody's, or this worker's own
 };
 
 class State {
  public:
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
-  // program disagree. `outcomes`, if asked for, are one for each event of a Decided record.
+  // program disagree. `outcomes`, if asked for, are one for each event, its record valid until the
+  // next call.
   std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
 
   MasterId master() const { return master_; }
@@ -65,6 +69,7 @@ class State {
 
  private:
   std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
   Term term_{};

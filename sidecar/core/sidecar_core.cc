@@ -331,9 +331,12 @@ Output SidecarCore::finish(const Now& now, Output out) {
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
   const bool lazy_due = now.mono_us - last_commit_mono_us_ >= config_.lazy_commit_us;
-  const bool anything =
-      urgent_ || !tracker_.dirty().empty() || !meta_.empty() || pending_.drop_outbox_through != 0;
-  if (idle && anything && (urgent_ || lazy_due)) {
+  const bool ack_due =
+      unstored_ack_ != 0 && now.mono_us - last_ack_mono_us_ >= config_.lazy_commit_us;
+  const bool anything = urgent_ || ack_due || !tracker_.dirty().empty() || !meta_.empty() ||
+                        pending_.drop_outbox_through != 0;
+  if (idle && anything && (urgent_ || lazy_due || ack_due)) {
+    if (ack_due) store_ack(now);
     for (AgentId agent : tracker_.dirty()) {
       const auto it = tracker_.agents().find(agent);
       if (it != tracker_.agents().end())
@@ -353,6 +356,14 @@ Output SidecarCore::finish(const Now& now, Output out) {
   }
   pump(now, out);
   return out;
+}
+
+void SidecarCore::store_ack(const Now& now) {
+  for (AgentId agent : tracker_.take_acked()) tracker_.dirty().insert(agent);
+  pending_.drop_outbox_through = std::max(pending_.drop_outbox_through, unstored_ack_);
+  set_meta("acked", acked_position_);
+  unstored_ack_ = 0;
+  last_ack_mono_us_ = now.mono_us;
 }
 
 // ---- the stream ------------------------------------------------------------------------------
@@ -381,10 +392,12 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
 
 void SidecarCore::pump(const Now& now, Output& out) {
   if (link_ != Link::streaming || out.close) return;
+  const std::size_t target =
+      compression_ == Compression::zstd ? kCompressedTarget : kFrameTarget;
   while (next_unsent_ < outbox_.size() && in_flight_ < window_) {
     Delta delta;
     std::size_t bytes = 0;
-    while (next_unsent_ < outbox_.size() && bytes < kFrameTarget &&
+    while (next_unsent_ < outbox_.size() && bytes < target &&
            delta.events.size() < kMaxEventsPerDelta) {
       Entry& e = outbox_[next_unsent_];
       // Durable before sent: this is the only place that sends an event.
@@ -441,6 +454,8 @@ Output SidecarCore::connected(const Now& now) {
   h.open_sessions = tracker_.open_sessions();
   h.software = config_.software;
   h.t0 = hello_t0_;
+  h.features = {std::string(kFeatureZstd)};
+  compression_ = Compression::none;
   Output out;
   out.send.emplace_back(std::move(h));
   return finish(now, std::move(out));
@@ -528,6 +543,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     return;
   }
   link_ = Link::streaming;
+  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end()) compression_ = Compression::zstd;
   heartbeat_us_ = std::clamp<std::int64_t>(m.heartbeat_us, 100'000, 600'000'000);
   window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
   last_heartbeat_mono_us_ = now.mono_us;
@@ -546,6 +562,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
       pending_outbox_.clear();
       pending_.removed_outbox.clear();
       pending_.drop_outbox_through = position_;
+      unstored_ack_ = 0;
       outbox_.clear();
       outbox_bytes_ = 0;
       unstamped_ = 0;
@@ -591,7 +608,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     Entry& e = outbox_.front();
     acked_seq_ = e.seq;
     acked_position_ = e.position;
-    pending_.drop_outbox_through = e.position;
+    unstored_ack_ = e.position;
     if (next_unsent_ > 0) {
       --next_unsent_;
       in_flight_ -= std::min(in_flight_, e.wire_bytes);
@@ -604,7 +621,6 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     outbox_.pop_front();
   }
   if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
-  set_meta("acked", acked_position_);
   std::set<std::pair<AgentId, Epoch>> refused;
   for (auto& [event, exception] : answered) {
     switch (exception->kind) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "protocol/codec.h"
 #include "protocol/messages.h"
 #include "protocol/note.h"
 #include "protocol/now.h"
@@ -126,6 +127,8 @@ class SidecarCore {
   };
   Status status(const Now& now) const;
   Link link() const { return link_; }
+  // As agreed with the master on the present connection.
+  Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
   const Timeline& timeline() const { return timeline_; }
   const NodeName& node() const { return config_.node; }
@@ -142,6 +145,7 @@ class SidecarCore {
   };
 
   Output finish(const Now& now, Output out);
+  void store_ack(const Now& now);
   void collect(const Now& now);
   void give_wanted_info(const Now& now, Output& out);
   void put_infos(StoreChange& change);
@@ -185,6 +189,9 @@ class SidecarCore {
   std::uint64_t ticket_ = 0;
   std::uint64_t stored_ticket_ = 0;
   std::int64_t last_commit_mono_us_ = 0;
+  // An ACK is stored at leisure: until then a crash only makes its events be sent again.
+  std::uint64_t unstored_ack_ = 0;  // the position of the last event of it
+  std::int64_t last_ack_mono_us_ = 0;
 
   // The stream.
   StreamId stream_{};
@@ -200,6 +207,7 @@ class SidecarCore {
 
   // The connection.
   Link link_ = Link::down;
+  Compression compression_ = Compression::none;
   std::int64_t hello_t0_ = 0;
   std::int64_t last_heard_mono_us_ = 0;
   std::int64_t last_heartbeat_mono_us_ = 0;

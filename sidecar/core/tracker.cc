@@ -527,7 +527,7 @@ void Tracker::acked(const LocalEvent& event) {
   const auto it = agents_.find(event.agent);
   if (it == agents_.end() || it->second.accepted >= event.epoch) return;
   it->second.accepted = event.epoch;
-  dirty_.insert(event.agent);
+  acked_.push_back(event.agent);
 }
 
 void Tracker::future_epoch(AgentId agent, Epoch epoch) {

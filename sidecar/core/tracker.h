@@ -93,6 +93,8 @@ class Tracker {
   std::vector<std::pair<AgentId, InfoPtr>> take_kept_infos() {
     return std::exchange(kept_infos_, {});
   }
+  // Agents of which the master took an event: their state is to be stored with the ACK.
+  std::vector<AgentId> take_acked() { return std::exchange(acked_, {}); }
   std::vector<AgentId> take_removed() { return std::exchange(removed_, {}); }
   std::vector<AgentId> take_wanted_info() { return std::exchange(wanted_info_, {}); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
@@ -134,6 +136,7 @@ class Tracker {
   std::size_t open_ = 0;
   std::vector<LocalEvent> events_;
   std::unordered_set<AgentId> dirty_;
+  std::vector<AgentId> acked_;
   std::vector<AgentId> removed_;
   std::vector<std::pair<AgentId, InfoPtr>> kept_infos_;
   std::vector<AgentId> wanted_info_;

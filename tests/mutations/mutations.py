@@ -79,18 +79,17 @@ MUTATIONS = [
               "      node.last_seq = w->first_seq - 1;\n",
               "      node.last_seq = std::max(node.last_seq, w->first_seq - 1);\n"),
          Edit("master/core/master_core.cc",
-              """      exception(m.first_seq + skipped, e, rule);
-      continue;
+              """        add_exception(seq, d.node, e, rule, r, now, ack);
+        continue;
+      }
     }
-    d.events.push_back(e);
-    seqs.push_back(m.first_seq + skipped);
-  }""",
-              "    }\n  }"))),
+""",
+              "      }\n      continue;\n    }\n"))),
     Mutation(
         "duplicates answered without their exceptions",
         "a lost ACK takes SUPERSEDED with it",
         (Edit("master/core/master_core.cc",
-              "      exception(m.first_seq + skipped, e, rule);\n",
+              "        add_exception(seq, d.node, e, rule, r, now, ack);\n",
               ""),),
         # What is lost is said again at the next HELLO, or heard of again by the next event.
         unit=("master_core_test", "MasterCoreTest.*Duplicate*")),
@@ -305,7 +304,7 @@ MUTATIONS = [
         "losers not told",
         "a sidecar believes for ever in a session that does not stand",
         (Edit("master/core/master_core.cc",
-              "          tell_superseded(before[i].node, e.agent, now);\n",
+              "      tell_superseded(outcomes[i].other_owner, e.agent, now);\n",
               ""),)),
     Mutation(
         "challenge not repeated after a reconnect",
@@ -354,7 +353,7 @@ MUTATIONS = [
         "missing info not asked for",
         "the master never gets the fields",
         (Edit("master/core/master_core.cc",
-              "      ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});\n",
+              "    ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});\n",
               "",
               count=2),)),
     Mutation(

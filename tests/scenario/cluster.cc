@@ -100,8 +100,8 @@ void Worker::look() {
   });
 }
 
-void Worker::commit(persist::StoreBatch batch, Done done) {
-  auto result = disk_.commit_unsynced(batch);
+void Worker::commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) {
+  auto result = disk_.commit_unsynced(*batch);
   cluster_.after(kCommit, [this, result, done, was = life_] {
     if (life_ != was) return;
     if (result) disk_.sync();

@@ -63,7 +63,7 @@ class Worker final : public app::SidecarDriver::Store,
 
  private:
   friend class Cluster;
-  void commit(persist::StoreBatch batch, Done done) override;
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override;
   void connect() override;
   void send(std::string bytes) override;
   void close(const std::string& reason) override;

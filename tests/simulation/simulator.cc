@@ -64,7 +64,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
                           app::SidecarDriver::Link,
                           app::SidecarDriver::Source {
   WorkerNode(World& w, int i, std::string n) : world(w), index(i), name(std::move(n)), clock(w) {}
-  void commit(persist::StoreBatch batch, Done done) override;
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override;
   void connect() override;
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
@@ -203,10 +203,10 @@ void each_message(std::string_view bytes, F f) {
 
 // ---- a worker's ports ------------------------------------------------------------------------
 
-void WorkerNode::commit(persist::StoreBatch batch, Done done) {
-  auto result = disk.commit_unsynced(batch);
+void WorkerNode::commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) {
+  auto result = disk.commit_unsynced(*batch);
   std::uint64_t position = 0;
-  for (const auto& [at, event] : batch.outbox) position = std::max(position, at);
+  for (const auto& [at, event] : batch->outbox) position = std::max(position, at);
   world.at(world.now() + world.chance(kMs, 12 * kMs), [this, was = life, result, position, done] {
     if (life != was) return;
     if (result) {

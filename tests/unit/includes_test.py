@@ -35,6 +35,7 @@ OUTSIDE = {
     "httplib.h": ["inspect", "cli"],
     "lmdb.h": ["persist"],
     "msgpack": ["protocol"],
+    "zstd.h": ["protocol"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

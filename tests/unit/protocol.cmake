@@ -1,12 +1,15 @@
 rollcall_test(rollcall_protocol_test
   LIBS rollcall_protocol
   SOURCES
+    protocol/agent_info_test.cc
     protocol/agent_record_test.cc
     protocol/codec_test.cc
+    protocol/compression_test.cc
     protocol/framing_test.cc
     protocol/golden_test.cc
     protocol/ids_test.cc
     protocol/master_clock_test.cc
+    protocol/plain_delta_test.cc
     protocol/random_messages.cc
     protocol/version_test.cc
     protocol/wire_test.cc)

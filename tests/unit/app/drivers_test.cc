@@ -81,7 +81,7 @@ class SidecarDriverTest : public ::testing::Test,
     disk_turn();
   }
 
-  void commit(persist::StoreBatch batch, Done done) override {
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override {
     ++commits;
     waiting.emplace_back(std::move(batch), std::move(done));
   }
@@ -95,7 +95,7 @@ class SidecarDriverTest : public ::testing::Test,
     while (!waiting.empty()) {
       auto [batch, done] = std::move(waiting.front());
       waiting.pop_front();
-      done(disk.commit(batch));
+      done(disk.commit(*batch));
     }
   }
   void look(std::int64_t s, sidecar::RowStatus status) {
@@ -108,7 +108,7 @@ class SidecarDriverTest : public ::testing::Test,
 
   HandClock clock;
   persist::MemorySessionStore disk;
-  std::deque<std::pair<persist::StoreBatch, Done>> waiting;
+  std::deque<std::pair<std::shared_ptr<const persist::StoreBatch>, Done>> waiting;
   std::string sent, closed;
   int connects = 0, commits = 0;
   std::vector<std::string> notes;

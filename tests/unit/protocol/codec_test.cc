@@ -347,7 +347,7 @@ TEST(InfoCodec, InfoIsBoundedInEachDirection) {
   for (std::size_t i = 0; i <= kMaxInfoFields; ++i) many[std::to_string(i)] = "";
   EXPECT_EQ(refusal_of_info(many), prefix + "info has too many fields");
   AgentInfo large;
-  for (std::size_t i = 0; i < 40; ++i) large[std::to_string(i)].assign(kMaxInfoField, 'x');
+  for (std::size_t i = 0; i < 40; ++i) large[std::to_string(i)] = std::string(kMaxInfoField, 'x');
   EXPECT_EQ(refusal_of_info(large), prefix + "info is too large");
 }
 
@@ -367,11 +367,11 @@ TEST(InfoCodec, AFieldThatComesTwiceIsRefused) {
 TEST(InfoCodec, ClippedInfoIsAlwaysAccepted) {
   AgentInfo info;
   for (std::size_t i = 0; i < 2 * kMaxInfoFields; ++i) {
-    info["label." + std::to_string(i)].assign(i * 37, 'x');
+    info["label." + std::to_string(i)] = std::string(i * 37, 'x');
   }
   info[""] = "nameless";
   info[std::string(kMaxInfoName + 1, 'n')] = "too long a name";
-  info["aaa"].assign(5 * kMaxInfoField, 'x');
+  info["aaa"] = std::string(5 * kMaxInfoField, 'x');
   EXPECT_TRUE(clip_info(info));
   EXPECT_EQ(info.at("aaa").size(), kMaxInfoField);
   EXPECT_EQ(refusal_of_info(info), "accepted");
@@ -382,7 +382,7 @@ TEST(InfoCodec, ClippingCutsBetweenCharacters) {
   AgentInfo info;
   info["name"] = std::string(kMaxInfoField - 1, 'x') + "\xc3\xa4";  // an umlaut over the limit
   EXPECT_TRUE(clip_info(info));
-  EXPECT_EQ(info["name"], std::string(kMaxInfoField - 1, 'x'));
+  EXPECT_EQ(info.at("name"), std::string(kMaxInfoField - 1, 'x'));
 }
 
 TEST(EventCodec, TheSizeBoundHoldsAndIsNotFarOff) {

@@ -75,6 +75,12 @@ Winner winner(Rng& rng) {
   return {version(rng), chance(rng)};
 }
 
+std::vector<std::string> features(Rng& rng) {
+  std::vector<std::string> names;
+  for (std::uint64_t n = below(rng, 4); n > 0; --n) names.push_back(bytes(rng, 20));
+  return names;
+}
+
 Message hello(Rng& rng) {
   Hello m;
   m.protocol_min = 1 + static_cast<std::uint32_t>(below(rng, 5));
@@ -93,6 +99,7 @@ Message hello(Rng& rng) {
   m.open_sessions = number(rng);
   m.software = bytes(rng, 40);
   m.t0 = duration(rng);
+  m.features = features(rng);
   return m;
 }
 
@@ -111,6 +118,7 @@ Message welcome(Rng& rng) {
   m.t1 = duration(rng) / 2;
   m.t2 = m.t1 + duration(rng) / 2;
   m.time_began = {duration(rng)};
+  m.features = features(rng);
   return m;
 }
 

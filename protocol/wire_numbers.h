@@ -1,0 +1,30 @@
+#pragma once
+// Numbers on the wire (docs/protocol.md, section 6). Never reused.
+#include <cstdint>
+
+namespace rollcall {
+
+enum MessageType : std::uint32_t {
+  kHello = 1,
+  kWelcome = 2,
+  kDelta = 3,
+  kAck = 4,
+  kSuperseded = 5,
+  kChallenge = 6,
+  kHeartbeat = 7,
+  kHeartbeatAck = 8,
+  kError = 9,
+  // 10 to 17 are reserved: DIGESTS, INVENTORY_BEGIN, INVENTORY_CHUNK, INVENTORY_END, WANT, COMMAND,
+  // RESULT, BYE.
+  kCompressed = 18,
+};
+
+enum EventField : std::uint64_t {
+  kEventReason = 1,
+  kEventInfoHash = 2,
+  kEventInfo = 3,
+  kEventFrom = 4,
+  kEventFolded = 5,
+};
+
+}  // namespace rollcall
