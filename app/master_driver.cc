@@ -42,7 +42,8 @@ MasterDriver::MasterDriver(master::MasterCore::Config config, Options options, m
       links_(links),
       notes_(std::move(notes)),
       options_(options),
-      core_(std::move(config), std::move(state), std::move(may_have_lost), seed, clock.now()) {}
+      core_(std::move(config), std::move(state), std::move(may_have_lost), seed, clock.now()),
+      since_snapshot_(options.since_snapshot) {}
 
 void MasterDriver::start() {
   carry_out(core_.start(clock_.now()));

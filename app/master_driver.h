@@ -44,6 +44,7 @@ class MasterDriver {
   using Notes = std::function<void(const Note&)>;
   struct Options {
     std::uint64_t snapshot_every = 100'000;  // records
+    std::uint64_t since_snapshot = 0;        // records that the log holds behind its newest one
   };
 
   MasterDriver(master::MasterCore::Config config, Options options, master::State state,
@@ -82,7 +83,7 @@ class MasterDriver {
   std::vector<std::string> appending_;  // kept until it is durable
   std::string snapshot_;
   std::uint64_t appending_ticket_ = 0;
-  std::uint64_t since_snapshot_ = 0;
+  std::uint64_t since_snapshot_;
   std::optional<std::int64_t> retry_at_mono_us_;
   std::string log_error_;
 };

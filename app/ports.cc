@@ -61,12 +61,12 @@ void DiskLog::append(std::vector<std::string> records, std::string snapshot, Don
   submit(disk_, [this, records = std::move(records), snapshot = std::move(snapshot),
                  done = std::move(done)] {
     auto result = log_.append(records);
-    if (result && !snapshot.empty()) {
-      // Only a shortcut: the log has everything.
-      if (auto written = log_.write_snapshot(log_.next_index() - 1, snapshot); !written)
-        log(Level::Warn, "no snapshot could be written", {{"why", written.error().message}});
-    }
+    const bool appended = result.has_value();
     loop_.post([done, result = std::move(result)] { done(result); });
+    if (!appended || snapshot.empty()) return;
+    // Only a shortcut: the log has everything, so nobody waits for it.
+    if (auto written = log_.write_snapshot(log_.next_index() - 1, snapshot); !written)
+      log(Level::Warn, "no snapshot could be written", {{"why", written.error().message}});
   });
 }
 

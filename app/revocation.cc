@@ -1,8 +1,8 @@
 #include "app/revocation.h"
 
 #include <fstream>
+#include <iterator>
 #include <optional>
-#include <sstream>
 
 namespace rollcall::app {
 namespace {
@@ -25,13 +25,20 @@ std::optional<std::string> canonical(std::string_view text) {
 
 std::expected<RevokedSerials, Error> RevokedSerials::load(const std::string& path) {
   if (path.empty()) return RevokedSerials{};
-  std::ifstream file(path);
-  std::ostringstream text;
-  if (!file || !(file.peek() == EOF || text << file.rdbuf()))
+  // With errors as exceptions a folder or a disk error does not pass for an empty file.
+  std::string text;
+  try {
+    std::ifstream file;
+    file.exceptions(std::ios::failbit | std::ios::badbit);
+    file.open(path);
+    file.exceptions(std::ios::badbit);
+    text.assign(std::istreambuf_iterator<char>(file), {});
+  } catch (const std::ios::failure&) {
     return std::unexpected(
         Error{path + ": the list of revoked certificates cannot be read; create it (it may be "
                      "empty) or remove [tls] revoked"});
-  return parse(text.str(), path);
+  }
+  return parse(text, path);
 }
 
 std::expected<RevokedSerials, Error> RevokedSerials::parse(std::string_view text,

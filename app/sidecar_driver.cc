@@ -66,11 +66,13 @@ void SidecarDriver::link_received(std::string_view bytes) {
     if (!*payload) return;
     const auto message = decode(**payload);
     if (!message) return carry_out(core_.malformed(message.error(), clock_.now()));
+    const bool welcomed = core_.link() == sidecar::SidecarCore::Link::streaming;
     carry_out(core_.message(*message, clock_.now()));
-    if (!closing_ && core_.link() == sidecar::SidecarCore::Link::streaming) {
-      backoff_.reset();
-      link_error_.clear();
-    }
+    if (closing_ || core_.link() != sidecar::SidecarCore::Link::streaming) continue;
+    link_error_.clear();
+    // Only by what comes after WELCOME: a master that refuses what this one then sends must not be
+    // asked again and again without a pause.
+    if (welcomed) backoff_.reset();
   }
 }
 

@@ -53,7 +53,8 @@ int run(const app::MasterConfig& config) {
   core.boot = std::hash<std::string>{}(clock.boot_id());
   core.heartbeat_us = config.timing.heartbeat.count();
   core.ttl_us = config.timing.ttl.count();
-  app::MasterDriver driver(core, {config.store.snapshot_every}, std::move(*state),
+  app::MasterDriver driver(core, {config.store.snapshot_every, recovery.behind_snapshot()},
+                           std::move(*state),
                            recovery.torn_tail_dropped ? "the end of the log was torn" : "",
                            app::random_seed(), clock, log, links, app::log_note);
   links.attach(driver);

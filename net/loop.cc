@@ -58,6 +58,7 @@ struct Loop::Impl {
   bool signals_and_async_closed = false;
   bool turn_handles_closed = false;
   bool closed = false;
+  bool abandoned = false;  // a request runs on another thread and will touch this
 
   std::mutex mutex;
   std::vector<std::function<void()>> posted;  // guarded by mutex
@@ -72,10 +73,12 @@ struct Loop::Impl {
     for (auto& task : tasks) task();
   }
 
+  // What a task asks for at the end of the turn belongs to this turn, too.
   void run_turn_end() {
-    std::vector<std::function<void()>> tasks;
-    tasks.swap(turn_end);
-    for (auto& task : tasks) task();
+    while (!turn_end.empty()) {
+      const auto tasks = std::exchange(turn_end, {});
+      for (const auto& task : tasks) task();
+    }
   }
 };
 
@@ -98,6 +101,7 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 
 Loop::~Loop() {
   if (auto closed = close(); !closed) die(closed.error().message);
+  if (impl_->abandoned) (void)impl_.release();
 }
 
 void Loop::run() {
@@ -187,10 +191,14 @@ std::expected<void, Error> Loop::close() {
           names += uv_handle_type_name(handle->type);
         },
         &left);
-    return std::unexpected(
-        Error{"the event loop cannot end, because these handles or requests "
-              "are still open (destroy their owners first): " +
-              (left.empty() ? "a request" : left)});
+    if (!left.empty()) {
+      return std::unexpected(
+          Error{"the event loop cannot end, because these handles are still open (destroy their "
+                "owners first): " +
+                left});
+    }
+    // A lookup of a name that no name server answers cannot be cancelled, and may take minutes.
+    impl_->abandoned = true;
   }
   impl_->closed = true;
   return {};

@@ -40,7 +40,8 @@ class Loop {
   void on_signal(int signal_number, std::function<void()> task);
 
   // Ends the loop: waits for handles that are being closed (streams may need a second to say
-  // goodbye), drops what is still posted. The error names the handles that were left open.
+  // goodbye), drops what is still posted. The error names the handles that were left open. A request
+  // that does not end within 5 s, such as the lookup of a name, is left behind with its memory.
   std::expected<void, Error> close();
 
   uv_loop_s* uv();

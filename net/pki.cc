@@ -116,7 +116,7 @@ std::string to_pem(EVP_PKEY* key) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-// Key and certificate, or neither.
+// Key and certificate. A crash in between leaves a key alone, which the next try names.
 std::expected<void, Error> store(const std::string& dir, const IssuedCertificate& paths,
                                  X509* certificate, EVP_PKEY* key) {
   std::string key_pem = to_pem(key);
@@ -128,7 +128,12 @@ std::expected<void, Error> store(const std::string& dir, const IssuedCertificate
     unlink(paths.key_path.c_str());
     return written;
   }
-  return sync_folder(dir);
+  auto synced = sync_folder(dir);
+  if (!synced) {
+    unlink(paths.certificate_path.c_str());
+    unlink(paths.key_path.c_str());
+  }
+  return synced;
 }
 
 // ---- certificates

@@ -138,8 +138,12 @@ class Daemon:
             raise Failure(f"{self.name} did not say its {key} address: {self.said.strip()}")
         return int(found[1])
 
-    def check(self):
-        status = self.process.poll() if self.process is not None else None
+    def check(self, within=0):
+        """Fails if it ended, or does within so many seconds: its sockets close before it is gone."""
+        try:
+            status = self.process.wait(within) if self.process is not None else None
+        except subprocess.TimeoutExpired:
+            return
         if status is not None:
             how = (f"was killed by {signal.Signals(-status).name}" if status < 0
                    else f"ended with status {status}")
@@ -189,7 +193,7 @@ class Http:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self.daemon.check()
+            self.daemon.check(within=1)
             raise Failure(f"{self.daemon.name} does not answer {self.url}{path}: {error}\n"
                           f"{self.daemon.tail()}") from error
         finally:

@@ -45,6 +45,11 @@ struct LogRecovery {
   std::optional<Snapshot> snapshot;
   std::uint64_t first_index = 1;  // the oldest record that is still there
   std::uint64_t next_index = 1;
+
+  // Records that a reader of the snapshot has still to read.
+  std::uint64_t behind_snapshot() const {
+    return next_index - (snapshot ? snapshot->upto_index + 1 : first_index);
+  }
 };
 
 enum class Reading { kGoOn, kStop };

@@ -52,7 +52,7 @@ std::string encode(const LogRecord& record) {
         } else if constexpr (std::is_same_v<T, NodeWelcomed>) {
           p.array(8).u64(kNodeWelcomed).str(r.node).str(r.machine);
           p.u64(static_cast<std::uint64_t>(r.store)).u64(static_cast<std::uint64_t>(r.stream));
-          p.u64(r.first_seq).u64(r.start_position).i64(r.at.us);
+          p.u64(r.first_seq).u64(r.position).i64(r.at.us);
         } else {
           p.array(7).u64(kDecided).str(r.node).u64(r.first_seq).u64(r.position).i64(r.at.us);
           p.array(static_cast<std::uint32_t>(r.events.size()));

@@ -44,7 +44,7 @@ struct NodeWelcomed {
   StoreId store{};
   StreamId stream{};
   std::uint64_t first_seq = 1;
-  std::uint64_t start_position = 0;
+  std::uint64_t position = 0;  // what its store had reached, by its own account
   MasterTime at;
   bool operator==(const NodeWelcomed&) const = default;
 };

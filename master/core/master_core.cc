@@ -216,10 +216,12 @@ Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
     e.fatal = false;
     out.send.push_back({id, std::move(e)});
   } else if (const auto* error = std::get_if<ErrorMessage>(&message)) {
-    note(out, NoteLevel::warning, "a worker says: " + error->text,
-         {{"code", std::string(to_string(error->code))},
-          {"node", conn.node},
-          {"peer", conn.address}});
+    if (!std::exchange(conn.complained, true)) {
+      note(out, NoteLevel::warning, "a worker says: " + error->text,
+           {{"code", std::string(to_string(error->code))},
+            {"node", conn.node},
+            {"peer", conn.address}});
+    }
     if (error->fatal) close(id, "the worker gave up: " + error->text, out);
   } else if (conn.node.empty()) {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " before HELLO", now, out);
@@ -227,7 +229,7 @@ Output MasterCore::message(ConnId id, const Message& message, const Now& now) {
     on(id, conn, *delta, now, out);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
     conn.open_sessions = beat->open_sessions;
-    const std::int64_t t = time_.tell(now).us;
+    const std::int64_t t = time_.runs(now) ? time_.tell(now).us : 0;  // 0: no sample
     out.send.push_back({id, HeartbeatAck{beat->t0, t, t}});
   } else {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
@@ -283,8 +285,9 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
     const NodeLog& log = known->second;
     // The worker was acked what this log does not have: a log restored from an older copy.
     const bool lost_seqs = log.stream == m.stream && m.first_seq > log.last_seq + 1;
-    if (m.last_master == state_.master() && m.last_term == state_.term() &&
+    if (may_be_older_copy_ && m.last_master == state_.master() && m.last_term == state_.term() &&
         (m.acked_position > log.position || lost_seqs)) {
+      may_be_older_copy_ = false;
       begin_term("worker " + m.node + " was acked more than this log has: an older copy of it",
                  out);
     } else if (log.stream != m.stream && m.start_position < log.position) {
@@ -296,7 +299,8 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
     // had before the present one.
     if (known != state_.nodes().end()) {
       older = true;
-    } else {
+    } else if (may_be_older_copy_) {
+      may_be_older_copy_ = false;
       begin_term(
           "worker " + m.node + " was acked by this log, which does not know it: an older copy",
           out);
@@ -328,7 +332,8 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   conn.stream = m.stream;
   conn.expected_seq = m.first_seq;
   by_node_[m.node] = id;
-  log(NodeWelcomed{m.node, m.machine, m.store, m.stream, m.first_seq, m.start_position, at});
+  log(NodeWelcomed{m.node, m.machine, m.store, m.stream, m.first_seq,
+                   std::max(m.start_position, m.acked_position), at});
   w.last_seq = state_.nodes().at(m.node).last_seq;
   note(out, NoteLevel::info, "worker connected",
        {{"node", m.node},
@@ -339,9 +344,11 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   // What it may not have heard: sessions that it left open and that do not stand.
   for (const auto& [agent, own] : state_.nodes().at(m.node).open)
     tell_superseded(m.node, agent, now);
+  std::vector<AgentId> asked;  // a copy: checking one may settle it
   for (AgentId agent : doubts_) {
-    if (state_.find(agent)->top.node == m.node) check_doubt(agent);
+    if (state_.find(agent)->top.node == m.node) asked.push_back(agent);
   }
+  for (AgentId agent : asked) check_doubt(agent);
 }
 
 // ---- events ----------------------------------------------------------------------------------
@@ -501,7 +508,8 @@ void MasterCore::owner_changed(AgentId agent, const Now& now, Output& out) {
   Moves& moves = moves_[agent];
   const bool was = contested(agent, now);
   moves.at_mono_us.push_back(now.mono_us);
-  while (moves.at_mono_us.size() > config_.contested_changes) moves.at_mono_us.pop_front();
+  if (moves.at_mono_us.size() > config_.contested_changes)
+    moves.at_mono_us.erase(moves.at_mono_us.begin());
   if (!was && contested(agent, now)) {
     const AgentRecord& r = *state_.find(agent);
     note(out, NoteLevel::warning,
@@ -516,8 +524,9 @@ bool MasterCore::contested(AgentId agent, const Now& now) const {
          now.mono_us - it->second.at_mono_us.front() < config_.contested_window_us;
 }
 
-// A contested agent's losers are told at most once a minute, or two clones would chase each other
-// as fast as messages travel.
+// A contested agent's losers are told at most once a keepalive, or two clones would chase each
+// other as fast as messages travel. More seldom would leave an agent that really moves that often
+// on the wrong node (docs/decisions/0010-contested-agents.md).
 bool MasterCore::may_tell(const NodeName& node, AgentId agent, const Now& now) {
   if (!contested(agent, now)) return true;
   std::int64_t& told = moves_[agent].told_mono_us[node];
@@ -557,6 +566,9 @@ void MasterCore::check_doubt(AgentId agent) {
 
 Output MasterCore::tick(const Now& now) {
   Output out;
+  if (congested()) {  // nothing is read, so silence says nothing
+    for (auto& [id, conn] : conns_) conn.heard_mono_us = now.mono_us;
+  }
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
     if (!conn.closing && now.mono_us - conn.heard_mono_us > config_.ttl_us) silent.push_back(id);
@@ -575,9 +587,12 @@ Output MasterCore::tick(const Now& now) {
     later_.erase(key);
     tell_superseded(key.first, key.second, now);
   }
-  std::erase_if(moves_, [&](const auto& m) {
-    return now.mono_us - m.second.at_mono_us.back() > config_.contested_window_us;
-  });
+  if (now.mono_us - moves_pruned_mono_us_ >= config_.contested_tell_us) {
+    moves_pruned_mono_us_ = now.mono_us;
+    std::erase_if(moves_, [&](const auto& m) {
+      return now.mono_us - m.second.at_mono_us.back() > config_.contested_window_us;
+    });
+  }
   return finish(now, std::move(out));
 }
 

@@ -70,7 +70,7 @@ class MasterCore {
     // An agent with this many changes of owner within this time is contested.
     std::size_t contested_changes = 4;
     std::int64_t contested_window_us = 600'000'000;
-    std::int64_t contested_tell_us = 60'000'000;
+    std::int64_t contested_tell_us = 10'000'000;  // the shortest keepalive interval
   };
 
   // `state`: the fold of the log as it was found. `may_have_lost`: why the log may be missing
@@ -135,6 +135,7 @@ class MasterCore {
     std::int64_t since_mono_us = 0;
     std::int64_t heard_mono_us = 0;
     bool closing = false;
+    bool complained = false;  // one complaint of each connection is logged
   };
   // Said only after the group that it rests on is durable.
   struct Waiting {
@@ -143,7 +144,7 @@ class MasterCore {
     Message message;
   };
   struct Moves {
-    std::deque<std::int64_t> at_mono_us;  // the newest changes of owner
+    std::vector<std::int64_t> at_mono_us;  // the newest changes of owner
     std::map<NodeName, std::int64_t> told_mono_us;
   };
 
@@ -167,6 +168,9 @@ class MasterCore {
   Config config_;
   State state_;
   std::string may_have_lost_;
+  // Until a worker's HELLO made a new term: a log is restored from an older copy only while the
+  // master is down, so once is enough, and a worker that claims more cannot begin term after term.
+  bool may_be_older_copy_ = true;
   std::mt19937_64 random_;
   MasterTimeSource time_;
 
@@ -181,6 +185,7 @@ class MasterCore {
 
   std::unordered_set<AgentId> doubts_;
   std::unordered_map<AgentId, Moves> moves_;
+  std::int64_t moves_pruned_mono_us_ = 0;
   std::map<std::pair<NodeName, AgentId>, std::int64_t> later_;  // SUPERSEDED held back until then
   std::map<NodeName, std::vector<Superseded::Entry>> superseded_;
   std::map<NodeName, std::vector<Challenge::Entry>> challenges_;

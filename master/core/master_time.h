@@ -34,6 +34,8 @@ class MasterTimeSource {
     told_ = std::max(told_, std::min(clock(now), reserved_));
     return told_;
   }
+  // False while it stands still: then it is no sample for anybody's estimate.
+  bool runs(const Now& now) const { return clock(now) <= reserved_; }
   // Where this run of the time began (0: it is the first): what was translated before is not to be
   // moved.
   MasterTime began() const { return began_; }

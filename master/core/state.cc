@@ -32,8 +32,9 @@ std::expected<void, Error> State::apply(LogRecord& record) {
     node.welcomed_at = w->at;
     if (node.store != w->store) {
       node.store = w->store;
-      node.position = w->start_position;
+      node.position = 0;
     }
+    node.position = std::max(node.position, w->position);
     if (node.stream != w->stream) {
       // Another stream counts anew, and may begin anywhere.
       node.stream = w->stream;

@@ -209,7 +209,8 @@ void SidecarCore::collect(const Now& now) {
     pending_.removed_agents.push_back(static_cast<std::uint32_t>(agent));
     urgent_ = true;
   }
-  if (outbox_.size() > std::max(config_.max_events, fold_at_) || outbox_bytes_ > config_.max_bytes)
+  if (outbox_.size() > std::max(config_.max_events, fold_at_) ||
+      outbox_bytes_ > std::max(config_.max_bytes, fold_at_bytes_))
     fold(now);
 }
 
@@ -227,13 +228,18 @@ void SidecarCore::fold(const Now& now) {
   outbox_bytes_ = 0;
   unstamped_ = 0;
   std::size_t gone = 0;
+  std::unordered_set<std::uint64_t> changed;  // positions
   auto merge = [&](Entry& into, const Entry& old) {
+    changed.insert(into.position);
     auto later = [&](const LocalMoment& a, const LocalMoment& b) {
       return timeline_.at(a, now) < timeline_.at(b, now) ? b : a;
     };
     into.event.evidence.hi = later(into.event.evidence.hi, old.event.evidence.hi);
     into.event.folded += 1 + old.event.folded;
-    if (!into.event.info && old.event.info &&
+    // Only within one session: under a newer stamp, old fields would hide what was said between.
+    const bool same_session =
+        into.event.epoch == old.event.epoch && into.event.start == old.event.start;
+    if (same_session && !into.event.info && old.event.info &&
         (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
       into.event.info = old.event.info;
       into.event.info_kept = old.event.info_kept;
@@ -257,7 +263,7 @@ void SidecarCore::fold(const Now& now) {
       ++gone;
       continue;
     }
-    if (e.seq == 0 && it != newest.end() && it->second == i && e.event.folded > 0) {
+    if (e.seq == 0 && it != newest.end() && it->second == i && changed.contains(e.position)) {
       std::string bytes = encode(e.event);
       e.bytes = stored_bytes(e.event, bytes);
       e.ticket = ticket_ + 1;
@@ -274,6 +280,7 @@ void SidecarCore::fold(const Now& now) {
   urgent_ = true;
   // What remains may be over the bound by itself (one event for each agent): look again later.
   fold_at_ = outbox_.size() + outbox_.size() / 2;
+  fold_at_bytes_ = outbox_bytes_ + outbox_bytes_ / 2;
   over_bounds_ = outbox_.size() > config_.max_events || outbox_bytes_ > config_.max_bytes;
 }
 
@@ -348,6 +355,11 @@ Output SidecarCore::finish(const Now& now, Output out) {
 
 // ---- the stream ------------------------------------------------------------------------------
 
+// Relative to the epoch a moment must fit the wire, whatever the source's clock said.
+MasterTime within_bounds(MasterTime t) {
+  return {std::clamp(t.us, -kMaxTimeUs / 2, kMaxTimeUs / 2)};
+}
+
 Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
   Event w;
   w.agent = e.agent;
@@ -355,8 +367,8 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
   w.change = e.change;
   w.kind = e.kind;
   // Widened by what the translation can be off; the epoch is not.
-  w.evidence.lo = {timeline_.at(e.evidence.lo, now).us - timeline_.error_us(e.evidence.lo, now)};
-  w.evidence.hi = {timeline_.at(e.evidence.hi, now).us + timeline_.error_us(e.evidence.hi, now)};
+  w.evidence.lo = within_bounds(timeline_.earliest(e.evidence.lo, now));
+  w.evidence.hi = within_bounds(timeline_.latest(e.evidence.hi, now));
   w.evidence.hi = std::max(w.evidence.hi, w.evidence.lo);
   w.reason = e.reason;
   if (e.info_hash != InfoHash{}) w.info_hash = e.info_hash;
@@ -626,6 +638,7 @@ void SidecarCore::on(const Challenge& m, const Now& now, Output&) {
 }
 
 void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
+  if (m.t1 == 0) return;  // the master's time stands still: its log cannot be written
   timeline_.add(m.t0, m.t1, m.t2, now.boot_us);
   tracker_.sampled(now);
 }

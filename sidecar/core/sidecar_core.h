@@ -25,9 +25,9 @@ namespace rollcall::sidecar {
 // their effects.
 struct StoreChange {
   bool clear_outbox = false;
+  std::vector<std::uint32_t> removed_agents;  // an agent may be enrolled again in the same change
   std::vector<std::pair<std::uint32_t, std::string>> agents;
   std::vector<std::pair<std::uint32_t, std::string>> infos;
-  std::vector<std::uint32_t> removed_agents;
   std::uint64_t drop_outbox_through = 0;
   std::vector<std::uint64_t> removed_outbox;
   std::vector<std::pair<std::uint64_t, std::string>> outbox;
@@ -192,7 +192,7 @@ class SidecarCore {
   std::uint64_t acked_seq_ = 0;
   std::size_t in_flight_ = 0;
   std::size_t unstamped_ = 0;
-  std::size_t fold_at_ = 0;
+  std::size_t fold_at_ = 0, fold_at_bytes_ = 0;  // no sooner than this
   bool over_bounds_ = false;  // after the last fold
 
   // The connection.

@@ -38,8 +38,9 @@ class Timeline {
 
   // An exchange with the master whose time began at `began`.
   void add(MasterTime began, std::int64_t t0, std::int64_t t1, std::int64_t t2, std::int64_t t3) {
-    if (began != began_) {
+    if (began != began_ || !clock_.known()) {
       if (clock_.known()) runs_.push_back(present(t3));
+      // After a restart of this process: the run that it remembers goes on.
       if (!runs_.empty() && runs_.back().began == began) runs_.pop_back();
       if (runs_.size() > kMaxRuns) runs_.erase(runs_.begin());
       clock_.reset();
@@ -98,6 +99,18 @@ class Timeline {
         error = std::max(error, runs_.empty() ? kOtherBootErrorUs : runs_.back().error_us);
     }
     return error + (m.boot == boot_ ? 0 : kOtherBootErrorUs);
+  }
+
+  // The same moment at the earliest and at the latest. Whatever the wall clock said, what was in
+  // another boot was before this one began.
+  MasterTime earliest(const LocalMoment& m, const Now& now) const {
+    return {at(m, now).us - error_us(m, now)};
+  }
+  MasterTime latest(const LocalMoment& m, const Now& now) const {
+    const MasterTime t{at(m, now).us + error_us(m, now)};
+    if (m.boot == boot_) return t;
+    const LocalMoment began{boot_, 0, 0};
+    return std::min(t, {at(began, now).us + error_us(began, now)});
   }
 
   // For the store: within one boot a restarted process goes on with what was learnt.

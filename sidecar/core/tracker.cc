@@ -488,10 +488,13 @@ void Tracker::sampled(const Now& now) {
 }
 
 void Tracker::tell_everything(const Now&) {
-  // What the master took before, it may have lost: only what it takes from now on binds.
+  // What the master took before, it may have lost, and with it some of its time: a winner's epoch
+  // may be far ahead of all that it will tell. Only what it takes from now on binds.
   for (auto& [agent, state] : agents_) {
     state.accepted = kUnstamped;
     if (!state.session) continue;
+    state.session->fence = kUnstamped;
+    dirty_.insert(agent);
     tell(agent, state);
   }
 }

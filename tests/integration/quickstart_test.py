@@ -70,7 +70,7 @@ class Quickstart(unittest.TestCase):
     def test_all_cases_are_right_here(self):
         said = self.end(self.start("--once"), 0)
         self.assertRegex(said.splitlines()[-1],
-                         r"^quickstart: 4 cases, 0 wrong here, \d wrong with last writer wins$")
+                         r"^quickstart: 4 cases, 0 wrong here, 3 wrong with last writer wins$")
 
     def test_a_daemon_that_dies_is_told_with_the_end_of_its_log(self):
         process = self.start("--once")

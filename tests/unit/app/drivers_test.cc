@@ -60,6 +60,12 @@ class SidecarDriverTest : public ::testing::Test,
     driver.tick();
     ASSERT_EQ(connects, 1);
     driver.link_connected();
+    welcome();
+    sent.clear();
+  }
+
+  // The master's answer to the HELLO that was sent.
+  void welcome() {
     disk_turn();
     const auto payload = [&] {
       FrameReader reader(kMaxFrame);
@@ -73,7 +79,6 @@ class SidecarDriverTest : public ::testing::Test,
     w.t1 = w.t2 = clock.now().wall_us;
     driver.link_received(frame(w));
     disk_turn();
-    sent.clear();
   }
 
   void commit(persist::StoreBatch batch, Done done) override {
@@ -192,6 +197,25 @@ TEST_F(SidecarDriverTest, ConnectsAgainNoSoonerThanTheMasterSaid) {
   clock.s = 120;
   driver.tick();
   EXPECT_EQ(connects, 2);
+}
+
+TEST_F(SidecarDriverTest, AMasterThatWelcomesAndThenRefusesIsAskedMoreAndMoreSeldom) {
+  ErrorMessage e;
+  e.text = "no";
+  e.code = ErrorCode::malformed;
+  int within_an_hour = 0;
+  for (clock.s = 20; clock.s < 3620; ++clock.s) {
+    const int before = connects;
+    driver.tick();
+    if (connects == before) continue;
+    ++within_an_hour;
+    sent.clear();
+    driver.link_connected();
+    welcome();
+    driver.link_received(frame(e));
+    driver.link_closed("closed");
+  }
+  EXPECT_LE(within_an_hour, 400) << "a backoff grows up to 10 s and more";
 }
 
 TEST_F(SidecarDriverTest, BytesThatAreNoFrameCloseTheLink) {

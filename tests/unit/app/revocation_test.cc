@@ -29,6 +29,12 @@ TEST(RevokedSerials, ALineThatIsNoSerialIsRefusedWithItsNumber) {
   EXPECT_THAT(list.error().message, testing::StartsWith("revoked:2: "));
 }
 
+TEST(RevokedSerials, WhatCannotBeReadIsNoEmptyList) {
+  const auto list = RevokedSerials::load("/");
+  ASSERT_FALSE(list);
+  EXPECT_THAT(list.error().message, testing::StartsWith("/: "));
+}
+
 TEST(RevokedSerials, AMissingFileIsAnErrorThatNamesIt) {
   const auto list = RevokedSerials::load("/nonexistent/revoked");
   ASSERT_FALSE(list);

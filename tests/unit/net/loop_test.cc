@@ -1,9 +1,11 @@
 #include "net/loop.h"
 
 #include <signal.h>
+#include <uv.h>
 
 #include <memory>
 #include <optional>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -76,8 +78,32 @@ TEST_F(LoopBehaviour, EndsATurnBeforeItWaits) {
 }
 
 TEST_F(LoopBehaviour, EndsATurnOfPostedTasksBeforeItWaits) {
-  loop.post([&] { loop.at_turn_end([&] { loop.stop(); }); });
+  std::vector<int> order;
+  loop.post([&] {
+    loop.at_turn_end([&] {
+      order.push_back(2);
+      loop.at_turn_end([&] { order.push_back(3); });
+      loop.post([&] { order.push_back(4); });
+      loop.post([&] { loop.stop(); });
+    });
+    order.push_back(1);
+  });
   run();
+  EXPECT_EQ(order, (std::vector{1, 2, 3, 4}));
+}
+
+TEST_F(LoopBehaviour, ATurnsEndThatATimerMadeMayAskForMore) {
+  std::vector<int> order;
+  Timer timer(loop);
+  timer.start(milliseconds(0), [&] {
+    loop.at_turn_end([&] { loop.at_turn_end([&] { order.push_back(1); }); });
+    loop.post([&] {
+      order.push_back(2);
+      loop.stop();
+    });
+  });
+  run();
+  EXPECT_EQ(order, (std::vector{1, 2})) << "before the loop waited";
 }
 
 TEST_F(LoopBehaviour, HearsSignals) {
@@ -97,6 +123,26 @@ TEST_F(LoopBehaviour, IgnoresSigpipe) {
   struct sigaction current {};
   ASSERT_EQ(sigaction(SIGPIPE, nullptr, &current), 0);
   EXPECT_EQ(current.sa_handler, SIG_IGN);
+}
+
+// As a lookup is while no name server answers.
+TEST_F(LoopBehaviour, ClosesAlthoughARequestOnAnotherThreadDoesNotEnd) {
+  static std::binary_semaphore may_end{0};
+  static std::binary_semaphore ended{0};
+  auto* request = new uv_work_t;  // never told that it ended
+  {
+    Loop short_lived;
+    uv_queue_work(
+        short_lived.uv(), request,
+        [](uv_work_t*) {
+          may_end.acquire();
+          ended.release();
+        },
+        [](uv_work_t*, int) { FAIL() << "its loop is gone"; });
+    EXPECT_TRUE(short_lived.close());
+  }
+  may_end.release();
+  ended.acquire();
 }
 
 TEST_F(LoopBehaviour, NamesTheHandlesThatKeepItFromClosing) {

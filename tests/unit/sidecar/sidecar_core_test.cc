@@ -446,7 +446,8 @@ TEST(SidecarCore, WhatASessionFromTheFutureStillHadToSayIsReplaced) {
 
 // ---- the backlog
 
-TEST(SidecarCore, ABacklogPastItsBoundKeepsOfEachAgentTheNewestEventAndItsInfo) {
+// Old fields under the stamp of a newer session would hide what another worker said between.
+TEST(SidecarCore, ABacklogPastItsBoundKeepsOfEachAgentTheNewestEventAndTheFieldsOfItsSession) {
   Config c = config();
   c.max_events = 4;
   Machine m(c);
@@ -457,9 +458,39 @@ TEST(SidecarCore, ABacklogPastItsBoundKeepsOfEachAgentTheNewestEventAndItsInfo) 
   m.read(10, 7, {{"name", "a"}});
   m.look(11, {row(7, kGone, 9, 3)});
   m.look(20, {row(7, kActive, 19), row(8, kActive, 19)});
-  EXPECT_EQ(m.greet(30), "DELTA 1: 7 opened 19+0 with info folding 3; 2: 8 opened 19+0");
+  EXPECT_EQ(m.greet(30), "DELTA 1: 7 opened 19+0 folding 3; 2: 8 opened 19+0");
   EXPECT_EQ(m.status(30).folded, 3u);
   EXPECT_EQ(m.disk.outbox.size(), 2u);
+}
+
+TEST(SidecarCore, AFoldedEventKeepsTheFieldsThatItsSessionTold) {
+  Config c = config();
+  c.max_events = 2;
+  Machine m(c);
+  m.greet(5);
+  m.lose_link(6);
+  m.look(9, {});
+  m.look(10, {row(7, kActive, 9)});
+  m.read(10, 7, {{"name", "a"}});
+  m.look(11, {row(7, kGone, 9, 3)});
+  EXPECT_EQ(m.greet(30), "DELTA 1: 7 closed 9+2 shutdown with info folding 2");
+}
+
+// One event of each agent may be over the bound by itself: it is sent all the same, and what did
+// not change is not stored again and again.
+TEST(SidecarCore, ABacklogThatCannotBeFoldedBelowItsBoundIsStillSent) {
+  Config c = config();
+  c.max_bytes = 64;
+  Machine m(c);
+  m.greet(5);
+  m.lose_link(6);
+  m.look(9, {});
+  m.look(10, {row(7, kActive, 9), row(8, kActive, 9)});
+  m.look(11, {row(7, kGone, 9, 3), row(8, kGone, 9, 3)});
+  EXPECT_EQ(m.greet(30),
+            "DELTA 1: 7 closed 9+1 shutdown folding 1; 2: 8 closed 9+1 shutdown folding 1");
+  EXPECT_EQ(m.tick(31), "");
+  EXPECT_EQ(m.status(31).folded, 2u);
 }
 
 TEST(SidecarCore, AFoldedEventKeepsTheLatestMomentOfAll) {

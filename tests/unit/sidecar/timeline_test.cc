@@ -55,6 +55,26 @@ TEST(Timeline, MomentsOfAnotherBootAreNeverAfterThisBootBegan) {
   }
 }
 
+// Else every agent that was here before a reboot could be heard here "until now" for an hour.
+TEST(Timeline, HoweverUncertainAMomentOfAnotherBootWasNotAfterThisBootBegan) {
+  Timeline t(kBoot);
+  sample(t, 1, 100);
+  const LocalMoment other{kBoot + 1, us(5000), (kWall - 300) * kSecond};
+  EXPECT_LE(t.latest(other, at(100)), master_time(0));
+  EXPECT_EQ(t.earliest(other, at(100)).us, master_time(-300).us - Timeline::kOtherBootErrorUs);
+  const LocalMoment own = t.moment(us(90), at(100));
+  EXPECT_EQ(t.latest(own, at(100)).us, master_time(90).us + t.error_us(own, at(100)));
+}
+
+TEST(Timeline, TheFirstRunGoesOnAfterARestartToo) {
+  Timeline t(kBoot);
+  sample(t, 0, 100);
+  Timeline again(kBoot);
+  again.restore(t.runs(at(110)));
+  sample(again, 0, 120);
+  EXPECT_EQ(again.runs(at(130)).size(), 1u);
+}
+
 TEST(Timeline, WithoutAnyExchangeMomentsCompareWithEachOther) {
   Timeline t(kBoot);
   EXPECT_FALSE(t.known());

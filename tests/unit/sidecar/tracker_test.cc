@@ -620,6 +620,19 @@ TEST_F(TrackerMaster, ANewTermIsToldEverySessionAsItStandsWithItsOldVersion) {
             "7 opened @9+0 [9, 10]; 8 closed @9+1 [9, 10] shutdown; 9 released @9+1 [9, 10] moved");
 }
 
+// An older copy of the log may begin at a time that is far behind the one that the fence was made in.
+TEST_F(TrackerMaster, ANewTermMayHaveLostTheWinnerThatReleasedASession) {
+  look(9, {});
+  look(10, {row(7, kActive, 9)});
+  superseded(12, "w2", epoch(5000), 0);
+  look(19, {row(7, kActive, 9)});
+  EXPECT_EQ(look(20, {row(7, kActive, 19)}), "");
+  tracker.tell_everything(at(22));
+  EXPECT_EQ(text(tracker.take_events()), "7 released @9+1 [9, 10] moved");
+  look(29, {row(7, kActive, 19)});
+  EXPECT_EQ(look(30, {row(7, kActive, 29)}), "7 opened @29+0 [29, 30]");
+}
+
 TEST_F(TrackerMaster, AnotherMasterIsToldSessionsWithoutTheOldOnesEpochsAndFences) {
   look(10, {row(7, kActive, 9)});
   superseded(12, "w2", epoch(11), 0);
