@@ -367,7 +367,7 @@ std::expected<std::unique_ptr<TlsListener>, Error> TlsListener::listen(Loop& loo
 
   int status = uv_tcp_bind(&impl->handle, address, 0);
   if (status == 0) {
-    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), 511,
+    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), 4096,
                        [](uv_stream_t* handle, int result) {
                          static_cast<Impl*>(handle->data)->connection_waits(result);
                        });

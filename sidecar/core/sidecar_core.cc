@@ -83,6 +83,9 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     outbox_bytes_ += size;
     position_ = position;
   }
+  std::unordered_set<AgentId> waiting;
+  for (const Entry& e : outbox_) waiting.insert(e.event.agent);
+  tracker_.tell_untaken(waiting);
   position_ = std::max(position_, read_meta(image, "position"));
   acked_position_ = read_meta(image, "acked");
   master_ = MasterId{read_meta(image, "master")};

@@ -566,10 +566,18 @@ void Tracker::tell_everything(const Now&) {
   // may be far ahead of all that it will tell. Only what it takes from now on binds.
   for (auto& [agent, state] : agents_) {
     state.accepted = kUnstamped;
+    dirty_.insert(agent);
     if (!state.session) continue;
     state.session->fence = kUnstamped;
     dirty_.insert(agent);
     tell(agent, state);
+  }
+}
+
+void Tracker::tell_untaken(const std::unordered_set<AgentId>& waiting) {
+  for (auto& [agent, state] : agents_) {
+    if (!state.session || state.session->epoch == kUnstamped) continue;
+    if (state.accepted < state.session->epoch && !waiting.contains(agent)) tell(agent, state);
   }
 }
 

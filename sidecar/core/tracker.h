@@ -63,6 +63,9 @@ class Tracker {
   void sampled(const Now& now);
   // The newest session of every agent, closed and released ones too: the master may have lost it.
   void tell_everything(const Now& now);
+  // After a restart: sessions that the master never took, and of which no event waits either. It
+  // refused them as from the future, and the crash came before they were stamped anew.
+  void tell_untaken(const std::unordered_set<AgentId>& waiting);
   // Another master: epochs made in the old one's time mean nothing to it.
   void forget_master();
 

@@ -431,6 +431,17 @@ TEST(SidecarCore, ASessionFromTheFutureIsStampedAnewAfterAFreshSample) {
   EXPECT_EQ(m.message(16, HeartbeatAck{us(16), t, t}), "DELTA 2: 7 opened 5+0");
 }
 
+TEST(SidecarCore, ASessionFromTheFutureIsToldAgainIfACrashComesBeforeItIsStampedAnew) {
+  Machine m;
+  m.greet(5, [](Welcome& w) { w.window = 64u << 10; });
+  m.look(10, {row(7, kActive, 9)});
+  m.ack(10, 1, {exception_of(1, ExceptionKind::future_epoch)});
+  m.tick(12);
+  EXPECT_TRUE(m.disk.outbox.empty());
+  Machine again(config(), m.disk, 13, 2);
+  EXPECT_EQ(again.greet(14), "DELTA 1: 7 opened 9+0");
+}
+
 TEST(SidecarCore, WhatASessionFromTheFutureStillHadToSayIsReplaced) {
   Machine m;
   m.greet(5);
