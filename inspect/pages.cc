@@ -361,6 +361,10 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
       j["superseded_sent"] = c.superseded_sent;
       j["challenges_sent"] = c.challenges_sent;
       j["refused_connections"] = c.refused_connections;
+      const auto l = view.listener();
+      j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
+                       {"over_address", l.over_address}, {"gave_way", l.gave_way},
+                       {"too_slow", l.too_slow},         {"failed", l.failed}};
       j["log_error"] =
           view.driver.log_error().empty() ? Json(nullptr) : Json(view.driver.log_error());
       return json(j);
