@@ -88,7 +88,6 @@ class SidecarDriver {
   bool closing_ = false;
   bool stopped_ = false;
   std::int64_t connect_at_mono_us_ = 0;
-  std::int64_t streaming_since_us_ = 0;
   std::int64_t not_before_us_ = 0;
 
   // The batch that is being committed, kept until it is durable.
