@@ -147,6 +147,8 @@ struct MasterConfig {
     std::uint32_t max_connections = 4096;  // of workers
     std::uint32_t http_connections = 256;
     std::uint32_t history = 250'000;  // decisions kept in memory for /agents/{id}/history
+    std::uint32_t handshakes = 1024;  // of workers, unfinished
+    std::uint32_t connections_per_address = 0;
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

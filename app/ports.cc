@@ -148,6 +148,7 @@ void TlsLinks::accepted(std::unique_ptr<net::TlsStream> stream) {
     log(Level::Debug, "connection closed",
         {{"peer", it == streams_.end() ? "?" : it->second->peer().address}, {"why", reason}});
     streams_.erase(conn);
+    cut_.erase(conn);
     driver_->link_closed(conn);
   };
   s.start(std::move(events));
@@ -159,8 +160,10 @@ void TlsLinks::send(master::ConnId conn, std::string bytes) {
   const auto it = streams_.find(conn);
   if (it == streams_.end()) return;
   it->second->write(std::move(bytes));
-  if (it->second->pending_bytes() > kMaxUnsent)
-    it->second->close("the worker does not take what is sent to it");
+  if (it->second->pending_bytes() <= kMaxUnsent || !cut_.insert(conn).second) return;
+  log(Level::Warn, "a worker does not take what is sent to it; its connection is closed",
+      {{"peer", it->second->peer().address}});
+  it->second->close("the worker does not take what is sent to it");
 }
 
 void TlsLinks::close(master::ConnId conn, const std::string& reason) {

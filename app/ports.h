@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,7 @@ class TlsLinks final : public MasterDriver::Links {
   RevokedSerials revoked_;
   MasterDriver* driver_ = nullptr;
   std::map<master::ConnId, std::unique_ptr<net::TlsStream>> streams_;
+  std::set<master::ConnId> cut_;  // of these, closed for what they did not take
   std::uint64_t last_ = 0;
   bool paused_ = false;
 };

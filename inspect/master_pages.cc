@@ -285,6 +285,10 @@ Response MasterPages::status() const {
         j["superseded_sent"] = c.superseded_sent;
         j["challenges_sent"] = c.challenges_sent;
         j["refused_connections"] = c.refused_connections;
+        const auto l = view_.listener();
+        j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
+                         {"over_address", l.over_address}, {"gave_way", l.gave_way},
+                         {"too_slow", l.too_slow},         {"failed", l.failed}};
         j["log_error"] = or_null(view_.driver.log_error());
         return j;
       },

@@ -11,6 +11,7 @@
 #include "app/sidecar_driver.h"
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
+#include "net/tls_stream.h"
 
 namespace rollcall::inspect {
 
@@ -43,6 +44,7 @@ struct MasterView {
   app::MasterDriver& driver;
   app::Clock& clock;
   std::string version;
+  std::function<net::TlsListener::Counters()> listener;  // loop thread
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
 

@@ -4,6 +4,7 @@
 
 #include "app/config.h"
 #include "app/daemon.h"
+#include "app/file_limit.h"
 #include "app/logging.h"
 #include "app/master_driver.h"
 #include "app/ports.h"
@@ -25,10 +26,23 @@ int fail(int status, const std::string& message) {
   return app::fail(kProgram, status, message);
 }
 
+// Every connection takes a file descriptor; a listener that has none left serves nobody.
+void make_room_for_connections(const app::MasterConfig::Limits& limits) {
+  const std::uint64_t wanted =
+      std::uint64_t{limits.max_connections} + 2 * limits.handshakes + limits.http_connections + 64;
+  const std::uint64_t allowed = app::raise_file_limit(wanted);
+  if (allowed >= wanted) return;
+  app::log(app::Level::Warn,
+           "[limits] allows more connections than this process may have open; raise its limit of "
+           "open files (ulimit -n, LimitNOFILE) or lower these",
+           {{"open_files", std::to_string(allowed)}, {"wanted", std::to_string(wanted)}});
+}
+
 int run(const app::MasterConfig& config) {
   app::set_log_level(config.log.level);
   app::set_log_format(config.log.format);
   app::SystemClock clock;
+  make_room_for_connections(config.limits);
 
   auto tls =
       app::load_credentials(config.tls, config.origin, config.node.name, app::TlsRole::master);
@@ -62,19 +76,23 @@ int run(const app::MasterConfig& config) {
   driver.remember(std::move(history));
   links.attach(driver);
 
-  inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
-  inspect::add_master_pages(http, [&loop](auto task) { return loop.post(std::move(task)); },
-                            {driver, clock, ROLLCALL_VERSION});
-  if (auto started = http.start(); !started) return fail(1, started.error().message);
-
   // Workers are let in once the time can be told: after the first commit.
   std::unique_ptr<net::TlsListener> listener;
+  inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
+  inspect::add_master_pages(
+      http, [&loop](auto task) { return loop.post(std::move(task)); },
+      {driver, clock, ROLLCALL_VERSION,
+       [&listener] { return listener ? listener->counters() : net::TlsListener::Counters{}; }});
+  if (auto started = http.start(); !started) return fail(1, started.error().message);
+
   int status = 0;
   auto listen = [&] {
     net::TlsListener::Options options;
     options.address = config.listen.address.host;
     options.port = config.listen.address.port;
     options.max_connections = config.limits.max_connections;
+    options.max_handshakes = config.limits.handshakes;
+    options.max_per_address = config.limits.connections_per_address;
     auto made = net::TlsListener::listen(
         loop, tls->context, options,
         {[&](std::unique_ptr<net::TlsStream> s) { links.accepted(std::move(s)); },

@@ -15,7 +15,8 @@
 namespace rollcall::net {
 namespace {
 
-constexpr std::uint64_t kCloseDeadlineMs = 5'000;
+// Longer than any goodbye (socket.cc).
+constexpr std::uint64_t kCloseDeadlineMs = 8'000;
 
 [[noreturn]] void die(const std::string& message) {
   std::fprintf(stderr, "rollcall: %s\n", message.c_str());
@@ -55,6 +56,7 @@ struct Loop::Impl {
   uv_check_t check;
   std::vector<std::unique_ptr<Signal>> signals;
   std::vector<std::function<void()>> turn_end;
+  std::uint64_t turn = 0;
   bool signals_and_async_closed = false;
   bool turn_handles_closed = false;
   bool closed = false;
@@ -91,8 +93,11 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
   must(uv_prepare_init(&impl_->loop, &impl_->prepare), "uv_prepare_init");
   must(uv_check_init(&impl_->loop, &impl_->check), "uv_check_init");
   impl_->async.data = impl_->prepare.data = impl_->check.data = impl_.get();
-  uv_prepare_start(&impl_->prepare,
-                   [](uv_prepare_t* handle) { static_cast<Impl*>(handle->data)->run_turn_end(); });
+  uv_prepare_start(&impl_->prepare, [](uv_prepare_t* handle) {
+    Impl& self = *static_cast<Impl*>(handle->data);
+    self.run_turn_end();
+    ++self.turn;
+  });
   uv_check_start(&impl_->check,
                  [](uv_check_t* handle) { static_cast<Impl*>(handle->data)->run_turn_end(); });
   uv_unref(as_handle(&impl_->prepare));
@@ -123,6 +128,10 @@ bool Loop::post(std::function<void()> task) {
 
 void Loop::at_turn_end(std::function<void()> task) {
   impl_->turn_end.push_back(std::move(task));
+}
+
+std::uint64_t Loop::turn() const {
+  return impl_->turn;
 }
 
 void Loop::on_signal(int signal_number, std::function<void()> task) {

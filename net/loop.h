@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
@@ -35,6 +36,9 @@ class Loop {
 
   // Runs `task` once, when the callbacks of this turn are over and before the loop waits again.
   void at_turn_end(std::function<void()> task);
+
+  // Which turn this is: one more each time the loop waits.
+  std::uint64_t turn() const;
 
   // Calls `task` on the loop thread for each `signal_number` that arrives, until close().
   void on_signal(int signal_number, std::function<void()> task);

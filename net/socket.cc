@@ -12,7 +12,15 @@
 namespace rollcall::net {
 namespace {
 
+// After a write that failed, for what the peer said before it went.
 constexpr std::chrono::milliseconds kLinger(1'000);
+// A goodbye is looked at in steps. Two without a byte taken end it, not one: when the process was
+// starved, the loop runs its timers before it looks at its sockets.
+constexpr std::chrono::milliseconds kGoodbyeStep(500);
+constexpr int kIdleSteps = 2;
+constexpr int kGoodbyeSteps = 10;
+// What one socket may say in one turn.
+constexpr std::size_t kTurnBytes = std::size_t{256} * 1024;
 constexpr std::size_t kReadBufferBytes = std::size_t{64} * 1024;
 constexpr unsigned kKeepaliveSeconds = 30;
 
@@ -43,6 +51,13 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
   bool finishing = false;  // the goodbye is under way; what arrives is dropped
   bool shut_down = false;
   bool closing = false;
+  bool resting = false;  // had its share of this turn
+  std::uint64_t turn = 0;
+  std::size_t read_in_turn = 0;
+  std::size_t goodbye_queue = 0;
+  int goodbye_steps = 0;
+  int idle_steps = 0;
+  std::shared_ptr<void> held;
 
   uv_stream_t* stream() { return &any.stream; }
 
@@ -58,6 +73,11 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
 
   void start_reading() {
     if (reading || ended || closing || !connected) return;
+    reading = true;
+    if (!resting) read();
+  }
+
+  void read() {
     const int status = uv_read_start(
         stream(),
         [](uv_handle_t*, std::size_t, uv_buf_t* buffer) {
@@ -68,8 +88,9 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
         [](uv_stream_t* handle, ssize_t count, const uv_buf_t* buffer) {
           of(handle).read_done(count, buffer->base);
         });
-    reading = status == 0;
-    if (status != 0) end_later(status);
+    if (status == 0) return;
+    reading = false;
+    end_later(status);
   }
 
   void stop_reading() {
@@ -81,6 +102,7 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
   void read_done(ssize_t count, const char* bytes) {
     if (count == 0 || closing) return;
     if (count > 0) {
+      rest_if_due(static_cast<std::size_t>(count));
       if (finishing || !attached || !events.on_read) return;
       events.on_read(std::as_bytes(std::span(bytes, static_cast<std::size_t>(count))));
       return;
@@ -93,6 +115,20 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
       return;
     }
     end(write_error != 0 ? write_error : static_cast<int>(count));
+  }
+
+  void rest_if_due(std::size_t count) {
+    if (std::exchange(turn, loop.turn()) != loop.turn()) read_in_turn = 0;
+    read_in_turn += count;
+    if (read_in_turn < kTurnBytes || resting) return;
+    resting = true;
+    uv_read_stop(stream());
+    loop.at_turn_end([weak = weak_from_this()] {
+      const auto state = weak.lock();
+      if (!state) return;
+      state->resting = false;
+      if (state->reading && !state->closing) state->read();
+    });
   }
 
   void write_done(int status) {
@@ -143,7 +179,16 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
           if (result < 0 || state.ended) state.close_now();
         });
     if (status < 0) return close_now();
-    set_timer([this] { close_now(); });
+    goodbye_queue = uv_stream_get_write_queue_size(stream());
+    timer = std::make_unique<Timer>(loop);
+    timer->repeat(kGoodbyeStep, [this] { look_at_goodbye(); });
+  }
+
+  void look_at_goodbye() {
+    const std::size_t queue = uv_stream_get_write_queue_size(stream());
+    idle_steps = queue < goodbye_queue ? 0 : idle_steps + 1;
+    goodbye_queue = queue;
+    if (++goodbye_steps == kGoodbyeSteps || idle_steps == kIdleSteps) close_now();
   }
 
   void close_now() {
@@ -154,6 +199,7 @@ struct Socket::State : std::enable_shared_from_this<Socket::State> {
       // Last owner or not, the state lives to the end of this function.
       const auto state = std::exchange(of(handle).self, nullptr);
       const Events last = std::exchange(state->events, {});
+      state->held.reset();
       if (state->attached && last.on_closed) last.on_closed();
     });
   }
@@ -187,6 +233,10 @@ Socket::~Socket() {
 
 void Socket::set_events(Events events) {
   state_->events = std::move(events);
+}
+
+void Socket::hold(std::shared_ptr<void> what) {
+  state_->held = std::move(what);
 }
 
 void Socket::connect(const sockaddr* address, std::function<void(int)> done) {

@@ -29,26 +29,29 @@ class Socket {
 
   enum class Kind { kTcp, kUnix };
   Socket(Loop& loop, Kind kind);
-  // Nothing is called back any more. After finish() the goodbye goes on without us, for at most a
-  // second; else the connection is cut.
+  // Nothing is called back any more. After finish() the goodbye goes on without us; else the
+  // connection is cut.
   ~Socket();
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
 
   void set_events(Events events);
+  // Kept for as long as the connection takes a file descriptor, also after this object is gone.
+  void hold(std::shared_ptr<void> what);
 
   // Calls `done` once, never from inside connect().
   void connect(const sockaddr* address, std::function<void(int status)> done);
   void connect(const std::string& path, std::function<void(int status)> done);
   int accept_from(uv_stream_s* listener);
 
+  // A socket that has much to say gets its share of each turn, so that the others get theirs.
   void start_reading();
   void stop_reading();
   void write(std::string bytes);
   std::size_t queued_bytes() const;
 
-  // Sends what is queued, then our end, and waits for the peer's end (a second at most), so that
-  // the last bytes are not lost to a reset.
+  // Sends what is queued, then our end, and waits for the peer's end, so that the last bytes are
+  // not lost to a reset. A peer that takes nothing for a second is cut off, any after five.
   void finish();
   void abort();
 

@@ -25,6 +25,7 @@ using Certificate = Owned<X509, X509_free>;
 using PrivateKey = Owned<EVP_PKEY, EVP_PKEY_free>;
 
 constexpr std::size_t kMaxPemFileBytes = std::size_t{1} << 20;
+constexpr long kMaxChainBytes = 32L << 10;
 
 std::unexpected<Error> fail(std::string message) {
   return std::unexpected(Error{std::move(message)});
@@ -315,6 +316,8 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
   SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
   SSL_CTX_set_num_tickets(ssl, 0);
   SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+  // What a peer may send before it has proven anything; a chain takes one or two KiB each.
+  SSL_CTX_set_max_cert_list(ssl, kMaxChainBytes);
   // No automatic chain: the peer has the CA, it need not travel with each handshake.
   SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
-#include <set>
+#include <string_view>
 #include <utility>
 
 #include "net/loop.h"
@@ -17,6 +18,10 @@ namespace {
 
 constexpr std::size_t kCoalesceBytes = std::size_t{64} * 1024;
 constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
+// TLS's own answers (to key updates) in the life of a connection: some two thousand. An honest peer
+// asks once in many gigabytes.
+constexpr std::size_t kMaxAnswers = std::size_t{64} * 1024;
+constexpr int kBacklog = 4'096;  // the kernel has a limit of its own
 
 std::unexpected<Error> fail(std::string message) {
   return std::unexpected(Error{std::move(message)});
@@ -26,6 +31,43 @@ std::string end_text(int status, const std::string& during) {
   if (status == UV_EOF) return "the peer closed the connection" + during;
   return std::string("the connection broke") + during + " (" + uv_strerror(status) + ")";
 }
+
+// A listener's connections; outlives it while they do.
+struct Census {
+  std::size_t max_goodbyes = 0;
+  std::size_t streams = 0, handshakes = 0, goodbyes = 0;
+  std::map<std::string, std::size_t, std::less<>> by_host;
+};
+
+// A connection's place in it, for as long as it has a file descriptor.
+class Slot {
+ public:
+  Slot(std::shared_ptr<Census> census, std::string host)
+      : census_(std::move(census)), host_(census_->by_host.try_emplace(std::move(host)).first) {
+    ++host_->second;
+    ++count();
+  }
+  ~Slot() {
+    --count();
+    if (--host_->second == 0) census_->by_host.erase(host_);
+  }
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  void is_now(std::size_t Census::*kind) {
+    --count();
+    kind_ = kind;
+    ++count();
+  }
+  bool may_say_goodbye() const { return census_->goodbyes < census_->max_goodbyes; }
+
+ private:
+  std::size_t& count() { return (*census_).*kind_; }
+
+  std::shared_ptr<Census> census_;
+  std::map<std::string, std::size_t, std::less<>>::iterator host_;
+  std::size_t Census::*kind_ = &Census::handshakes;
+};
 
 }  // namespace
 
@@ -50,8 +92,11 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
   bool pump_is_due = false;
   bool flush_is_due = false;
   std::string plain;  // written, not yet encrypted
+  std::size_t answers = 0;  // TLS's own bytes
   std::string reason;
-  std::shared_ptr<void> slot;  // our place among the listener's connections
+  std::shared_ptr<Slot> slot;  // our place among the listener's connections, if it has any
+  bool too_slow = false;       // why the handshake was ended, if it was not its own fault
+  bool gave_way = false;
 
   // The socket is connected. Calls `done` once, unless this object is dropped before; the caller
   // keeps it until then.
@@ -80,6 +125,7 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
     deadline.emplace(loop);
     deadline->start(limit, [this, weak, limit] {
       const auto self = weak.lock();
+      too_slow = true;
       handshake_over(fail("no TLS handshake within " + std::to_string(limit.count()) +
                           " ms: is the other side speaking TLS?"));
     });
@@ -94,12 +140,28 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
       phase = Phase::kOpen;
       peer.names = engine.peer_names();
       peer.serial = engine.peer_serial();
+      if (slot) slot->is_now(&Census::streams);
     } else {
       phase = Phase::kClosing;
-      socket.finish();  // the alert that tells the peer why is on its way
+      if (slot && !slot->may_say_goodbye()) {
+        socket.abort();
+      } else {
+        if (slot) slot->is_now(&Census::goodbyes);
+        socket.finish();  // the alert that tells the peer why is on its way
+      }
     }
     const auto done = std::exchange(on_handshake, nullptr);
     if (done) done(std::move(result));
+  }
+
+  // Ends a handshake at once, without a word to the peer.
+  void give_way(std::string why) {
+    deadline.reset();
+    gave_way = true;
+    phase = Phase::kClosing;
+    socket.abort();
+    const auto done = std::exchange(on_handshake, nullptr);
+    if (done) done(fail(std::move(why)));
   }
 
   void cipher_arrived(std::span<const std::byte> bytes) {
@@ -125,7 +187,7 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
       const auto count = engine.read(buffer);
       if (!count) return peer_ended(count.error().message);
       if (*count == 0) {
-        send_output();  // a key update may want an answer
+        send_answers();
         if (engine.peer_closed()) peer_ended("the peer closed the connection");
         return;
       }
@@ -162,14 +224,25 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
 
   void flush() {
     if (phase != Phase::kOpen || plain.empty()) return;
-    const auto sent = engine.write(plain);
-    plain.clear();
-    if (plain.capacity() > 2 * kCoalesceBytes) plain.shrink_to_fit();
-    send_output();
-    if (!sent) peer_ended(sent.error().message);
+    const std::string bytes = std::exchange(plain, {});
+    // By pieces: what TLS once needed for its output it keeps for as long as the connection lives.
+    for (std::string_view left = bytes; !left.empty();) {
+      const auto sent = engine.write(left.substr(0, kCoalesceBytes));
+      send_output();
+      if (!sent) return peer_ended(sent.error().message);
+      left.remove_prefix(std::min(left.size(), kCoalesceBytes));
+    }
   }
 
   void send_output() { socket.write(engine.take_output()); }
+
+  // A key update may want an answer; whoever writes does not see it in what is pending.
+  void send_answers() {
+    std::string bytes = engine.take_output();
+    answers += bytes.size();
+    socket.write(std::move(bytes));
+    if (answers > kMaxAnswers) peer_ended("the peer asks TLS for new keys without end");
+  }
 
   void written() {
     if (phase == Phase::kOpen && attached && plain.empty() && events.on_drained) {
@@ -208,7 +281,6 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
 
   void socket_closed() {
     phase = Phase::kClosed;
-    slot.reset();
     tell_closed();
   }
 
@@ -277,7 +349,9 @@ struct TlsListener::Impl {
         context(std::move(tls)),
         options(std::move(chosen)),
         events(std::move(wanted)),
-        connections(std::make_shared<std::size_t>(0)) {}
+        census(std::make_shared<Census>()) {
+    census->max_goodbyes = options.max_handshakes;
+  }
 
   Loop& loop;
   TlsContext context;
@@ -286,8 +360,10 @@ struct TlsListener::Impl {
   uv_tcp_t handle;
   std::shared_ptr<Impl> self;  // until the handle is closed
   bool attached = true;
-  std::set<std::shared_ptr<TlsStream::Impl>> handshakes;
-  std::shared_ptr<std::size_t> connections;  // outlives us while streams do
+  std::map<std::uint64_t, std::shared_ptr<TlsStream::Impl>> handshakes;  // oldest first
+  std::uint64_t last_handshake = 0;
+  std::shared_ptr<Census> census;
+  Counters counters;
 
   void close() {
     attached = false;
@@ -307,33 +383,59 @@ struct TlsListener::Impl {
       return refuse(
           "", std::string("a connection could not be accepted (") + uv_strerror(status) + ")");
     }
-    if (*connections >= options.max_connections) {
-      Socket socket(loop, Socket::Kind::kTcp);
-      if (socket.accept_from(reinterpret_cast<uv_stream_t*>(&handle)) != 0) return;
-      return refuse(socket.peer_address(), "there are " + std::to_string(*connections) +
-                                               " connections, which is the limit");
-    }
     auto stream = std::make_shared<TlsStream::Impl>(loop, context, "");
     const int accepted = stream->socket.accept_from(reinterpret_cast<uv_stream_t*>(&handle));
     if (accepted != 0) {
       return refuse(
           "", std::string("a connection could not be accepted (") + uv_strerror(accepted) + ")");
     }
-    ++*connections;
-    stream->slot =
-        std::shared_ptr<void>(nullptr, [count = connections](std::nullptr_t) { --*count; });
-    handshakes.insert(stream);
+    const std::string address = stream->socket.peer_address();
+    const std::string host = address.substr(0, address.rfind(':'));
+    if (census->streams >= options.max_connections) {
+      ++counters.over_limit;
+      return refuse(address, "there are " + std::to_string(census->streams) +
+                                 " connections, which is the limit");
+    }
+    const auto of_host = census->by_host.find(host);
+    if (options.max_per_address > 0 && of_host != census->by_host.end() &&
+        of_host->second >= options.max_per_address) {
+      ++counters.over_address;
+      return refuse(address, "there are " + std::to_string(of_host->second) +
+                                 " connections from this address, which is the limit");
+    }
+    if (handshakes.size() >= options.max_handshakes) {
+      const auto keep = self;
+      handshakes.begin()->second->give_way(
+          "its TLS handshake gave way to a newer one: " + std::to_string(handshakes.size()) +
+          " are under way, which is the limit");
+      if (!attached) return;
+    }
+    stream->slot = std::make_shared<Slot>(census, host);
+    stream->socket.hold(stream->slot);
+    const std::uint64_t number = ++last_handshake;
+    handshakes.emplace(number, stream);
     stream->handshake(options.handshake_deadline,
-                      [this, raw = stream.get()](std::expected<void, Error> result) {
-                        handshake_over(raw->shared_from_this(), std::move(result));
+                      [this, number](std::expected<void, Error> result) {
+                        handshake_over(number, std::move(result));
                       });
   }
 
-  void handshake_over(const std::shared_ptr<TlsStream::Impl>& stream,
-                      std::expected<void, Error> result) {
+  void handshake_over(std::uint64_t number, std::expected<void, Error> result) {
     const auto keep = self;
-    handshakes.erase(stream);
-    if (!result) return refuse(stream->peer.address, result.error().message);
+    const auto node = handshakes.extract(number);
+    const auto& stream = node.mapped();
+    if (!result) {
+      ++(stream->too_slow   ? counters.too_slow
+         : stream->gave_way ? counters.gave_way
+                            : counters.failed);
+      return refuse(stream->peer.address, result.error().message);
+    }
+    if (census->streams > options.max_connections) {  // since it was let in
+      ++counters.over_limit;
+      return refuse(stream->peer.address, "there are " + std::to_string(census->streams - 1) +
+                                              " connections, which is the limit");
+    }
+    ++counters.accepted;
     auto ready = std::make_unique<TlsStream>(stream);
     if (attached && events.on_accepted) events.on_accepted(std::move(ready));
   }
@@ -367,7 +469,7 @@ std::expected<std::unique_ptr<TlsListener>, Error> TlsListener::listen(Loop& loo
 
   int status = uv_tcp_bind(&impl->handle, address, 0);
   if (status == 0) {
-    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), 4096,
+    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), kBacklog,
                        [](uv_stream_t* handle, int result) {
                          static_cast<Impl*>(handle->data)->connection_waits(result);
                        });
@@ -391,6 +493,10 @@ std::uint16_t TlsListener::port() const {
   }
   // Both families keep the port in the same place.
   return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+}
+
+const TlsListener::Counters& TlsListener::counters() const {
+  return impl_->counters;
 }
 
 void TlsListener::set_context(TlsContext context) {

@@ -52,8 +52,8 @@ class TlsStream {
   void pause_reading();
   void resume_reading();
 
-  // Sends what is queued and says goodbye; the peer has a second to take it. on_closed(reason)
-  // comes in a later turn, on_data no more.
+  // Sends what is queued and says goodbye; a peer that takes nothing for a second is cut off, any
+  // after five. on_closed(reason) comes in a later turn, on_data no more.
   void close(std::string reason);
 
   const Peer& peer() const;
@@ -64,13 +64,21 @@ class TlsStream {
 
 // Waits for TLS connections. Loop thread only. Destroying it ends listening and unfinished
 // handshakes; streams that were handed over stay.
+//
+// Whoever can reach the port can begin handshakes, so these have a limit of their own, and the
+// oldest gives way to the newest: a flood must finish its connections faster than a worker needs
+// for one handshake to keep it out. What has proven who it is never gives way.
 class TlsListener {
  public:
   struct Options {
     std::string address = "127.0.0.1";  // IPv4 or IPv6, not a name; "::" takes both families
     std::uint16_t port = 0;             // 0: any free one, see port()
-    // Streams and handshakes together; above it connections are refused at once.
+    // Streams; above it connections are refused at once. Handshakes take no place from a stream.
     std::size_t max_connections = 1'024;
+    // Unfinished ones; one more ends the oldest. As many failed ones may say goodbye beside them.
+    std::size_t max_handshakes = 1'024;
+    // Streams and handshakes of one IP address; 0: no limit.
+    std::size_t max_per_address = 0;
     std::chrono::milliseconds handshake_deadline{10'000};
   };
   struct Events {
@@ -87,6 +95,16 @@ class TlsListener {
   TlsListener& operator=(const TlsListener&) = delete;
 
   std::uint16_t port() const;
+  // Since it listens; what was not accepted, by why.
+  struct Counters {
+    std::uint64_t accepted = 0;
+    std::uint64_t over_limit = 0;    // max_connections
+    std::uint64_t over_address = 0;  // max_per_address
+    std::uint64_t gave_way = 0;      // max_handshakes
+    std::uint64_t too_slow = 0;      // handshake_deadline
+    std::uint64_t failed = 0;        // no TLS, no certificate, a wrong one, gone
+  };
+  const Counters& counters() const;
   // From now on new connections use these certificates.
   void set_context(TlsContext context);
 

@@ -27,7 +27,7 @@ constexpr std::size_t kTreeBytes = 48;
 constexpr std::size_t kNodeHeaderBytes = 8;
 constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
 constexpr std::uint16_t kBranch = 0x01, kLeaf = 0x02, kOverflow = 0x04, kMeta = 0x08;
-constexpr std::uint16_t kTypes = kBranch | kLeaf | kOverflow | kMeta;
+constexpr std::uint16_t kNumberKeys = 0x08;
 constexpr std::uint16_t kBigData = 0x01, kSubTree = 0x02, kDuplicates = 0x04;
 
 template <typename T>
@@ -38,14 +38,15 @@ T read(std::string_view bytes, std::size_t offset) {
 }
 
 struct Tree {
+  std::uint16_t flags = 0;
   std::uint16_t depth = 0;
   std::uint64_t entries = 0;
   std::uint64_t root = kNoPage;
 };
 
 Tree read_tree(std::string_view bytes) {
-  return {read<std::uint16_t>(bytes, 6), read<std::uint64_t>(bytes, 32),
-          read<std::uint64_t>(bytes, 40)};
+  return {read<std::uint16_t>(bytes, 4), read<std::uint16_t>(bytes, 6),
+          read<std::uint64_t>(bytes, 32), read<std::uint64_t>(bytes, 40)};
 }
 
 struct Meta {
@@ -56,7 +57,9 @@ struct Meta {
   std::uint64_t txn = 0;
 };
 
-enum class Keys { kBytes, kNumbers };
+// What a tree holds: entries by their keys, or lists of free pages by the transaction that freed
+// them.
+enum class Holds { kEntries, kFreePages };
 
 class Checker {
  public:
@@ -79,8 +82,9 @@ class Checker {
                              std::to_string(last_page_) + ": it is cut short");
     }
     visited_.assign(last_page_ + 1, false);
-    if (auto tree = walk(meta->free, Keys::kNumbers); !tree) return tree;
-    return walk(meta->main, Keys::kBytes);
+
+    if (auto tree = walk(meta->free, Holds::kFreePages); !tree) return tree;
+    return walk(meta->main, Holds::kEntries);
   }
 
  private:
@@ -132,13 +136,20 @@ class Checker {
     return result;
   }
 
-  std::expected<void, std::string> walk(const Tree& tree, Keys keys) {
+  std::expected<void, std::string> walk(const Tree& tree, Holds holds) {
+    // Numbers as keys are for the free pages, and nothing else that LMDB could do is used here.
+    const bool by_number = (tree.flags & kNumberKeys) != 0;
+    if (by_number != (holds == Holds::kFreePages) ||
+        (holds == Holds::kEntries && tree.flags != 0)) {
+      return std::unexpected("a table is of another kind (flags " + std::to_string(tree.flags) +
+                             ")");
+    }
     if (tree.root == kNoPage) {
       if (tree.entries == 0) return {};
       return std::unexpected(std::string("a table with entries has no pages"));
     }
     std::uint64_t entries = 0;
-    if (auto page = walk_page(tree.root, tree.depth, keys, entries); !page) return page;
+    if (auto page = walk_page(tree.root, tree.depth, holds, entries); !page) return page;
     if (entries != tree.entries) {
       return std::unexpected("a table has " + std::to_string(entries) + " entries instead of " +
                              std::to_string(tree.entries));
@@ -160,14 +171,35 @@ class Checker {
     return true;
   }
 
-  std::expected<void, std::string> walk_page(std::uint64_t number, int levels, Keys keys,
+  static bool in_order(std::string_view before, std::string_view key, Holds holds) {
+    if (holds == Holds::kEntries) return before < key;
+    return before.size() == sizeof(std::uint64_t) && key.size() == sizeof(std::uint64_t) &&
+           read<std::uint64_t>(before, 0) < read<std::uint64_t>(key, 0);
+  }
+
+  // A list of free pages: how many, then their numbers, the highest first. LMDB writes on them
+  // without a look.
+  bool claim_free(std::string_view list) {
+    if (list.size() % sizeof(std::uint64_t) != 0 || list.empty()) return false;
+    const auto count = read<std::uint64_t>(list, 0);
+    if (count != list.size() / sizeof(std::uint64_t) - 1) return false;
+    std::uint64_t previous = kNoPage;
+    for (std::uint64_t i = 1; i <= count; ++i) {
+      const auto page = read<std::uint64_t>(list, i * sizeof(std::uint64_t));
+      if (page >= previous || !claim(page, 1)) return false;
+      previous = page;
+    }
+    return true;
+  }
+
+  std::expected<void, std::string> walk_page(std::uint64_t number, int levels, Holds holds,
                                              std::uint64_t& entries) {
     if (!claim(number, 1)) return wrong(number, "is used twice or beyond the end");
     if (levels <= 0 || levels > 32) return wrong(number, "lies too deep in its tree");
     auto bytes = read_at(number * page_bytes_, page_bytes_);
     if (!bytes) return std::unexpected(bytes.error());
     const std::string_view page = *bytes;
-    const auto type = read<std::uint16_t>(page, 10) & kTypes;
+    const auto type = read<std::uint16_t>(page, 10);
     if (read<std::uint64_t>(page, 0) != number || type != (levels > 1 ? kBranch : kLeaf)) {
       return wrong(number, "holds something else");
     }
@@ -192,12 +224,13 @@ class Checker {
       if (key_bytes > room) return wrong(number, "has a key that leaves it");
       const auto key = page.substr(at + kNodeHeaderBytes, key_bytes);
       // The first key of a branch page stands for everything smaller and may be empty.
-      const bool compared = keys == Keys::kBytes && i > (levels > 1 ? 1 : 0);
-      if (compared && key <= previous_key) return wrong(number, "has its keys in disorder");
+      const bool compared = i > (levels > 1 ? 1 : 0);
+      if (compared && !in_order(previous_key, key, holds))
+        return wrong(number, "has its keys in disorder");
       previous_key = key;
       if (levels > 1) {
         const auto child = low | high << 16 | std::uint64_t{flags} << 32;
-        if (auto below = walk_page(child, levels - 1, keys, entries); !below) return below;
+        if (auto below = walk_page(child, levels - 1, holds, entries); !below) return below;
         continue;
       }
       ++entries;
@@ -210,13 +243,21 @@ class Checker {
         }
         const auto first = read<std::uint64_t>(page, at + kNodeHeaderBytes + key_bytes);
         if (auto value = check_overflow(first, data_bytes); !value) return value;
+        if (holds == Holds::kFreePages) {
+          auto list = read_at(first * page_bytes_ + kPageHeaderBytes, data_bytes);
+          if (!list) return std::unexpected(list.error());
+          if (!claim_free(*list)) return wrong(first, "frees pages that are in use");
+        }
         continue;
       }
       if (data_bytes > room - key_bytes) return wrong(number, "has a value that leaves it");
+      if (holds == Holds::kFreePages &&
+          !claim_free(page.substr(at + kNodeHeaderBytes + key_bytes, data_bytes)))
+        return wrong(number, "frees pages that are in use");
       if (flags & kSubTree) {
         if (data_bytes != kTreeBytes) return wrong(number, "has an impossible table");
         const auto tree = read_tree(page.substr(at + kNodeHeaderBytes + key_bytes));
-        if (auto below = walk(tree, Keys::kBytes); !below) return below;
+        if (auto below = walk(tree, Holds::kEntries); !below) return below;
       }
     }
     return {};
@@ -227,8 +268,7 @@ class Checker {
     auto head = read_at(first * page_bytes_, kPageHeaderBytes);
     if (!head) return std::unexpected(head.error());
     const std::uint64_t pages = read<std::uint32_t>(*head, 12);
-    if (read<std::uint64_t>(*head, 0) != first ||
-        (read<std::uint16_t>(*head, 10) & kTypes) != kOverflow) {
+    if (read<std::uint64_t>(*head, 0) != first || read<std::uint16_t>(*head, 10) != kOverflow) {
       return wrong(first, "holds something else");
     }
     if (pages == 0 || data_bytes > pages * page_bytes_ - kPageHeaderBytes || !claim(first, pages)) {

@@ -192,6 +192,10 @@ class Surveyor {
   std::expected<void, Error> check_segment(std::size_t i) {
     auto& segment = survey_.segments[i];
     const bool last = i + 1 == survey_.segments.size();
+    if (segment.first_index == 0) {
+      damaged(i, 0, "its name says record 0, and the first one is 1");
+      return {};
+    }
     if (segment.first_index > survey_.next_index) {
       damaged(i, 0, missing(survey_.next_index, segment.first_index - 1) + " before it");
       return {};
@@ -284,7 +288,7 @@ class Surveyor {
                                       {first.path, 0,
                                        missing(upto + 1, first.first_index - 1) +
                                            " before it, and no valid snapshot stands for them"}};
-    } else if (upto >= survey_.next_index) {
+    } else if (snapshot && upto >= survey_.next_index) {
       survey_.damage =
           SurveyedDamage{SurveyedDamage::Kind::kEndMissing,
                          survey_.segments.size() - 1,

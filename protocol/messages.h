@@ -166,4 +166,10 @@ using Message = std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, 
                              HeartbeatAck, ErrorMessage, UnknownMessage>;
 std::string_view name_of(const Message& message);  // "DELTA"
 
+// Costs an answer or a line in the log, and does nothing else.
+inline bool is_useless(const Message& message) {
+  const auto* error = std::get_if<ErrorMessage>(&message);
+  return std::holds_alternative<UnknownMessage>(message) || (error && !error->fatal);
+}
+
 }  // namespace rollcall

@@ -35,6 +35,15 @@ Winner winner_of(const AgentRecord& record) {
   return {record.top, record.is_open()};
 }
 
+// About what a message takes in memory while it waits.
+std::size_t bytes_of(const Message& message) {
+  std::size_t entries = 0;
+  if (const auto* ack = std::get_if<Ack>(&message)) entries = ack->exceptions.size();
+  if (const auto* s = std::get_if<Superseded>(&message)) entries = s->entries.size();
+  if (const auto* c = std::get_if<Challenge>(&message)) entries = c->entries.size();
+  return sizeof(Message) + entries * sizeof(AckException);
+}
+
 }  // namespace
 
 MasterCore::MasterCore(Config config, State state, std::string may_have_lost, std::uint64_t seed,
@@ -82,7 +91,9 @@ void MasterCore::log(LogRecord& record, std::vector<Outcome>* outcomes) {
 }
 
 void MasterCore::say(ConnId conn, Message message) {
-  waiting_.push_back({pending_.empty() ? ticket_ : ticket_ + 1, conn, std::move(message)});
+  const std::size_t bytes = bytes_of(message);
+  waiting_bytes_ += bytes;
+  waiting_.push_back({pending_.empty() ? ticket_ : ticket_ + 1, conn, bytes, std::move(message)});
 }
 
 Output MasterCore::finish(const Now& now, Output out) {
@@ -113,6 +124,7 @@ Output MasterCore::finish(const Now& now, Output out) {
   std::size_t said = 0;
   for (; said < waiting_.size() && waiting_[said].ticket <= stored_ticket_; ++said) {
     Waiting& w = waiting_[said];
+    waiting_bytes_ -= w.bytes;
     const auto it = conns_.find(w.conn);
     if (it == conns_.end() || it->second.closing) continue;
     if (auto* welcome = std::get_if<Welcome>(&w.message)) welcome->t2 = time_.tell(now).us;
@@ -209,6 +221,11 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
     } else {
       on(id, conn, *hello, now, out);
     }
+  } else if (is_useless(message) && ++conn.useless > kMaxUseless) {
+    refuse(id, ErrorCode::protocol,
+           "more than " + std::to_string(kMaxUseless) +
+               " messages that mean nothing to this master; is the worker of another version?",
+           now, out);
   } else if (const auto* unknown = std::get_if<UnknownMessage>(&message)) {
     ErrorMessage e;
     e.code = ErrorCode::unknown_type;

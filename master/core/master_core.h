@@ -52,7 +52,7 @@ struct Decision {
   MasterTime at;
   NodeName node;
   std::uint64_t seq = 0;
-  Event event;
+  Event event;  // without the info's fields
   Rule rule = Rule::first;
   Version top;  // the record's version after the decision
   Phase top_phase = Phase::closed;
@@ -96,7 +96,9 @@ class MasterCore {
   Output tick(const Now& now);  // about once a second
 
   // Too much waits for the disk: the shell should stop reading until this is false.
-  bool congested() const { return pending_bytes_ > kMaxPendingBytes; }
+  bool congested() const {
+    return pending_bytes_ > kMaxPendingBytes || waiting_bytes_ > kMaxPendingBytes;
+  }
 
   // For people and tests.
   const State& state() const { return state_; }
@@ -126,6 +128,8 @@ class MasterCore {
 
  private:
   static constexpr std::size_t kMaxPendingBytes = 16u << 20;
+  // Messages of one connection that are of no use here, answered one by one; then it is closed.
+  static constexpr int kMaxUseless = 100;
 
   struct Conn {
     std::vector<std::string> names;
@@ -138,6 +142,7 @@ class MasterCore {
     std::uint64_t open_sessions = 0;
     std::int64_t since_mono_us = 0;
     std::int64_t heard_mono_us = 0;
+    int useless = 0;  // messages of unknown types, and complaints
     bool closing = false;
     bool complained = false;  // one complaint of each connection is logged
   };
@@ -145,6 +150,7 @@ class MasterCore {
   struct Waiting {
     std::uint64_t ticket = 0;
     ConnId conn{};
+    std::size_t bytes = 0;
     Message message;
   };
   struct Moves {
@@ -194,7 +200,7 @@ class MasterCore {
   std::vector<Waiting> waiting_;
 
   std::vector<std::string> pending_;  // records that no group has taken yet
-  std::size_t pending_bytes_ = 0, in_group_bytes_ = 0;
+  std::size_t pending_bytes_ = 0, in_group_bytes_ = 0, waiting_bytes_ = 0;
   std::optional<MasterTime> pending_reservation_, reservation_in_group_;
   std::uint64_t ticket_ = 0, stored_ticket_ = 0;
 

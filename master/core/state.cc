@@ -151,7 +151,7 @@ bool take_version(Value v, Version& into) {
 
 bool take_stamp(Value v, std::optional<AgentRecord::Info>& into) {
   if (v.is_nil()) return true;
-  into.emplace();
+  into.emplace(AgentRecord::Info{});
   return take_version(v.at(0), into->stamp) && take(v.at(1).as_u64(), into->hash);
 }
 

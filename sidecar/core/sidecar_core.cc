@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::int64_t kSilentHeartbeats = 3;  // without a word from the master: connect again
 constexpr std::int64_t kGreetingTimeoutUs = 10'000'000;
+// Messages of one connection that are of no use here, answered one by one; then it is closed.
+constexpr int kMaxUseless = 100;
 
 std::uint64_t read_meta(const StoreImage& image, const char* key) {
   const auto it = image.meta.find(key);
@@ -438,6 +440,7 @@ void SidecarCore::drop_unsent(const std::set<std::pair<AgentId, Epoch>>& refused
 
 Output SidecarCore::connected(const Now& now) {
   link_ = Link::greeting;
+  useless_ = 0;
   last_heard_mono_us_ = now.mono_us;
   hello_t0_ = now.boot_us;
   Hello h;
@@ -483,6 +486,12 @@ Output SidecarCore::message(const Message& message, const Now& now) {
   Output out;
   last_heard_mono_us_ = now.mono_us;
   if (link_ == Link::down) return out;
+  if (is_useless(message) && ++useless_ > kMaxUseless) {
+    out.close = "the master sent more than " + std::to_string(kMaxUseless) +
+                " messages that mean nothing here; is it of another version?";
+    note(out, NoteLevel::error, *out.close);
+    return finish(now, std::move(out));
+  }
   if (const auto* error = std::get_if<ErrorMessage>(&message)) {
     on(*error, now, out);
     return finish(now, std::move(out));

@@ -208,6 +208,7 @@ class SidecarCore {
   // The connection.
   Link link_ = Link::down;
   Compression compression_ = Compression::none;
+  int useless_ = 0;  // messages of unknown types, and complaints
   std::int64_t hello_t0_ = 0;
   std::int64_t last_heard_mono_us_ = 0;
   std::int64_t last_heartbeat_mono_us_ = 0;

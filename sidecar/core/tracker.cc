@@ -37,6 +37,9 @@ std::string id_text(AgentId agent) {
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kMarginUs = 1'000;
 
+// Beyond any clock, as moments go on the wire.
+constexpr std::int64_t kLatestSecond = (std::int64_t{1} << 60) / 1'000'000;
+
 // A read that was not answered for so long is asked for again.
 constexpr std::int64_t kInfoPatienceUs = 15'000'000;
 
@@ -152,7 +155,9 @@ void Tracker::look_failed(const Now&) {
 LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   const Now& now = look.finished;
   const std::int64_t to_boot = now.boot_us - now.wall_us;
-  const std::int64_t second = row.keepalive_s * 1'000'000 + to_boot;
+  // Whatever the table says, sums with it do not wrap.
+  const std::int64_t keepalive_s = std::clamp<std::int64_t>(row.keepalive_s, 0, kLatestSecond);
+  const std::int64_t second = keepalive_s * 1'000'000 + to_boot;
   std::int64_t lo = second;
   std::int64_t hi = std::min(second + 1'000'000, now.boot_us);
   const bool shown = row.keepalive_s >= last_from_s_ && row.keepalive_s <= last_to_s_;

@@ -2,6 +2,7 @@ rollcall_test(net_test
   LIBS rollcall_net OpenSSL::SSL OpenSSL::Crypto Threads::Threads
   SOURCES
     net/backoff_test.cc
+    net/hostile_peer_test.cc
     net/loop_test.cc
     net/pki_test.cc
     net/tls_stream_test.cc

@@ -12,3 +12,8 @@ rollcall_test(persist_store_test
           persist/memory_session_store_test.cc
   LIBS rollcall_persist PkgConfig::LMDB
 )
+# A program of its own, since it takes the place of system calls.
+rollcall_test(persist_store_power_cut_test
+  SOURCES persist/lmdb_power_cut_test.cc
+  LIBS rollcall_persist PkgConfig::LMDB
+)

@@ -119,6 +119,8 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.limits.max_connections, 4096u);
   EXPECT_EQ(config.limits.http_connections, 256u);
   EXPECT_EQ(config.limits.history, 250'000u);
+  EXPECT_EQ(config.limits.handshakes, 1024u);
+  EXPECT_EQ(config.limits.connections_per_address, 0u);
 }
 
 TEST(SidecarConfig, ThePackagedFileIsTheDefaultsButForTheRequiredKeys) {
@@ -185,7 +187,8 @@ TEST(MasterConfig, TakesEveryKey) {
       "[store]\npath = /s\nsnapshot_every = 1000\nsegment = 64KiB\n"
       "[inspect]\naddress = localhost\n[timing]\nheartbeat = 1s\nttl = 2s\n"
       "[log]\nlevel = error\nformat = json\n"
-      "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\n");
+      "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\nhandshakes = 7\n"
+      "connections_per_address = 3\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
   EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
@@ -194,7 +197,7 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
   EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
-  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0}));
+  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3}));
 }
 
 TEST(SidecarConfig, TheSocketFollowsTheHomeUnlessGiven) {

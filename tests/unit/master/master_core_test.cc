@@ -678,5 +678,47 @@ TEST_F(MasterCoreTest, KeepsTheNewestDecisionsOnly) {
   EXPECT_EQ(small.core.decisions().back().number, 4u);
 }
 
+TEST_F(MasterCoreTest, DecisionsInMemoryKeepNoFields) {
+  const AgentInfo info{{"name", std::string(8'000, 'x')}};
+  m.delta(20, kW1, 1, {with_info(opened(7, 15), info)});
+  EXPECT_EQ(m.core.decisions().back().event.info, nullptr);
+  EXPECT_EQ(m.core.decisions().back().event.info_hash, hash_of(info));
+  ASSERT_TRUE(m.core.state().find(AgentId{7})->info);
+  EXPECT_EQ(*m.core.state().find(AgentId{7})->info, info) << "the record does";
+}
+
+// Events that are known already are not logged again, but their answers wait for the disk.
+TEST_F(MasterCoreTest, AskTheShellToStopReadingWhileTooMuchWaitsToBeSaid) {
+  std::vector<Event> events;
+  for (std::uint32_t a = 1; a <= 8'000; ++a) events.push_back(opened(a, 15));
+  m.delta(20, kW1, 1, events);
+  for (Event& e : events) e = opened(static_cast<std::uint32_t>(e.agent), 16);
+  m.delta(20, kW2, 1, events);  // w1's are superseded
+  m.disk = Master::Disk::slow;
+  std::uint64_t conn = 10;
+  for (Event& e : events) e = opened(static_cast<std::uint32_t>(e.agent), 15);
+  for (int i = 0; i < 100 && !m.core.congested(); ++i) {
+    m.lose(21, ConnId{conn - 1});
+    m.connect(21, ConnId{conn}, hello("w1", 101));
+    m.delta(21, ConnId{conn++}, 1, events);
+  }
+  EXPECT_TRUE(m.core.congested());
+  m.store(22);
+  EXPECT_FALSE(m.core.congested());
+}
+
+TEST_F(MasterCoreTest, EndAConnectionThatKeepsSayingWhatMeansNothing) {
+  ErrorMessage complaint;
+  complaint.fatal = false;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_THAT(m.message(20, kW1, UnknownMessage{99}), HasSubstr("unknown_type"));
+    EXPECT_EQ(m.message(20, kW1, complaint), "");
+  }
+  EXPECT_THAT(m.closes, testing::IsEmpty());
+  EXPECT_EQ(m.message(20, kW1, complaint), "1 ERROR protocol fatal");
+  ASSERT_EQ(m.closes.size(), 1u);
+  EXPECT_THAT(m.closes[0].reason, HasSubstr("mean nothing to this master"));
+}
+
 }  // namespace
 }  // namespace rollcall::master

@@ -338,6 +338,11 @@ TEST_F(FileEventLogTest, ARenamedSegmentIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("made for index 1 and renamed"));
 }
 
+TEST_F(FileEventLogTest, ASegmentOfRecordZeroIsRefused) {
+  write_file(segment(0), encode_header(FileKind::kSegment, {LogId{1}, 0}));
+  EXPECT_THAT(refusal(), HasSubstr("the first one is 1"));
+}
+
 TEST_F(FileEventLogTest, ASegmentOfAnotherLogIsRefused) {
   append_segments(2);
   close();

@@ -106,7 +106,7 @@ constexpr std::size_t kStride = 1;
 #endif
 
 std::string name_of(const Fates& fates) {
-  constexpr std::array kData{"Lost", "Kept", "CutShort", "Zeros", "SomeSectors"};
+  constexpr std::array kData{"Lost", "Kept", "CutShort", "Zeros", "SomeSectors", "AnyOrder"};
   constexpr std::array kNames{"Lost", "Kept", "Some"};
   return std::string("Data") + kData[static_cast<std::size_t>(fates.data)] + "Names" +
          kNames[static_cast<std::size_t>(fates.names)];
@@ -196,8 +196,45 @@ INSTANTIATE_TEST_SUITE_P(Disks, PowerCutTest,
                                          Fates{DataFate::kZeros, NameFate::kKept},
                                          Fates{DataFate::kZeros, NameFate::kSome},
                                          Fates{DataFate::kSomeSectors, NameFate::kKept},
-                                         Fates{DataFate::kSomeSectors, NameFate::kSome}),
+                                         Fates{DataFate::kSomeSectors, NameFate::kSome},
+                                         Fates{DataFate::kAnyOrder, NameFate::kKept},
+                                         Fates{DataFate::kAnyOrder, NameFate::kSome}),
                          [](const auto& param_info) { return name_of(param_info.param); });
+
+// What a failed append left is cut off, and that is durable before the next group is written there:
+// otherwise the cut may be lost while a part of the next group is kept, and the two would mix.
+TEST(PowerCut, RemainsOfAGroupThatFailedNeverSpoilTheNext) {
+  const TemporaryDirectory directory;
+  Journal journal;
+  UnsyncedFileOps disk;
+  FaultyFileOps faulty(disk);
+  RecordingFileOps ops(directory.path(), faulty, journal);
+  {
+    LogRecovery recovery;
+    auto log = FileEventLog::open(directory.path(), {}, recovery, ops);
+    ASSERT_TRUE(log) << log.error().message;
+    ASSERT_TRUE((*log)->append(std::vector<std::string>{"first"}));
+    faulty.fail(Op::kSync, 1, EIO);
+    ASSERT_FALSE((*log)->append(std::vector<std::string>{std::string(900, 'f')}));
+    ASSERT_TRUE((*log)->append(std::vector<std::string>{std::string(300, 's')}));
+  }
+  const auto entries = journal.entries();
+  const auto failure =
+      std::ranges::find(entries, Journal::Entry::Kind::kSyncFailed, &Journal::Entry::kind);
+  ASSERT_NE(failure, entries.end());
+  // Many fates: few of them leave the beginning of the next group and the end of the failed one.
+  const auto first = static_cast<std::size_t>(failure - entries.begin());
+  for (std::size_t cut = first; cut <= entries.size(); ++cut) {
+    for (std::uint64_t seed = 1; seed <= 1'000; seed += kStride) {
+      SCOPED_TRACE("cut after operation " + std::to_string(cut) + ", seed " + std::to_string(seed));
+      const TemporaryDirectory after;
+      PowerCut(DataFate::kAnyOrder, NameFate::kKept, seed).rebuild(entries, cut, after.path());
+      LogRecovery recovery;
+      auto log = FileEventLog::open(after.path(), {}, recovery, disk);
+      ASSERT_TRUE(log) << log.error().message;
+    }
+  }
+}
 
 TEST(PowerCutHarness, ALogThatForgetsToSyncIsCaught) {
   const TemporaryDirectory directory;

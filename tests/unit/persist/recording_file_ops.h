@@ -173,7 +173,14 @@ class RecordingFileOps final : public ForwardingFileOps {
 };
 
 // What becomes of the operations that were not synced.
-enum class DataFate { kLost, kKept, kCutShort, kZeros, kSomeSectors };
+enum class DataFate {
+  kLost,
+  kKept,
+  kCutShort,
+  kZeros,
+  kSomeSectors,
+  kAnyOrder  // each operation by itself is lost, kept, or kept in some sectors; truncations too
+};
 enum class NameFate { kLost, kKept, kSome };
 
 class PowerCut {
@@ -264,6 +271,15 @@ class PowerCut {
 
   void spoil(const std::vector<const Journal::Entry*>& pending, std::string& bytes) {
     if (data_ == DataFate::kLost) return;
+    if (data_ == DataFate::kAnyOrder) {
+      for (const auto* one : pending) {
+        if (chance()) continue;
+        auto kept = *one;
+        if (kept.kind == Journal::Entry::Kind::kWrite && chance()) lose_some(kept, bytes);
+        apply(kept, bytes);
+      }
+      return;
+    }
     // How many of them are on disk whole; the next one is spoilt, later ones are lost.
     const auto whole = data_ == DataFate::kKept ? pending.size()
                        : pending.empty()        ? 0
@@ -274,14 +290,16 @@ class PowerCut {
     if (next.kind == Journal::Entry::Kind::kWrite && !next.bytes.empty()) {
       if (data_ == DataFate::kCutShort) next.bytes.resize(random_() % next.bytes.size());
       if (data_ == DataFate::kZeros) lose(next, 0, next.bytes.size(), bytes);
-      if (data_ == DataFate::kSomeSectors) {
-        constexpr std::size_t kSector = 16;  // small, since the groups are
-        for (std::size_t at = 0; at < next.bytes.size(); at += kSector) {
-          if (chance()) lose(next, at, std::min(at + kSector, next.bytes.size()), bytes);
-        }
-      }
+      if (data_ == DataFate::kSomeSectors) lose_some(next, bytes);
     }
     apply(next, bytes);
+  }
+
+  void lose_some(Journal::Entry& write, const std::string& before) {
+    constexpr std::size_t kSector = 16;  // small, since the groups are
+    for (std::size_t at = 0; at < write.bytes.size(); at += kSector) {
+      if (chance()) lose(write, at, std::min(at + kSector, write.bytes.size()), before);
+    }
   }
 
   // Bytes of a write that did not arrive: what was there before, zeros behind the old end.

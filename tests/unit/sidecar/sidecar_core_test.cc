@@ -665,5 +665,25 @@ TEST(SidecarCore, ARestartAfterARebootForgetsTheOldBootsClock) {
   EXPECT_TRUE(second.core.timeline().runs(at(20)).empty());
 }
 
+// ---- bounds
+
+TEST(SidecarCore, EndsAConnectionThatKeepsSayingWhatMeansNothing) {
+  Machine m;
+  m.greet(5);
+  ErrorMessage complaint;
+  complaint.fatal = false;
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_THAT(m.message(6, UnknownMessage{99}), HasSubstr("unknown_type"));
+    EXPECT_EQ(m.message(6, complaint), "");
+  }
+  EXPECT_FALSE(m.closed);
+  m.message(6, complaint);
+  ASSERT_TRUE(m.closed);
+  EXPECT_THAT(*m.closed, HasSubstr("mean nothing here"));
+  m.lose_link(7);
+  m.greet(8);
+  EXPECT_THAT(m.message(9, UnknownMessage{99}), HasSubstr("unknown_type")) << "counted anew";
+}
+
 }  // namespace
 }  // namespace rollcall::sidecar

@@ -1,0 +1,337 @@
+// The sidecar's session: looks, a master that says anything at any time, commits that take long, a
+// process that dies. Nothing is sent that is not stored; what was stored is always enough to go on.
+#include "sidecar/core/sidecar_core.h"
+
+#include <memory>
+
+#include "tests/fuzz/core_input.h"
+
+using namespace rollcall;
+using namespace rollcall::sidecar;
+using fuzz::must;
+
+namespace {
+
+void apply(const StoreChange& change, StoreImage& disk) {
+  if (change.clear_outbox) disk.outbox.clear();
+  std::erase_if(disk.outbox, [&](const auto& e) { return e.first <= change.drop_outbox_through; });
+  for (const auto position : change.removed_outbox) disk.outbox.erase(position);
+  for (const auto agent : change.removed_agents) disk.agents.erase(agent);
+  for (const auto& [id, bytes] : change.agents) disk.agents.insert_or_assign(id, bytes);
+  for (const auto& [at, bytes] : change.outbox) disk.outbox.insert_or_assign(at, bytes);
+  for (const auto& [key, value] : change.meta) disk.meta.insert_or_assign(key, value);
+}
+
+class Run {
+ public:
+  explicit Run(fuzz::Input& in) : in_(in) {
+    now_ = {fuzz::kStart + 100 * fuzz::kSecond, 95 * fuzz::kSecond, 100 * fuzz::kSecond};
+    if (in_.flag()) {
+      // A disk that holds anything.
+      for (std::size_t n = in_.below(4); n > 0; --n)
+        disk_.agents.insert_or_assign(in_.byte(), std::string(in_.text()));
+      for (std::size_t n = in_.below(4); n > 0; --n)
+        disk_.outbox.insert_or_assign(in_.number<std::uint16_t>(), std::string(in_.text()));
+      static const char* const kKeys[] = {"position", "acked", "master", "term", "store", "time"};
+      for (const char* key : kKeys) {
+        if (in_.flag()) disk_.meta.insert_or_assign(key, std::string(in_.text()));
+      }
+      foreign_disk_ = true;
+    }
+    start();
+  }
+
+  void play() {
+    while (core_ && !in_.empty()) step();
+  }
+
+ private:
+  void start() {
+    SidecarCore::Config config;
+    config.node = "w1";
+    config.machine = "m";
+    config.boot = boot_;
+    config.max_events = 12;
+    config.tracker.info_batch = 3;
+    core_ = std::make_unique<SidecarCore>(config, ++seed_);
+    committing_.reset();
+    last_ticket_ = 0;
+    connected_ = false;
+    auto out = core_->start(disk_, now_);
+    if (!out) {
+      must(foreign_disk_ && !out.error().message.empty(), "what was stored is enough to go on");
+      core_.reset();
+      return;
+    }
+    check(std::move(*out));
+  }
+
+  void step() {
+    const std::uint8_t what = in_.byte();
+    switch (what % 18) {
+      case 0:
+      case 1:
+        return check(core_->look(look()));
+      case 2:
+        return check(core_->look_failed(now_));
+      case 3: {
+        const AgentId agent = fuzz::agent(in_);
+        return check(core_->info_read(agent, fuzz::info(in_), now_));
+      }
+      case 4:
+        return connect();
+      case 5:
+        if (!connected_) return;
+        connected_ = false;
+        return check(core_->disconnected(now_));
+      case 6:
+        return hear(welcome());
+      case 7:
+      case 8:
+        return hear(ack());
+      case 9:
+        return hear(superseded());
+      case 10:
+        return hear(challenge());
+      case 11:
+        return hear(HeartbeatAck{fuzz::moment(in_, now_.boot_us), master_us(), master_us() + 1});
+      case 12:
+        return hear(error());
+      case 13:
+        return raw();
+      case 14:
+      case 15:
+        return stored();
+      case 16:
+        fuzz::let_time_pass(in_, now_);
+        return check(core_->tick(now_));
+      default:
+        // The process ends, the disk stays; after some of the ends the machine is another boot.
+        if (in_.flag()) ++boot_;
+        return start();
+    }
+  }
+
+  std::int64_t master_us() const { return now_.boot_us + fuzz::kStart + 5 * fuzz::kSecond; }
+
+  Look look() {
+    Look look;
+    look.started = now_;
+    now_.wall_us += 1'000;
+    now_.mono_us += 1'000;
+    now_.boot_us += 1'000;
+    look.finished = now_;
+    const std::uint8_t how = in_.byte();
+    look.complete = (how & 1) == 0;
+    if ((how & 2) != 0) ++connection_;
+    look.connection = connection_;
+    if ((how & 4) != 0) look.no_agents_enrolled = (how & 8) != 0;
+    for (std::size_t n = how >> 4 & 3; n > 0; --n) {
+      Row row;
+      row.agent = fuzz::agent(in_);
+      const std::uint8_t state = in_.byte();
+      row.status = static_cast<RowStatus>(state & 3);
+      row.code = state >> 2 & 7;
+      row.visits = state >> 5 & 1;
+      row.keepalive_s = (state & 0x80) != 0 ? std::max<std::int64_t>(0, in_.number<std::int64_t>())
+                                            : now_.wall_us / fuzz::kSecond - in_.below(8) + 2;
+      look.rows.push_back(row);
+    }
+    return look;
+  }
+
+  void connect() {
+    if (connected_) return;
+    connected_ = true;
+    greeted_ = false;
+    closed_ = false;
+    next_seq_.reset();
+    sent_ = 0;
+    check(core_->connected(now_));
+  }
+
+  Message welcome() {
+    Welcome w;
+    const std::uint8_t how = in_.byte();
+    w.master = MasterId{1u + (how & 1)};
+    w.term = Term{1u + (how >> 1 & 1)};
+    w.store_is_older = (how & 4) != 0;
+    w.time_began = {(how & 8) != 0 ? fuzz::moment(in_, master_us()) : 0};
+    w.t0 = (how & 16) != 0 ? fuzz::moment(in_, now_.boot_us) : hello_t0_;
+    w.t1 = (how & 32) != 0 ? fuzz::moment(in_, master_us()) : master_us();
+    w.t2 = w.t1 + 10;
+    w.window = (how & 64) != 0 ? in_.number<std::uint64_t>() : 1u << 20;
+    w.heartbeat_us = (how & 128) != 0 ? fuzz::moment(in_, 1) + 1 : 10 * fuzz::kSecond;
+    return w;
+  }
+
+  Message ack() {
+    Ack a;
+    const std::uint8_t how = in_.byte();
+    // Mostly what was sent, from nothing of it to all and one more.
+    a.through = how == 0xff ? in_.number<std::uint64_t>()
+                            : core_->status(now_).acked_seq + how % (sent_ + 2);
+    for (std::size_t n = in_.below(3); n > 0; --n) {
+      AckException e;
+      e.seq = a.through - in_.below(4);
+      e.agent = fuzz::agent(in_);
+      e.kind = static_cast<ExceptionKind>(1 + in_.below(3));
+      if (e.kind == ExceptionKind::superseded) e.winner = winner();
+      a.exceptions.push_back(e);
+    }
+    return a;
+  }
+  Winner winner() {
+    const std::uint8_t how = in_.byte();
+    Version v{epoch_at({fuzz::moment(in_, master_us())}), fuzz::node(in_), how >> 4 & 3u};
+    if ((how & 2) != 0) v.change = 0xffff'ffff;
+    return {v, (how & 1) != 0};
+  }
+  Message superseded() {
+    Superseded s;
+    for (std::size_t n = in_.below(3); n > 0; --n) {
+      const AgentId agent = fuzz::agent(in_);
+      s.entries.push_back({agent, winner()});
+    }
+    return s;
+  }
+  Message challenge() {
+    Challenge c;
+    for (std::size_t n = in_.below(3); n > 0; --n) {
+      const AgentId agent = fuzz::agent(in_);
+      const auto& agents = core_->tracker().agents();
+      const auto it = agents.find(agent);
+      const bool own = it != agents.end() && it->second.session && in_.flag();
+      const Epoch epoch =
+          own ? it->second.session->epoch : epoch_at({fuzz::moment(in_, master_us())});
+      c.entries.push_back({agent, epoch, {fuzz::moment(in_, master_us())}});
+    }
+    return c;
+  }
+  Message error() {
+    ErrorMessage e;
+    const std::uint8_t how = in_.byte();
+    e.code = static_cast<ErrorCode>(1 + how % 13);
+    e.fatal = (how & 0x80) != 0;
+    e.retry_after_us = fuzz::moment(in_, fuzz::kSecond);
+    e.text = in_.text();
+    return e;
+  }
+
+  // What a peer says comes as bytes, and only what they can say is heard.
+  void hear(const Message& message) {
+    std::string frame;
+    encode_frame(message, frame);
+    hear_bytes(std::string_view(frame).substr(kFrameHeader));
+  }
+  void raw() { hear_bytes(in_.text()); }
+  void hear_bytes(std::string_view payload) {
+    if (!connected_ || closed_) return;
+    const auto message = decode(payload);
+    check(message ? core_->message(*message, now_) : core_->malformed(message.error(), now_));
+  }
+
+  void stored() {
+    if (!committing_) return;
+    const auto commit = std::move(*committing_);
+    committing_.reset();
+    apply(commit.change, disk_);
+    check(core_->stored(commit.ticket, now_));
+  }
+
+  void check(Output out) {
+    if (out.commit) {
+      must(!committing_, "one commit at a time");
+      must(out.commit->ticket == ++last_ticket_, "commits are counted");
+      committing_ = std::move(out.commit);
+    }
+    must(connected_ || out.send.empty(), "nothing is sent without a connection");
+    // What comes after its close is not sent, and said again on the next connection.
+    for (const Message& m : out.send) {
+      if (!closed_) check_sent(m);
+    }
+    if (out.close) {
+      must(out.retry_after_us >= 0, "it may be tried again");
+      closed_ = true;
+    }
+    const auto s = core_->status(now_);
+    must(s.unsent <= s.unacked, "what is unsent is unacked");
+    must(s.acked_seq <= s.last_seq, "what is acked was sent");
+    if (s.unacked == 0)
+      must(s.backlog_bytes == 0 && s.in_flight_bytes == 0, "an empty outbox has no bytes");
+    must(core_->tracker().open_sessions() == core_->tracker().count_open(),
+         "open sessions are counted right");
+  }
+
+  void check_sent(const Message& m) {
+    if (const auto* hello = std::get_if<Hello>(&m)) {
+      must(!greeted_, "HELLO comes once");
+      greeted_ = true;
+      hello_t0_ = hello->t0;
+      first_seq_ = hello->first_seq;
+    } else if (const auto* delta = std::get_if<Delta>(&m)) {
+      check_delta(*delta);
+    } else if (!std::holds_alternative<ErrorMessage>(m)) {
+      must(std::holds_alternative<Heartbeat>(m), "a sidecar says only what a sidecar says");
+    }
+    must(greeted_, "HELLO comes first");
+    fuzz::check_frame(m);
+  }
+
+  void check_delta(const Delta& delta) {
+    must(!delta.events.empty(), "no DELTA is empty");
+    if (next_seq_) {
+      must(delta.first_seq == *next_seq_, "seqs of a connection have no gap");
+    } else {
+      must(delta.first_seq >= first_seq_, "no seq is below what HELLO promised");
+    }
+    next_seq_ = delta.first_seq + delta.events.size();
+    sent_ += delta.events.size();
+    // Durable before sent: each event is in the outbox on disk, as it is sent.
+    auto at = disk_.outbox.find(delta.position);
+    must(at != disk_.outbox.end(), "what is sent is stored");
+    for (auto e = delta.events.rbegin(); e != delta.events.rend(); ++e) {
+      while (!is_stored_as(at->second, *e)) {
+        must(e != delta.events.rbegin(), "the last event is the one at its position");
+        must(at != disk_.outbox.begin(), "what is sent is stored");
+        --at;
+      }
+      if (std::next(e) == delta.events.rend()) break;
+      must(at != disk_.outbox.begin(), "what is sent is stored");
+      --at;
+    }
+  }
+  static bool is_stored_as(const std::string& bytes, const Event& e) {
+    const auto stored = decode_local_event(bytes);
+    must(stored.has_value(), "what is stored can be read");
+    return stored->agent == e.agent && stored->kind == e.kind && stored->epoch == e.epoch &&
+           stored->change == e.change && stored->reason == e.reason && stored->folded == e.folded &&
+           stored->info_hash == e.info_hash.value_or(InfoHash{}) &&
+           (!e.info || (stored->info && *stored->info == *e.info));
+  }
+
+  fuzz::Input& in_;
+  Now now_;
+  StoreImage disk_;
+  bool foreign_disk_ = false;
+  std::uint64_t boot_ = 42;
+  std::uint64_t seed_ = 0;
+  std::uint64_t connection_ = 1;
+  std::unique_ptr<SidecarCore> core_;
+  std::optional<Output::Commit> committing_;
+  std::uint64_t last_ticket_ = 0;
+
+  bool connected_ = false, greeted_ = false, closed_ = false;
+  std::int64_t hello_t0_ = 0;
+  std::uint64_t first_seq_ = 1;
+  std::optional<std::uint64_t> next_seq_;
+  std::size_t sent_ = 0;  // events that this connection carried
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input in(data, size);
+  Run(in).play();
+  return 0;
+}
