@@ -582,7 +582,7 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   add_tls_keys(keys, config.tls);
   keys.push_back({"store", "path", path_into(config.store.path)});
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
-  keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 40)});
+  keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 30)});
   add_inspect_keys(keys, config.inspect, 9470);
   add_log_keys(keys, config.log);
   keys.push_back(

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <limits>
 #include <utility>
 
@@ -35,6 +36,7 @@ std::string id_text(AgentId agent) {
 }
 
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
+constexpr std::int64_t kNoStepUs = 2'000'000;  // what a clock may be slewed by between two scans
 constexpr std::int64_t kMarginUs = 1'000;
 
 // Beyond any clock, as moments go on the wire.
@@ -128,7 +130,8 @@ void Tracker::answer_due_unseen(const Look& look) {
       it = due_.erase(it);
       continue;
     }
-    if (found->second.seen_at_look != looks_) answer_due(found->first, found->second, look.finished);
+    if (found->second.seen_at_look != looks_)
+      answer_due(found->first, found->second, look.finished);
     ++it;
   }
 }
@@ -182,6 +185,16 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   return {timeline_.moment(lo, now), timeline_.moment(std::max(lo, hi), now)};
 }
 
+// A row that went back while the clock did not: Wazuh's table was restored from a backup, and says
+// nothing of where the agent is.
+bool Tracker::is_restored(const Row& row, const Row& before, const Look& look) const {
+  if (row.keepalive_s >= before.keepalive_s || !last_complete_started_) return false;
+  const Now& then = *last_complete_started_;
+  const std::int64_t step =
+      (look.finished.wall_us - look.finished.boot_us) - (then.wall_us - then.boot_us);
+  return std::abs(step) < kNoStepUs && (row.keepalive_s + 1) * 1'000'000 < then.wall_us;
+}
+
 // Whether a moment is after the claim that released the session. While that cannot be told, it is
 // taken to be: the master knows, and says so.
 bool Tracker::beyond_fence(MasterTime at, const AgentState& state) const {
@@ -201,7 +214,8 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
 
   const bool spoke =
       row.keepalive_s > 0 &&
-      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits < row.visits);
+      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits < row.visits) &&
+      !(state.row && is_restored(row, *state.row, look));
   if (state.row != row) {
     state.row = row;
     dirty_.insert(agent);

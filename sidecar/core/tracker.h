@@ -117,6 +117,7 @@ class Tracker {
   void notice_info(AgentId agent, AgentState& state, std::uint32_t print);
   void refresh_info(const Look& look);
   LocalEvidence evidence_of(const Row& row, const Look& look) const;
+  bool is_restored(const Row& row, const Row& before, const Look& look) const;
   bool beyond_fence(MasterTime at, const AgentState& state) const;
   bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
   void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,

@@ -14,6 +14,7 @@ namespace {
 namespace dom = simdjson::dom;
 
 constexpr std::size_t kHeaderBytes = 4;
+constexpr std::int64_t kMaxSeconds = 100'000'000'000;  // beyond any clock; in microseconds it fits
 constexpr std::size_t kQuotedBytes = 160;   // of a reply, in an error
 constexpr std::size_t kGrowAfterPages = 8;  // pages that fitted, before more is asked
 constexpr std::string_view kOk = "ok ";
@@ -103,7 +104,7 @@ std::optional<RowText> parse_row(std::string_view text, bool with_print) {
   return RowText{
       .row = {.agent = AgentId{*id},
               .status = *status,
-              .keepalive_s = std::max<std::int64_t>(*keepalive, 0),
+              .keepalive_s = std::clamp<std::int64_t>(*keepalive, 0, kMaxSeconds),
               .code = static_cast<std::uint8_t>(std::clamp<std::int64_t>(*code, 0, 255))},
       .mark = mark_of(parts[5]),
       .print = print_of(text)};

@@ -299,10 +299,10 @@ INSTANTIATE_TEST_SUITE_P(
               "s.ini:6: [store] path: \"store\" is not a full path; allowed is a path that begins "
               "with / and has at most 4095 bytes"},
         Wrong{"Size", "[store]\nmax_bytes = 256MB\n",
-              "s.ini:6: [store] max_bytes: \"256MB\" is not a size; allowed is 1MiB to 1024GiB, as "
+              "s.ini:6: [store] max_bytes: \"256MB\" is not a size; allowed is 1MiB to 1GiB, as "
               "a whole number with KiB, MiB or GiB"},
         Wrong{"SizeTooSmall", "[store]\nmax_bytes = 64KiB\n",
-              "s.ini:6: [store] max_bytes: \"64KiB\" is out of bounds; allowed is 1MiB to 1024GiB, "
+              "s.ini:6: [store] max_bytes: \"64KiB\" is out of bounds; allowed is 1MiB to 1GiB, "
               "as a whole number with KiB, MiB or GiB"},
         Wrong{"Count", "[store]\nmax_events = -5\n",
               "s.ini:6: [store] max_events: \"-5\" is not a whole number; allowed is 1000 to "
