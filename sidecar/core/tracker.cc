@@ -486,7 +486,7 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   if (top < Version{s.epoch, own_node_, s.change}) return;
 
   if (top.node == own_node_) {
-    if (state.seen_at_look != 0) return outbid_own(agent, state, winner, now);
+    if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);
     // What the store says may be over: the source is asked first.
     Winner& waiting = own_winners_[agent];
     if (waiting.version < top) waiting = winner;
