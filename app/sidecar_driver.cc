@@ -136,8 +136,7 @@ void SidecarDriver::carry_out(sidecar::Output out) {
   if (!out.read_info.empty()) source_.read_info(out.read_info);
 }
 
-void SidecarDriver::commit(std::uint64_t ticket,
-                           std::shared_ptr<const persist::StoreBatch> batch) {
+void SidecarDriver::commit(std::uint64_t ticket, std::shared_ptr<const persist::StoreBatch> batch) {
   committing_ticket_ = ticket;
   committing_ = batch;
   store_.commit(std::move(batch), [this, ticket](std::expected<void, Error> result) {

@@ -397,8 +397,7 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
 
 void SidecarCore::pump(const Now& now, Output& out) {
   if (link_ != Link::streaming || out.close) return;
-  const std::size_t target =
-      compression_ == Compression::zstd ? kCompressedTarget : kFrameTarget;
+  const std::size_t target = compression_ == Compression::zstd ? kCompressedTarget : kFrameTarget;
   while (next_unsent_ < outbox_.size() && in_flight_ < window_) {
     Delta delta;
     std::size_t bytes = 0;
@@ -555,7 +554,8 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     return;
   }
   link_ = Link::streaming;
-  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end()) compression_ = Compression::zstd;
+  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
+    compression_ = Compression::zstd;
   heartbeat_us_ = std::clamp<std::int64_t>(m.heartbeat_us, 100'000, 600'000'000);
   window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
   last_heartbeat_mono_us_ = now.mono_us;

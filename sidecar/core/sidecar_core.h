@@ -184,7 +184,7 @@ class SidecarCore {
   StoreChange pending_;
   std::unordered_map<AgentId, InfoPtr> pending_infos_;     // to be stored
   std::unordered_map<AgentId, InfoPtr> committing_infos_;  // being stored
-  std::map<std::uint64_t, std::string> pending_outbox_;  // by position; becomes pending_.outbox
+  std::map<std::uint64_t, std::string> pending_outbox_;    // by position; becomes pending_.outbox
   bool urgent_ = false;
   std::uint64_t ticket_ = 0;
   std::uint64_t stored_ticket_ = 0;
