@@ -87,10 +87,10 @@ struct SidecarConfig {
     std::chrono::microseconds keepalive{0};  // 0: as this Wazuh has it
     std::string node_name;        // this node in Wazuh's own tables; node.name unless given
     bool only_node_name = false;  // take only rows of node_name: for the master's own table
-    SourceType type = SourceType::Wazuh;
-    std::string events_socket = "/run/rollcall/events.sock";
     std::chrono::microseconds scan = std::chrono::minutes(1);
     std::chrono::microseconds agent_timeout{0};  // 0: as this Wazuh has it
+    SourceType type = SourceType::Wazuh;
+    std::string events_socket = "/run/rollcall/events.sock";
     bool operator==(const Source&) const = default;
   } source;
   struct Master {

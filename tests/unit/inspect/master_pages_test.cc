@@ -72,7 +72,7 @@ class MasterPages : public testing::Test,
                        task();
                        return true;
                      },
-                     {driver_, clock_, "1.2.3"});
+                     {driver_, clock_, "1.2.3", [] { return net::TlsListener::Counters{}; }});
     ASSERT_TRUE(server_.start());
   }
   void TearDown() override { server_.stop(); }
@@ -390,7 +390,8 @@ TEST_F(MasterPages, DecisionsAreListedInTheOrderOfTheirArrival) {
 
 TEST_F(MasterPages, ALoopThatDoesNotAnswerIsAnswered503) {
   HttpServer server{{}};
-  add_master_pages(server, [](const auto&) { return false; }, {driver_, clock_, "1"});
+  add_master_pages(server, [](const auto&) { return false; },
+                   {driver_, clock_, "1", [] { return net::TlsListener::Counters{}; }});
   ASSERT_TRUE(server.start());
   for (const char* page : {"/healthz", "/readyz", "/agents", "/agents/1/history", "/nodes"}) {
     EXPECT_EQ(Client(server.port()).send(request(std::string("GET ") + page)).read_answer().status,

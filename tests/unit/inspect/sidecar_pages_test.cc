@@ -56,7 +56,7 @@ class SidecarPages : public testing::Test,
   }
   void TearDown() override { server_.stop(); }
 
-  void commit(persist::StoreBatch batch, Done done) override {
+  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override {
     waiting_.emplace_back(std::move(batch), std::move(done));
   }
   void connect() override {}
@@ -68,7 +68,7 @@ class SidecarPages : public testing::Test,
     while (!waiting_.empty()) {
       auto [batch, done] = std::move(waiting_.front());
       waiting_.erase(waiting_.begin());
-      done(disk_.commit(batch));
+      done(disk_.commit(*batch));
     }
   }
   void stream() {
@@ -136,7 +136,7 @@ class SidecarPages : public testing::Test,
   HandClock clock_;
   SourceStatus source_;
   persist::MemorySessionStore disk_;
-  std::vector<std::pair<persist::StoreBatch, Done>> waiting_;
+  std::vector<std::pair<std::shared_ptr<const persist::StoreBatch>, Done>> waiting_;
   std::string sent_;
   app::SidecarDriver driver_{[] {
                                sidecar::SidecarCore::Config c;
