@@ -184,7 +184,7 @@ class BenchLog final : public app::MasterDriver::Log {
  public:
   BenchLog(Turns& turns, app::DiskThread& disk, persist::EventLog& log)
       : turns_(turns), disk_(disk), log_(log) {}
-  void append(std::vector<std::string> records, std::string, Done done) override {
+  void append(std::vector<std::string> records, Snapshot, Done done) override {
     std::size_t bytes = 0;
     for (const std::string& r : records) bytes += r.size() + 4;
     groups.push_back(bytes + 40);
