@@ -450,7 +450,7 @@ std::vector<std::uint64_t> MasterCore::take_undecided(Delta& m, Decided& d, cons
       // An event that was refused as from the future may say something by now: then it is decided
       // anew, as if it had only now arrived.
       const Rule rule = copy.apply(d.node, e, d.at);
-      if (rule == Rule::future_epoch || (r && copy == *r)) {
+      if (rule == Rule::future_epoch || (r ? copy == *r : !accepted(rule))) {
         add_exception(seq, d.node, e, rule, r, now, ack);
         continue;
       }

@@ -160,7 +160,7 @@ MUTATIONS = [
         "the own node's winner outbid before a look",
         "after a restart an agent that left meanwhile is claimed",
         (Edit("sidecar/core/tracker.cc",
-              "    if (state.seen_at_look != 0) return outbid_own(agent, state, winner, now);\n",
+              "    if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);\n",
               "    return outbid_own(agent, state, winner, now);\n"),),
         # The look that follows within a second ends the claim again.
         unit=("sidecar_core_test", "TrackerRestored.*")),
