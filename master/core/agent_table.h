@@ -8,12 +8,12 @@
 // changes the original; from then on the two may be on different threads.
 #include <algorithm>
 #include <array>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -26,14 +26,42 @@ class AgentTable {
   // Names the table that may change a page. Pages keep theirs, so that none is ever named twice.
   struct Owner {};
 
-  // Pages that were shared go on sharing their rows: one is copied when it is about to change.
+  // Where a page keeps a value: small plain ones in itself, others apart, where they stay while the
+  // page changes around them and may be shared with the pages of copies.
+  struct Inside {
+    Value value{};
+    Value& get() { return value; }
+    const Value& get() const { return value; }
+    void make() { value = Value{}; }
+    void reset() {}
+    void copy_if_shared() {}
+    void may_be_shared() {}
+  };
+  struct Apart {
+    std::shared_ptr<Value> value;
+    bool shared = false;
+    Value& get() { return *value; }
+    const Value& get() const { return *value; }
+    void make() {
+      value = std::make_shared<Value>();
+      shared = false;
+    }
+    void reset() { value.reset(); }
+    void copy_if_shared() {
+      if (!std::exchange(shared, false)) return;
+      value = std::make_shared<Value>(*value);
+    }
+    void may_be_shared() { shared = true; }
+  };
+  using Cell =
+      std::conditional_t<std::is_trivially_copyable_v<Value> && sizeof(Value) <= 16, Inside, Apart>;
+
   struct Page {
     static constexpr std::size_t kRows = 32;
     std::shared_ptr<const Owner> owner;
     std::size_t rows = 0;
     std::array<std::uint32_t, kRows> ids{};  // ascending
-    std::array<std::shared_ptr<Value>, kRows> values;
-    std::bitset<kRows> shared;  // rows that another page may have too
+    std::array<Cell, kRows> cells;
 
     std::size_t place_of(std::uint32_t id) const {
       return static_cast<std::size_t>(std::lower_bound(ids.begin(), ids.begin() + rows, id) -
@@ -41,27 +69,21 @@ class AgentTable {
     }
     bool has(std::size_t place, std::uint32_t id) const { return place < rows && ids[place] == id; }
     Value& own(std::size_t place) {
-      if (shared[place]) {
-        values[place] = std::make_shared<Value>(*values[place]);
-        shared.reset(place);
-      }
-      return *values[place];
+      cells[place].copy_if_shared();
+      return cells[place].get();
     }
     Value& insert(std::size_t place, std::uint32_t id) {
       std::move_backward(ids.begin() + place, ids.begin() + rows, ids.begin() + rows + 1);
-      std::move_backward(values.begin() + place, values.begin() + rows, values.begin() + rows + 1);
-      for (std::size_t i = rows; i > place; --i) shared[i] = shared[i - 1];
+      std::move_backward(cells.begin() + place, cells.begin() + rows, cells.begin() + rows + 1);
       ++rows;
       ids[place] = id;
-      values[place] = std::make_shared<Value>();
-      shared.reset(place);
-      return *values[place];
+      cells[place].make();
+      return cells[place].get();
     }
     void erase(std::size_t place) {
       std::move(ids.begin() + place + 1, ids.begin() + rows, ids.begin() + place);
-      std::move(values.begin() + place + 1, values.begin() + rows, values.begin() + place);
-      for (std::size_t i = place; i + 1 < rows; ++i) shared[i] = shared[i + 1];
-      values[--rows].reset();
+      std::move(cells.begin() + place + 1, cells.begin() + rows, cells.begin() + place);
+      cells[--rows].reset();
     }
   };
 
@@ -101,7 +123,7 @@ class AgentTable {
     const auto id = static_cast<std::uint32_t>(agent);
     const Page& page = *directory_->pages[directory_->page_of(id)];
     const std::size_t place = page.place_of(id);
-    return page.has(place, id) ? page.values[place].get() : nullptr;
+    return page.has(place, id) ? &page.cells[place].get() : nullptr;
   }
   bool contains(AgentId agent) const { return find(agent) != nullptr; }
   const Value& at(AgentId agent) const {
@@ -110,8 +132,8 @@ class AgentTable {
     return *value;
   }
 
-  // The row of this agent to be changed, made if it is not there. It stays where it is until it is
-  // erased or the table is copied.
+  // The row of this agent to be changed, made if it is not there. Unless it is small and plain it
+  // stays where it is until it is erased or the table is copied.
   Value& edit(AgentId agent) {
     const auto id = static_cast<std::uint32_t>(agent);
     Directory& directory = own_directory();
@@ -128,12 +150,14 @@ class AgentTable {
   }
 
   void erase(AgentId agent) {
-    if (!contains(agent)) return;
+    if (!directory_) return;
     const auto id = static_cast<std::uint32_t>(agent);
+    const std::size_t number = directory_->page_of(id);
+    const std::size_t place = directory_->pages[number]->place_of(id);
+    if (!directory_->pages[number]->has(place, id)) return;
     Directory& directory = own_directory();
-    const std::size_t number = directory.page_of(id);
     Page& page = own_page(directory, number);
-    page.erase(page.place_of(id));
+    page.erase(place);
     --size_;
     if (page.rows > 0) return;
     directory.first.erase(directory.first.begin() + static_cast<std::ptrdiff_t>(number));
@@ -154,7 +178,7 @@ class AgentTable {
     using reference = value_type;
     value_type operator*() const {
       const Page& page = *directory_->pages[page_];
-      return {AgentId{page.ids[place_]}, *page.values[place_]};
+      return {AgentId{page.ids[place_]}, page.cells[place_].get()};
     }
     Iterator& operator++() {
       if (++place_ == directory_->pages[page_]->rows) {
@@ -221,7 +245,7 @@ class AgentTable {
     if (page->owner != owner()) {
       page = std::make_shared<Page>(*page);
       page->owner = owner();
-      page->shared.set();
+      for (Cell& cell : page->cells) cell.may_be_shared();
     }
     return *page;
   }
@@ -235,8 +259,7 @@ class AgentTable {
     fresh->owner = owner();
     fresh->rows = Page::kRows - keep;
     std::move(full.ids.begin() + keep, full.ids.end(), fresh->ids.begin());
-    std::move(full.values.begin() + keep, full.values.end(), fresh->values.begin());
-    for (std::size_t i = 0; i < fresh->rows; ++i) fresh->shared[i] = full.shared[keep + i];
+    std::move(full.cells.begin() + keep, full.cells.end(), fresh->cells.begin());
     full.rows = keep;
     const std::uint32_t first = fresh->rows == 0 ? id : fresh->ids[0];
     const auto at = static_cast<std::ptrdiff_t>(number) + 1;

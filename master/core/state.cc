@@ -47,11 +47,11 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
 }
 
 void NodeLog::take(const Event& e) {
-  const Own* own = open.find(e.agent);
-  if (own && std::pair(e.epoch, e.change) < std::pair(own->epoch, own->change)) return;
+  const Own said{e.epoch, e.change};
   if (leaves_open(e.kind)) {
-    open.edit(e.agent) = {e.epoch, e.change};
-  } else if (own) {
+    Own& own = open.edit(e.agent);  // a new one is below all
+    if (!said.before(own)) own = said;
+  } else if (const Own* own = open.find(e.agent); own && !said.before(*own)) {
     open.erase(e.agent);
   }
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "master/core/agent_table.h"
@@ -26,6 +27,9 @@ struct NodeLog {
   struct Own {
     Epoch epoch = kUnstamped;
     std::uint32_t change = 0;
+    bool before(const Own& other) const {
+      return std::pair(epoch, change) < std::pair(other.epoch, other.change);
+    }
     bool operator==(const Own&) const = default;
   };
   AgentTable<Own> open;           // sessions that its own events left open
