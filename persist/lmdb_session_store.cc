@@ -298,8 +298,10 @@ class Writer {
     ordered.reserve(entries.size());
     for (const auto& entry : entries) ordered.push_back(&entry);
     const auto key_of = [](const auto* entry) { return entry->first; };
-    if (!std::ranges::is_sorted(ordered, {}, key_of))
-      std::ranges::stable_sort(ordered, {}, key_of);  // of one key the last still wins
+    if (!std::ranges::is_sorted(ordered, {}, key_of)) {
+      // Of one key the last still wins: they are in one vector, in their order.
+      std::ranges::sort(ordered, {}, [&](const auto* e) { return std::pair(key_of(e), e); });
+    }
 
     Cursor cursor;
     code_ = cursor.open(txn_, table);

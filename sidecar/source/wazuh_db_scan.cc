@@ -356,7 +356,7 @@ TableScan::Result TableScan::take(std::string_view reply) {
                 ", which is not the highest it names");
   }
   if (!head_) {
-    head_.emplace();
+    head_ = Head{};
     if (const auto ms = whole(object.at_key("t"))) head_->table_ms = static_cast<std::int64_t>(*ms);
     head_->table_rows = std::max<std::size_t>(whole(object.at_key("n")).value_or(0), 1) - 1;
   }

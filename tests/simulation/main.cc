@@ -70,13 +70,12 @@ int main(int argc, char** argv) {
     }
   }
   if (to < from) usage("--seeds FROM-TO is wanted");
-  unsigned long long runs = 0, failed = 0, undecidable = 0, last_writer = 0, decidable = 0;
+  unsigned long long runs = 0, failed = 0, undecidable = 0, last_writer = 0;
   for (unsigned long long seed = from; seed <= to && failed < stop_at; ++seed) {
     options.transcript = transcript;
     Result r = run(seed, options);
     ++runs;
     undecidable += r.undecidable() ? 1u : 0u;
-    decidable += r.undecidable() ? 0u : 1u;
     last_writer += r.last_writer_failed() ? 1u : 0u;
     if (transcript && !r.failed()) {
       std::fputs(r.transcript.c_str(), stdout);
