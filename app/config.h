@@ -98,7 +98,7 @@ struct SidecarConfig {
     std::string name = "master";
     bool operator==(const Master&) const = default;
   } master;
-  TlsConfig tls{"/etc/rollcall/ca.pem", "/etc/rollcall/node.pem", "/etc/rollcall/node.key"};
+  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/node.crt", "/etc/rollcall/node.key"};
   struct Store {
     std::string path = "/var/lib/rollcall/sidecar";
     std::uint64_t max_events = 1'000'000;
@@ -128,7 +128,7 @@ struct MasterConfig {
     Address address{"0.0.0.0", 9471};
     bool operator==(const Listen&) const = default;
   } listen;
-  TlsConfig tls{"/etc/rollcall/ca.pem", "/etc/rollcall/master.pem", "/etc/rollcall/master.key"};
+  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/master.crt", "/etc/rollcall/master.key"};
   std::vector<std::string> allow;  // [tls] allow: node names; empty allows every certified node
   struct Store {
     std::string path = "/var/lib/rollcall/master";

@@ -88,7 +88,9 @@ void TlsLink::connect() {
   const Address& to = masters_[next_++ % masters_.size()];
   connector_.connect({to.host, to.port, expected_name_}, [this, to](auto stream) {
     if (!stream) {
-      driver_->link_closed(to_text(to) + ": " + stream.error().message);
+      log(Level::Warn, "the master cannot be reached; trying again",
+          {{"why", stream.error().message}});
+      driver_->link_closed(stream.error().message);
       return;
     }
     if (revoked_.contains((*stream)->peer().serial)) {
@@ -103,12 +105,14 @@ void TlsLink::connect() {
       driver_->link_received(text_of(bytes));
     };
     events.on_closed = [this, to](const std::string& reason) {
-      log(Level::Info, "connection to the master closed", {{"peer", to_text(to)}, {"why", reason}});
+      log(Level::Warn, "connection to the master closed; trying again",
+          {{"peer", to_text(to)}, {"why", reason}});
       stream_.reset();
       ++next_;
       driver_->link_closed(to_text(to) + ": " + reason);
     };
     stream_->start(std::move(events));
+    log(Level::Info, "connected to the master", {{"peer", to_text(to)}});
     driver_->link_connected();
   });
 }

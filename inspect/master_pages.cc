@@ -175,7 +175,7 @@ Json decision_json(const Decision& d) {
       {"seq", d.seq},
       {"agent", id_of(d.event.agent)},
       {"event", to_string(d.event.kind)},
-      {"reason", to_string(d.event.reason)},
+      {"reason", reason_json(d.event.reason)},
       {"version", version_json({d.event.epoch, d.node, d.event.change})},
       {"evidence_lo", d.event.evidence.lo.us},
       {"evidence_hi", d.event.evidence.hi.us},
@@ -267,7 +267,11 @@ Response MasterPages::status() const {
         auto& core = view_.driver.core();
         const auto& c = core.counters();
         Json rules = Json::object();
-        for (const auto& [rule, n] : c.by_rule) rules[rule] = n;
+        for (auto rule = Rule::first; rule <= Rule::contact;
+             rule = Rule{static_cast<std::uint8_t>(static_cast<std::uint8_t>(rule) + 1)}) {
+          const auto n = c.by_rule.find(to_string(rule));
+          rules[to_string(rule)] = n == c.by_rule.end() ? 0 : n->second;
+        }
         Json j;
         j["version"] = view_.version;
         j["master"] = id_or_null(static_cast<std::uint64_t>(core.state().master()));

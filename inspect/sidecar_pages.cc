@@ -369,7 +369,7 @@ Response SidecarPages::agent(const Request& request) const {
       },
       [](const std::optional<AgentView>& agent) {
         return agent ? json(agent_json(*agent))
-                     : error_response(404, "no agent of this id was ever seen here");
+                     : error_response(404, "no agent of this id is known here");
       });
 }
 

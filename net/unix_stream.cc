@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "net/loop.h"
@@ -202,7 +203,13 @@ std::expected<std::unique_ptr<UnixListener>, Error> UnixListener::listen(
   if (status != 0) {
     std::string advice;
     if (status == UV_EADDRINUSE) advice = ": the file exists; remove it if nobody uses it";
-    if (status == UV_EACCES) advice = ": the folder is missing or not writable";
+    if (status == UV_EACCES) {  // which libuv makes of a missing folder, too
+      const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+      std::error_code unknown;
+      advice = std::filesystem::exists(folder, unknown)
+                   ? ": this program's user may not write into its folder"
+                   : ": make the folder " + folder.string() + " first";
+    }
     return std::unexpected(
         Error{"cannot listen on " + path + " (" + uv_strerror(status) + ")" + advice});
   }

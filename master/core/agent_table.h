@@ -106,7 +106,10 @@ class AgentTable {
     // Neither may change in place any more what both have.
     other.owner_.reset();
   }
-  AgentTable(AgentTable&& other) noexcept = default;
+  AgentTable(AgentTable&& other) noexcept
+      : directory_(std::move(other.directory_)),
+        owner_(std::move(other.owner_)),
+        size_(std::exchange(other.size_, 0)) {}
   AgentTable& operator=(AgentTable other) noexcept {
     std::swap(directory_, other.directory_);
     std::swap(owner_, other.owner_);

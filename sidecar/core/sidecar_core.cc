@@ -633,6 +633,8 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     outbox_.pop_front();
   }
   if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
+  if (outbox_bytes_ < config_.max_bytes / 2) fold_at_bytes_ = 0;
+  if (fold_at_ == 0 && fold_at_bytes_ == 0) over_bounds_ = false;
   std::set<std::pair<AgentId, Epoch>> refused;
   for (auto& [event, exception] : answered) {
     switch (exception->kind) {

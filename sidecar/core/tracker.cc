@@ -60,6 +60,11 @@ bool is_open(const AgentState& s) {
 
 // Whether an events source tells of the agent: then its info is kept in the store, for the source
 // cannot be asked again.
+// Whether the wall clock was set in between.
+bool stepped(const Now& then, const Now& now) {
+  return std::abs((now.wall_us - now.boot_us) - (then.wall_us - then.boot_us)) >= kNoStepUs;
+}
+
 bool is_kept(const AgentState& s) {
   return !s.row;
 }
@@ -165,9 +170,12 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   std::int64_t hi = std::min(second + 1'000'000, now.boot_us);
   const bool shown = row.keepalive_s >= last_from_s_ && row.keepalive_s <= last_to_s_;
   if (last_started_ && !shown && last_complete_started_) {
-    // The look before would have left it out: it may be so ever since the last complete one.
-    lo = last_complete_started_->boot_us;
-    hi = now.boot_us;
+    // The look before would have left it out: it may be so ever since the last complete one. Its
+    // second tells when, unless the clock was set meanwhile.
+    if (second > now.boot_us || stepped(*last_complete_started_, now)) {
+      lo = last_complete_started_->boot_us;
+      hi = now.boot_us;
+    }
   } else if (last_started_) {
     const std::int64_t before = last_started_->boot_us;
     if (second > now.boot_us || second + 1'000'000 < before) {
@@ -190,9 +198,7 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
 bool Tracker::is_restored(const Row& row, const Row& before, const Look& look) const {
   if (row.keepalive_s >= before.keepalive_s || !last_complete_started_) return false;
   const Now& then = *last_complete_started_;
-  const std::int64_t step =
-      (look.finished.wall_us - look.finished.boot_us) - (then.wall_us - then.boot_us);
-  return std::abs(step) < kNoStepUs && (row.keepalive_s + 1) * 1'000'000 < then.wall_us;
+  return !stepped(then, look.finished) && (row.keepalive_s + 1) * 1'000'000 < then.wall_us;
 }
 
 // Whether a moment is after the claim that released the session. While that cannot be told, it is
@@ -212,10 +218,14 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   state.missing.reset();
   if (state.row == row && !state.due) return;  // by far the most rows
 
+  if (state.row && is_restored(row, *state.row, look)) {
+    state.row = row;
+    dirty_.insert(agent);
+    return;
+  }
   const bool spoke =
       row.keepalive_s > 0 &&
-      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits < row.visits) &&
-      !(state.row && is_restored(row, *state.row, look));
+      (!state.row || state.row->keepalive_s != row.keepalive_s || state.row->visits < row.visits);
   if (state.row != row) {
     state.row = row;
     dirty_.insert(agent);
@@ -267,7 +277,9 @@ void Tracker::answer_due(AgentId agent, AgentState& state, const Now& now) {
     change_session(agent, state, EventKind::confirmed, Reason::none);
     return;
   }
-  state.due->covered_us += covered_us_;
+  // One look proves no more than one interval's silence, however long ago the one before was:
+  // whoever was halted with this process could not speak.
+  state.due->covered_us += std::min(covered_us_, keepalive_us());
   const std::int64_t interval =
       std::max(keepalive_us(), std::min(state.largest_gap_us, 3 * keepalive_us()));
   if (state.due->covered_us * 2 <= interval * 5) return;

@@ -108,7 +108,7 @@ class Tracker {
   void heard(const Observation& observation, const LocalMoment& at, const Now& now);
   void left(const Observation& observation, const LocalMoment& at, const Now& now);
   void gone(const Observation& observation, const LocalMoment& at, const Now& now);
-  void keep_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
+  void keep_info(const Observation& observation, AgentState& state, InfoHash hash);
   void tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
   bool older(const LocalMoment& at, const AgentState& state, const Now& now) const;
   void answer_due_unseen(const Look& look);

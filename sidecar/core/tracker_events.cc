@@ -8,6 +8,9 @@
 namespace rollcall::sidecar {
 namespace {
 
+// It is said a few times a second that the source is watched: longer was a halt.
+constexpr std::int64_t kWatchedUs = 1'000'000;
+
 bool is_open(const AgentState& s) {
   return s.session && s.session->phase == Phase::open;
 }
@@ -15,11 +18,6 @@ bool is_open(const AgentState& s) {
 }  // namespace
 
 void Tracker::observe(const Observation& o, const Now& now) {
-  if (o.info_clipped) {
-    notes_.push_back({NoteLevel::warning,
-                      "an agent's fields are larger than a frame may be; the rest is left out",
-                      {{"agent", std::to_string(static_cast<std::uint32_t>(o.agent))}}});
-  }
   const LocalMoment at = timeline_.moment(o.boot_us, now);
   switch (o.kind) {
     case Observation::Kind::connect:
@@ -59,7 +57,7 @@ void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now)
     }
     if (o.info && (news || this_stay)) {
       const InfoHash hash = hash_of(*o.info);
-      keep_info(o.agent, state, o.info, hash);
+      keep_info(o, state, hash);
       tell_info(o.agent, state, o.info, hash);
     }
     // The master asked, and what was read back did not reach it.
@@ -77,7 +75,7 @@ void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now)
   if (!o.info) return;
   // The fields go with the claim: no second event for each agent that connects.
   const InfoHash hash = hash_of(*o.info);
-  keep_info(o.agent, state, o.info, hash);
+  keep_info(o, state, hash);
   LocalEvent& e = events_.back();
   e.info_hash = hash;
   if (hash != state.told_hash) e.info = o.info;
@@ -86,11 +84,16 @@ void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now)
   state.info_told_here = true;
 }
 
-void Tracker::keep_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
+void Tracker::keep_info(const Observation& o, AgentState& state, InfoHash hash) {
   if (state.info_hash == hash) return;
+  if (o.info_clipped) {
+    notes_.push_back({NoteLevel::warning,
+                      "an agent's fields are larger than a frame may be; the rest is left out",
+                      {{"agent", std::to_string(static_cast<std::uint32_t>(o.agent))}}});
+  }
   state.info_hash = hash;
-  kept_infos_.emplace_back(agent, info);
-  dirty_.insert(agent);
+  kept_infos_.emplace_back(o.agent, o.info);
+  dirty_.insert(o.agent);
 }
 
 void Tracker::left(const Observation& o, const LocalMoment& at, const Now& now) {
@@ -129,7 +132,7 @@ void Tracker::gone(const Observation& o, const LocalMoment& at, const Now& now) 
 }
 
 void Tracker::watched(const Now& now) {
-  covered_us_ = last_good_mono_us_ ? now.mono_us - *last_good_mono_us_ : 0;
+  covered_us_ = last_good_mono_us_ ? std::min(now.mono_us - *last_good_mono_us_, kWatchedUs) : 0;
   last_good_mono_us_ = now.mono_us;
   for (auto it = due_.begin(); it != due_.end();) {
     const auto found = agents_.find(*it);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -92,6 +93,7 @@ void EventSocket::note(NoteLevel level, std::string text, std::string why) {
 
 void EventSocket::accepted(std::unique_ptr<net::UnixStream> stream) {
   if (clients_.size() >= options_.connections) {
+    if (++turned_away_ > kToldWhy) return;  // each that is told lingers for a moment
     const std::string why =
         "too many connections; allowed are " + std::to_string(options_.connections);
     stream->start({});
@@ -116,7 +118,7 @@ void EventSocket::accepted(std::unique_ptr<net::UnixStream> stream) {
 
 void EventSocket::received(Client& client, std::span<const std::byte> bytes) {
   const std::uint64_t before = client.lines.batch().lines();
-  client.lines.read(bytes, clock_.now());
+  client.lines.read(bytes, now());
   waiting_ += client.lines.batch().lines() - before;
   hand_over_later();
   if (congested()) regulate();
@@ -124,7 +126,7 @@ void EventSocket::received(Client& client, std::span<const std::byte> bytes) {
 
 void EventSocket::ended(Client& client) {
   const std::uint64_t before = client.lines.batch().lines();
-  client.lines.end(clock_.now());
+  client.lines.end(now());
   waiting_ += client.lines.batch().lines() - before;
   client.ended = true;
   hand_over_later();
@@ -194,8 +196,23 @@ void EventSocket::stored(std::uint64_t) {
 }
 
 void EventSocket::tick() {
-  sink_.watch(!clients_.empty());
+  turned_away_ = 0;
   regulate();
+  // While this side does not read, nobody's silence says anything.
+  const bool reading = !paused_ && std::ranges::none_of(clients_, [](const auto& c) {
+    return c->stream->pending_bytes() > kMaxUnread;
+  });
+  sink_.watch(!clients_.empty() && reading);
+}
+
+// With one difference between its clocks for as long as the wall clock is not set: the same at_us
+// is the same moment each time.
+Now EventSocket::now() {
+  Now now = clock_.now();
+  const std::int64_t ahead = now.wall_us - now.boot_us;
+  if (!wall_ahead_us_ || std::abs(ahead - *wall_ahead_us_) > kClockSetUs) wall_ahead_us_ = ahead;
+  now.wall_us = now.boot_us + *wall_ahead_us_;
+  return now;
 }
 
 bool EventSocket::congested() const {

@@ -7,6 +7,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,8 @@ class EventSocket {
     bool ended = false;  // the other side has said all
   };
   static constexpr std::size_t kMaxUnread = 1u << 20;  // bytes of answers
+  static constexpr int kToldWhy = 4;                   // of those turned away between two ticks
+  static constexpr std::int64_t kClockSetUs = 50'000;
 
   void accepted(std::unique_ptr<net::UnixStream> stream);
   void received(Client& client, std::span<const std::byte> bytes);
@@ -84,6 +87,7 @@ class EventSocket {
   void hand_over(Client& client);
   void answer(Client& client);
   void tick();
+  Now now();
   bool congested() const;
   void regulate();
   void note(NoteLevel level, std::string text, std::string why = {});
@@ -100,7 +104,9 @@ class EventSocket {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   bool hand_over_planned_ = false;
   bool paused_ = false;
-  std::size_t waiting_ = 0;  // lines of all clients, read and not answered
+  std::size_t waiting_ = 0;                    // lines of all clients, read and not answered
+  int turned_away_ = 0;                        // since the last tick
+  std::optional<std::int64_t> wall_ahead_us_;  // of the boot clock
   std::uint64_t last_client_ = 0;
   Status counters_;
 };

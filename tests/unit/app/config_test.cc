@@ -86,8 +86,8 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.limits.event_waiting, 5'000u);
   EXPECT_THAT(config.master.addresses, ElementsAre(Address{"m", 9471}));
   EXPECT_EQ(config.master.name, "master");
-  EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
-  EXPECT_EQ(config.tls.certificate, "/etc/rollcall/node.pem");
+  EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.crt");
+  EXPECT_EQ(config.tls.certificate, "/etc/rollcall/node.crt");
   EXPECT_EQ(config.tls.key, "/etc/rollcall/node.key");
   EXPECT_EQ(config.store.path, "/var/lib/rollcall/sidecar");
   EXPECT_EQ(config.store.max_events, 1'000'000u);
@@ -105,8 +105,8 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.node.name, "master");
   EXPECT_EQ(config.node.cluster, "wazuh");
   EXPECT_EQ(config.listen.address, (Address{"0.0.0.0", 9471}));
-  EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.pem");
-  EXPECT_EQ(config.tls.certificate, "/etc/rollcall/master.pem");
+  EXPECT_EQ(config.tls.ca, "/etc/rollcall/ca.crt");
+  EXPECT_EQ(config.tls.certificate, "/etc/rollcall/master.crt");
   EXPECT_EQ(config.tls.key, "/etc/rollcall/master.key");
   EXPECT_THAT(config.allow, IsEmpty());
   EXPECT_EQ(config.store.path, "/var/lib/rollcall/master");

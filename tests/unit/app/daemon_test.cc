@@ -130,7 +130,7 @@ TEST_F(Daemons, FilesOfTheDefaultsAreNamedToo) {
   expect_fault(master("--check-config -c " + write("m.ini", "")),
                "rollcall-master: " + dir +
                    "/m.ini: [tls] ca (the default): the CA file "
-                   "/etc/rollcall/ca.pem cannot be opened");
+                   "/etc/rollcall/ca.crt cannot be opened");
 }
 
 TEST_F(Daemons, ACaThatIsNoneIsRefused) {

@@ -375,7 +375,9 @@ TEST_F(MasterPages, StatusCountsAgents) {
   EXPECT_EQ(status["agents"], 6);
   EXPECT_EQ(status["active"], 4);
   EXPECT_EQ(status["connections"], 1);
-  EXPECT_EQ(status["decisions"], json::parse(R"({"first": 5, "newer": 1, "contact": 1})"));
+  EXPECT_EQ(status["decisions"],
+            json::parse(R"({"first": 5, "newer": 1, "contact": 1, "older": 0, "duplicate": 0,
+                                      "conflict": 0, "future_epoch": 0})"));
   EXPECT_EQ(status["log_error"], nullptr);
 }
 

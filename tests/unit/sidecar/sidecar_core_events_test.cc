@@ -270,6 +270,26 @@ TEST_F(Events, TheBacklogIsFullWhenFoldingDoesNotHelp) {
   EXPECT_TRUE(core->backlog_full());
 }
 
+TEST_F(Events, ABacklogThatDrainedIsFoldedAgainTheNextTime) {
+  config.max_events = 10;
+  start();
+  std::vector<Observation> many;
+  for (std::uint32_t agent = 1; agent <= 40; ++agent) many.push_back(connect(agent, 50));
+  observe(51, many);
+  store();
+  ASSERT_TRUE(core->backlog_full());
+  greet();
+  take(core->message(Ack{core->status(at(61)).last_seq, {}}, at(61)));
+  take(core->disconnected(at(62)));
+  store();
+  ASSERT_EQ(core->status(at(62)).unacked, 0u);
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    observe(70 + i, {i % 2 == 0 ? disconnect(7, 70 + i) : connect(7, 70 + i)});
+    store();
+    EXPECT_FALSE(core->backlog_full()) << i;
+  }
+}
+
 TEST_F(Events, TheBytesOfKeptInfosCount) {
   config.max_bytes = 5'000;
   start();

@@ -271,6 +271,13 @@ TEST_F(TrackerEvents, AChallengeThatASourceIsSilentAboutEndsTheSession) {
   EXPECT_EQ(silence(151, 152), "7 closed @10+1 [10, 10] unconfirmed");
 }
 
+TEST_F(TrackerEvents, AHaltOfThisProcessIsNoSilence) {
+  connect(10);
+  challenged(10, 30);
+  EXPECT_EQ(silence(100, 101), "");
+  EXPECT_EQ(silence(500, 520), "");
+}
+
 TEST_F(TrackerEvents, TimeWithoutASourceIsNoSilence) {
   connect(10);
   challenged(10, 30);

@@ -246,10 +246,28 @@ TEST_F(TrackerWindow, EvidenceIsBoundedByTheLookBeforeThatWouldHaveShownIt) {
 TEST_F(TrackerWindow, WhatTheLookBeforeWouldHaveLeftOutMayBeAsOldAsTheLastCompleteOne) {
   look(10, {});
   for (double s = 11; s < 20; ++s) window(s, static_cast<std::int64_t>(s) - 1, 70, {});
-  EXPECT_EQ(look(20, {row(7, kActive, 12)}), "7 opened @9.9+0 [9.9, 20]");
+  Look set = look_at(20, {row(7, kActive, -5000)});
+  for (Now* now : {&set.started, &set.finished}) now->wall_us -= 3000 * kSecond;
+  EXPECT_EQ(look(set), "7 opened @9.9+0 [9.9, 20]") << "the clock was set, so its second is no help";
   EXPECT_EQ(window(21, 18, 70, {}), "");
   EXPECT_EQ(window(22, 18, 70, {row(8, kGone, 500, 3)}), "8 closed @19.9+1 [19.9, 22] shutdown")
       << "from beyond what the look before showed";
+}
+
+// As after a restart of the source: the window of the look before does not reach so far.
+TEST_F(TrackerWindow, AfterAGapARowsOwnSecondStillTellsWhenItSpoke) {
+  look(10, {row(8, kGone, 9, 3)});
+  window(11, 9, 71, {});
+  EXPECT_EQ(window(200, 9, 260, {row(7, kActive, 199), row(8, kGone, 150, 3)}),
+            "7 opened @199+0 [199, 200]; 8 closed @150+1 [150, 151] shutdown");
+}
+
+TEST_F(TrackerWindow, ALongGapIsNoMoreSilenceThanOneInterval) {
+  look(10, {row(7, kActive, 9)});
+  EXPECT_EQ(challenged(10, epoch(9), 15), "");
+  EXPECT_EQ(window(200, 9, 260, {}), "") << "whoever was halted with this process could not speak";
+  EXPECT_EQ(window(230, 199, 290, {}), "");
+  EXPECT_EQ(window(260, 229, 320, {}), "7 closed @9+1 [9, 10] unconfirmed");
 }
 
 TEST_F(TrackerWindow, AfterACompleteLookTheNextIsBoundedByIt) {

@@ -20,7 +20,12 @@ using ::testing::HasSubstr;
 
 class StandingClock final : public app::Clock {
  public:
-  Now now() override { return {1'800'000'000'000'000, 1'000'000, 1'000'000}; }
+  // The clocks are read one after the other, so their difference is never quite the same.
+  Now now() override {
+    late_us = (late_us + 7) % 20;
+    return {1'800'000'000'000'000 + late_us, 1'000'000, 1'000'000};
+  }
+  std::int64_t late_us = 0;
   std::string boot_id() override { return "1"; }
 };
 
@@ -28,19 +33,27 @@ class StandingClock final : public app::Clock {
 class SlowSink final : public EventSocket::Sink {
  public:
   std::uint64_t observe(const std::vector<Observation>& batch) override {
-    for (const Observation& o : batch) agents.push_back(static_cast<std::uint32_t>(o.agent));
+    for (const Observation& o : batch) {
+      agents.push_back(static_cast<std::uint32_t>(o.agent));
+      moments.push_back(o.boot_us);
+    }
     return ++ticket;
   }
   std::uint64_t stored_through() const override { return stored; }
   void store_now() override { ++store_nows; }
   bool full() const override { return is_full; }
-  void watch(bool there) override { watched = there; }
+  void watch(bool there) override {
+    ++asked;
+    watched = there;
+  }
 
   std::vector<std::uint32_t> agents;
+  std::vector<std::int64_t> moments;
   std::uint64_t ticket = 0, stored = 0;
   int store_nows = 0;
   bool is_full = false;
   bool watched = false;
+  int asked = 0;
 };
 
 // A client of the plain kind, without the loop.
@@ -226,12 +239,22 @@ TEST_F(EventSocketTest, ReadsNoMoreThanMayWaitUntilSomeIsStored) {
   EXPECT_FALSE(socket->status().paused);
 }
 
+TEST_F(EventSocketTest, TheSameAtUsIsTheSameMomentEachTime) {
+  start();
+  Client client(path);
+  for (std::size_t i = 1; i <= 10; ++i) {
+    client.write("{\"agent\":7,\"event\":\"keepalive\",\"at_us\":1799999999000000}\n");
+    until([&] { return sink.moments.size() == i; });
+  }
+  EXPECT_EQ(std::ranges::count(sink.moments, sink.moments[0]), 10);
+}
+
 TEST_F(EventSocketTest, ReadsNothingWhileTheSinkIsFull) {
   sink.is_full = true;
   start();
   Client client(path);
   client.write(line(1));
-  until([&] { return socket->status().paused && sink.watched; });
+  until([&] { return socket->status().paused && sink.asked > 0 && !sink.watched; });
   // What was in the first read came through; nothing after it does.
   const std::size_t seen = sink.agents.size();
   client.write(line(2));
@@ -249,7 +272,7 @@ TEST_F(EventSocketTest, WhoDoesNotReadTheAnswersIsNotReadEither) {
   const std::string bad(200'000, '\n');
   until([&] {
     client.write(bad);
-    return sink.watched && client.write(bad) == 0;
+    return client.write(bad) == 0 && sink.asked > 0 && !sink.watched;
   });
   int ticks = 0;
   until([&] { return ++ticks == 50; });
@@ -334,7 +357,7 @@ TEST_F(EventSocketTest, AFileThatIsNoSocketIsLeftAlone) {
 
 TEST_F(EventSocketTest, AFolderThatIsMissingIsSaid) {
   path = dir / "nowhere/events.sock";
-  EXPECT_THAT(refused_start(), HasSubstr("the folder is missing"));
+  EXPECT_THAT(refused_start(), HasSubstr("make the folder"));
 }
 
 }  // namespace
