@@ -1,4 +1,4 @@
-rollcall_test(app_test
+rollcall_test(app_test THREADS
   SOURCES
     app/clock_test.cc
     app/config_test.cc
@@ -12,7 +12,7 @@ rollcall_test(app_test
 )
 
 # The daemons themselves, as processes that end at once.
-rollcall_test(daemon_test
+rollcall_test(daemon_test THREADS
   SOURCES app/daemon_test.cc
   LIBS rollcall_net
   LABELS unit

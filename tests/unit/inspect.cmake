@@ -1,4 +1,4 @@
-rollcall_test(inspect_test
+rollcall_test(inspect_test THREADS
   SOURCES
     inspect/http_head_test.cc
     inspect/http_server_test.cc

@@ -1,4 +1,4 @@
-rollcall_test(master_core_test
+rollcall_test(master_core_test THREADS
   SOURCES
     master/agent_table_test.cc
     master/history_test.cc

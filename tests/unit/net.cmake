@@ -1,4 +1,4 @@
-rollcall_test(net_test
+rollcall_test(net_test THREADS
   LIBS rollcall_net OpenSSL::SSL OpenSSL::Crypto Threads::Threads
   SOURCES
     net/backoff_test.cc

@@ -1,4 +1,4 @@
-rollcall_test(persist_log_test
+rollcall_test(persist_log_test THREADS
   SOURCES persist/event_log_property_test.cc
           persist/file_event_log_test.cc
           persist/log_format_test.cc
@@ -6,7 +6,7 @@ rollcall_test(persist_log_test
           persist/memory_event_log_test.cc
   LIBS rollcall_persist
 )
-rollcall_test(persist_store_test
+rollcall_test(persist_store_test THREADS
   SOURCES persist/disk_full_test.cc
           persist/lmdb_session_store_test.cc
           persist/memory_session_store_test.cc

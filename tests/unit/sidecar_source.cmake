@@ -1,4 +1,4 @@
-rollcall_test(sidecar_source_test
+rollcall_test(sidecar_source_test THREADS
   SOURCES
     sidecar_source/client_keys_test.cc
     sidecar_source/event_lines_test.cc

@@ -1,5 +1,5 @@
 # The tools that other tests trust are tested too.
-rollcall_test(support_tests
+rollcall_test(support_tests THREADS
   LIBS rollcall_standin
   LABELS support
   SOURCES support/standin_transcript_test.cc support/standin_wazuhdb_test.cc
