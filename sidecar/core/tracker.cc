@@ -198,7 +198,7 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
 bool Tracker::is_restored(const Row& row, const Row& before, const Look& look) const {
   if (row.keepalive_s >= before.keepalive_s || !last_complete_started_) return false;
   const Now& then = *last_complete_started_;
-  return !stepped(then, look.finished) && (row.keepalive_s + 1) * 1'000'000 < then.wall_us;
+  return !stepped(then, look.finished) && row.keepalive_s < then.wall_us / 1'000'000 - 1;
 }
 
 // Whether a moment is after the claim that released the session. While that cannot be told, it is
