@@ -339,7 +339,8 @@ MUTATIONS = [
         "a ghost never gives up",
         (Edit("sidecar/core/tracker.cc",
               "  if (state.due->covered_us * 2 <= interval * 5) return;\n",
-              "  return;\n"),)),
+              "  return;\n"),),
+        unit=("sidecar_core_test", "TrackerChallenge.WithoutEvidence*")),
     Mutation(
         "time without looks counts as silence",
         "an agent that nobody could see is closed",
