@@ -12,7 +12,7 @@ namespace {
 using master::Decision;
 using master::History;
 using master::MasterCore;
-using Agents = master::AgentTable<AgentRecord>;
+using Agents = AgentTable<AgentRecord>;
 
 // The fields that an agent of Wazuh has; one that is not known is shown as null, never left out.
 constexpr const char* kInfoFields[] = {

@@ -1,12 +1,15 @@
 #include "protocol/codec.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "protocol/compression.h"
+#include "protocol/inventory.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/plain_delta.h"
 #include "protocol/wire_numbers.h"
@@ -81,7 +84,7 @@ bool is_known_kind(std::uint64_t v) {
 
 // A reason is for people: one that a later version added is still an end of the session.
 Reason reason_of(std::uint64_t v) {
-  return v <= number(Reason::unknown) ? static_cast<Reason>(v) : Reason::unknown;
+  return v <= number(kLastReason) ? static_cast<Reason>(v) : Reason::unknown;
 }
 
 std::optional<Error> unpack_optional_fields(const wire::Value& fields, Event& event) {
@@ -155,6 +158,26 @@ std::optional<Error> unpack_event_into(const wire::Value& value, Event& event) {
   if (fields.is_nil()) return std::nullopt;
   if (!fields.is_map()) return Error{"the optional fields are not a map"};
   return unpack_optional_fields(fields, event);
+}
+
+constexpr std::size_t kDigestBytes = 16;
+
+std::string bytes_of(const Digest& digest) {
+  std::string bytes;
+  for (const std::uint64_t half : {digest.high, digest.low}) {
+    for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(half >> shift & 0xff);
+  }
+  return bytes;
+}
+
+// Of kDigestBytes bytes.
+Digest read_digest(std::string_view bytes) {
+  Digest digest;
+  for (std::size_t i = 0; i < kDigestBytes; ++i) {
+    std::uint64_t& half = i < 8 ? digest.high : digest.low;
+    half = half << 8 | static_cast<unsigned char>(bytes[i]);
+  }
+  return digest;
 }
 
 // The body map of one message. Keeps the first thing that is wrong and goes on with defaults, so
@@ -237,6 +260,33 @@ class Body {
       out.emplace_back(*v);
     }
   }
+  void digest(std::uint64_t key, std::string_view field, Need need, std::optional<Digest>& out) {
+    const wire::Value value = get(key, field, need);
+    if (value.is_nil()) return;
+    const auto v = value.as_bin();
+    if (!v || v->size() != kDigestBytes) {
+      wrong(field, ": not 16 bytes");
+      return;
+    }
+    out = read_digest(*v);
+  }
+  void agreement(std::uint64_t key, Agreement& out) {
+    unsigned_number(key, "agreement", Need::optional, out, 0, number(Agreement::differs));
+  }
+  void tree_nodes(std::uint64_t key, std::string_view field, std::size_t max,
+                  std::vector<TreeNode>& out) {
+    const wire::Value list = array(key, field, Need::optional, max);
+    for (std::size_t i = 0; i < list.size() && !error_; ++i) {
+      const auto v = list.at(i).as_u64();
+      if (!v || !is_tree_node(*v)) return wrong(field, ": not nodes of the tree");
+      out.push_back(TreeNode{static_cast<std::uint32_t>(*v)});
+    }
+  }
+  void leaves(std::uint64_t key, std::vector<TreeNode>& out) {
+    tree_nodes(key, "leaves", kMaxLeaves, out);
+    if (!std::ranges::all_of(out, is_leaf)) wrong("leaves", ": not leaves of the tree");
+    if (!std::ranges::is_sorted(out, std::less_equal<>{})) wrong("leaves", ": not in order");
+  }
   wire::Value array(std::uint64_t key, std::string_view field, Need need, std::size_t max) {
     const wire::Value value = get(key, field, need);
     if (value.is_nil()) return value;
@@ -276,7 +326,7 @@ void pack_features(wire::Packer& p, std::uint64_t key, const std::vector<std::st
 }
 
 void pack_body(wire::Packer& p, const Hello& m) {
-  p.array(2).u64(kHello).map(m.features.empty() ? 16 : 17);
+  p.array(2).u64(kHello).map(16 + !m.features.empty() + m.digest.has_value());
   p.u64(1).u64(m.protocol_min);
   p.u64(2).u64(m.protocol_max);
   p.u64(3).str(m.cluster);
@@ -294,6 +344,7 @@ void pack_body(wire::Packer& p, const Hello& m) {
   p.u64(15).str(m.software);
   p.u64(16).i64(m.t0);
   pack_features(p, 17, m.features);
+  if (m.digest) p.u64(18).bin(bytes_of(*m.digest));
 }
 
 std::expected<Message, Error> unpack_hello(const wire::Value& map) {
@@ -317,11 +368,12 @@ std::expected<Message, Error> unpack_hello(const wire::Value& map) {
   b.text(15, "software", kOptional, m.software);
   b.time(16, "t0", kRequired, m.t0);
   b.features(17, m.features);
+  b.digest(18, "digest", kOptional, m.digest);
   return b.finish(std::move(m));
 }
 
 void pack_body(wire::Packer& p, const Welcome& m) {
-  p.array(2).u64(kWelcome).map(m.features.empty() ? 13 : 14);
+  p.array(2).u64(kWelcome).map(16 + !m.features.empty());
   p.u64(1).u64(m.protocol);
   p.u64(2).u64(number(m.master));
   p.u64(3).u64(number(m.term));
@@ -336,6 +388,9 @@ void pack_body(wire::Packer& p, const Welcome& m) {
   p.u64(12).i64(m.t2);
   p.u64(13).i64(m.time_began.us);
   pack_features(p, 14, m.features);
+  p.u64(15).u64(number(m.agreement));
+  p.u64(16).i64(m.inventory_us);
+  p.u64(17).i64(m.inventory_differs_us);
 }
 
 std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
@@ -355,6 +410,9 @@ std::expected<Message, Error> unpack_welcome(const wire::Value& map) {
   b.time(12, "t2", kRequired, m.t2);
   b.time(13, "time_began", kOptional, m.time_began.us);
   b.features(14, m.features);
+  b.agreement(15, m.agreement);
+  b.time(16, "inventory_us", kOptional, m.inventory_us, 1);
+  b.time(17, "inventory_differs_us", kOptional, m.inventory_differs_us, 1);
   if (m.t1 > m.t2) b.wrong("t1", " is after t2");
   return b.finish(std::move(m));
 }
@@ -509,10 +567,11 @@ std::expected<Message, Error> unpack_challenge(const wire::Value& map) {
 }
 
 void pack_body(wire::Packer& p, const Heartbeat& m) {
-  p.array(2).u64(kHeartbeat).map(3);
+  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value());
   p.u64(1).u64(m.seq);
   p.u64(2).u64(m.open_sessions);
   p.u64(3).i64(m.t0);
+  if (m.digest) p.u64(4).bin(bytes_of(*m.digest));
 }
 
 std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
@@ -521,14 +580,18 @@ std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
   b.unsigned_number(1, "seq", kRequired, m.seq);
   b.unsigned_number(2, "open_sessions", kOptional, m.open_sessions);
   b.time(3, "t0", kRequired, m.t0);
+  b.digest(4, "digest", kOptional, m.digest);
   return b.finish(std::move(m));
 }
 
 void pack_body(wire::Packer& p, const HeartbeatAck& m) {
-  p.array(2).u64(kHeartbeatAck).map(3);
+  p.array(2).u64(kHeartbeatAck).map(5 + (m.heartbeat_us != 0));
   p.u64(1).i64(m.t0);
   p.u64(2).i64(m.t1);
   p.u64(3).i64(m.t2);
+  p.u64(4).u64(number(m.agreement));
+  p.u64(5).i64(m.lease_us);
+  if (m.heartbeat_us != 0) p.u64(6).i64(m.heartbeat_us);
 }
 
 std::expected<Message, Error> unpack_heartbeat_ack(const wire::Value& map) {
@@ -538,6 +601,170 @@ std::expected<Message, Error> unpack_heartbeat_ack(const wire::Value& map) {
   b.time(2, "t1", kRequired, m.t1);
   b.time(3, "t2", kRequired, m.t2);
   if (m.t1 > m.t2) b.wrong("t1", " is after t2");
+  b.agreement(4, m.agreement);
+  b.time(5, "lease_us", kOptional, m.lease_us);
+  b.time(6, "heartbeat_us", kOptional, m.heartbeat_us);
+  return b.finish(std::move(m));
+}
+
+void pack_tree_nodes(wire::Packer& p, std::uint64_t key, const std::vector<TreeNode>& nodes) {
+  if (nodes.empty()) return;
+  p.u64(key).array(static_cast<std::uint32_t>(nodes.size()));
+  for (const TreeNode node : nodes) p.u64(number(node));
+}
+
+void pack_body(wire::Packer& p, const Want& m) {
+  p.array(2).u64(kWant).map(!m.digests_of.empty() + m.inventory + !m.leaves.empty() +
+                            !m.infos.empty() + (m.retry_after_us != 0));
+  pack_tree_nodes(p, 1, m.digests_of);
+  if (m.inventory) p.u64(2).boolean(true);
+  pack_tree_nodes(p, 3, m.leaves);
+  if (!m.infos.empty()) {
+    p.u64(4).array(static_cast<std::uint32_t>(m.infos.size()));
+    for (const AgentId agent : m.infos) p.u64(number(agent));
+  }
+  if (m.retry_after_us != 0) p.u64(5).i64(m.retry_after_us);
+}
+
+std::expected<Message, Error> unpack_want(const wire::Value& map) {
+  Body b("WANT", map);
+  Want m;
+  b.tree_nodes(1, "digests_of", kMaxTreeNodes, m.digests_of);
+  if (std::ranges::any_of(m.digests_of, is_leaf)) b.wrong("digests_of", ": a leaf has no children");
+  b.boolean(2, "inventory", kOptional, m.inventory);
+  b.leaves(3, m.leaves);
+  const wire::Value infos = b.array(4, "infos", kOptional, kMaxEntries);
+  for (std::size_t i = 0; i < infos.size() && b.ok(); ++i) {
+    if (const auto agent = as_agent(infos.at(i))) {
+      m.infos.push_back(*agent);
+    } else {
+      b.wrong_entry("info", i, "agent is not a 32-bit number from 1 up");
+    }
+  }
+  b.time(5, "retry_after_us", kOptional, m.retry_after_us);
+  return b.finish(std::move(m));
+}
+
+// A node is [number, which of its children have a digest, these digests]: the others are of empty
+// sets.
+void pack_body(wire::Packer& p, const Digests& m) {
+  p.array(2).u64(kDigests).map(2);
+  p.u64(1).u64(m.seq);
+  p.u64(2).array(static_cast<std::uint32_t>(m.entries.size()));
+  for (const Digests::Entry& e : m.entries) {
+    std::uint64_t which = 0;
+    std::string digests;
+    for (unsigned i = 0; i < kTreeFanout; ++i) {
+      if (e.children[i] == Digest{}) continue;
+      which |= 1u << i;
+      digests += bytes_of(e.children[i]);
+    }
+    p.array(3).u64(number(e.node)).u64(which).bin(digests);
+  }
+}
+
+std::optional<Error> unpack_children(const wire::Value& value, Digests::Entry& entry) {
+  const auto node = value.at(0).as_u64();
+  const auto which = value.at(1).as_u64();
+  const auto digests = value.at(2).as_bin();
+  if (!node || !is_tree_node(*node)) return Error{"not a node of the tree"};
+  entry.node = TreeNode{static_cast<std::uint32_t>(*node)};
+  if (is_leaf(entry.node)) return Error{"a leaf has no children"};
+  if (!which || *which >= 1u << kTreeFanout) return Error{"which children is not a 16-bit number"};
+  if (!digests ||
+      digests->size() != kDigestBytes * static_cast<std::size_t>(std::popcount(*which))) {
+    return Error{"not as many digests as it says"};
+  }
+  std::size_t at = 0;
+  for (unsigned i = 0; i < kTreeFanout; ++i) {
+    if ((*which >> i & 1) == 0) continue;
+    entry.children[i] = read_digest(digests->substr(at, kDigestBytes));
+    at += kDigestBytes;
+  }
+  return std::nullopt;
+}
+
+std::expected<Message, Error> unpack_digests(const wire::Value& map) {
+  Body b("DIGESTS", map);
+  Digests m;
+  b.unsigned_number(1, "seq", kRequired, m.seq);
+  const wire::Value entries = b.array(2, "nodes", kRequired, kMaxTreeNodes);
+  for (std::size_t i = 0; i < entries.size() && b.ok(); ++i) {
+    if (const auto error = unpack_children(entries.at(i), m.entries.emplace_back()))
+      b.wrong_entry("node", i, error->message);
+  }
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const InventoryBegin& m) {
+  p.array(2).u64(kInventoryBegin).map(3 + !m.leaves.empty());
+  p.u64(1).u64(m.id);
+  p.u64(2).u64(m.seq);
+  p.u64(3).i64(m.ttl_us);
+  pack_tree_nodes(p, 4, m.leaves);
+}
+
+std::expected<Message, Error> unpack_inventory_begin(const wire::Value& map) {
+  Body b("INVENTORY_BEGIN", map);
+  InventoryBegin m;
+  b.unsigned_number(1, "id", kRequired, m.id, 1);
+  b.unsigned_number(2, "seq", kRequired, m.seq);
+  b.time(3, "ttl_us", kOptional, m.ttl_us);
+  b.leaves(4, m.leaves);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const InventoryChunk& m) {
+  p.array(2).u64(kInventoryChunk).map(3);
+  p.u64(1).u64(m.id);
+  p.u64(2).u64(m.entries.size());
+  p.u64(3).bin(pack_entries(m.entries));
+}
+
+std::expected<Message, Error> unpack_inventory_chunk(const wire::Value& map) {
+  Body b("INVENTORY_CHUNK", map);
+  InventoryChunk m;
+  std::size_t count = 0;
+  b.unsigned_number(1, "id", kRequired, m.id, 1);
+  b.unsigned_number(2, "count", kRequired, count, 0, kMaxChunk);
+  const auto packed = map.get(3).as_bin();
+  if (!packed) b.wrong("entries", ": not bytes, or missing");
+  if (!b.ok()) return b.finish(std::move(m));
+  auto entries = unpack_entries(*packed, count);
+  if (!entries) return fail("INVENTORY_CHUNK " + entries.error().message);
+  m.entries = std::move(*entries);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const InventoryEnd& m) {
+  p.array(2).u64(kInventoryEnd).map(3);
+  p.u64(1).u64(m.id);
+  p.u64(2).u64(m.count);
+  p.u64(3).bin(bytes_of(m.digest));
+}
+
+std::expected<Message, Error> unpack_inventory_end(const wire::Value& map) {
+  Body b("INVENTORY_END", map);
+  InventoryEnd m;
+  std::optional<Digest> digest;
+  b.unsigned_number(1, "id", kRequired, m.id, 1);
+  b.unsigned_number(2, "count", kRequired, m.count);
+  b.digest(3, "digest", kRequired, digest);
+  m.digest = digest.value_or(Digest{});
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const InventoryAck& m) {
+  p.array(2).u64(kInventoryAck).map(2);
+  p.u64(1).u64(m.id);
+  p.u64(2).u64(m.entries);
+}
+
+std::expected<Message, Error> unpack_inventory_ack(const wire::Value& map) {
+  Body b("INVENTORY_ACK", map);
+  InventoryAck m;
+  b.unsigned_number(1, "id", kRequired, m.id, 1);
+  b.unsigned_number(2, "entries", kOptional, m.entries);
   return b.finish(std::move(m));
 }
 
@@ -664,6 +891,18 @@ std::expected<Message, Error> decode_by_values(std::string_view payload) {
       return unpack_heartbeat_ack(body);
     case kError:
       return unpack_error(body);
+    case kWant:
+      return unpack_want(body);
+    case kDigests:
+      return unpack_digests(body);
+    case kInventoryBegin:
+      return unpack_inventory_begin(body);
+    case kInventoryChunk:
+      return unpack_inventory_chunk(body);
+    case kInventoryEnd:
+      return unpack_inventory_end(body);
+    case kInventoryAck:
+      return unpack_inventory_ack(body);
     case kCompressed:
       return unpack_compressed(body);
     default:

@@ -25,6 +25,11 @@ inline constexpr std::size_t kMaxText = 1024;        // ERROR texts, software, m
 inline constexpr std::size_t kMaxFeatures = 32;
 // Of an ACK, SUPERSEDED or CHALLENGE; so many fit into a frame whatever they say.
 inline constexpr std::size_t kMaxEntries = 8192;
+// Of a WANT's digests_of and a DIGESTS: 16 digests each.
+inline constexpr std::size_t kMaxTreeNodes = 1024;
+inline constexpr std::size_t kMaxLeaves = 4096;  // of a WANT and an INVENTORY_BEGIN
+inline constexpr std::size_t kMaxChunk = 8192;   // entries
+inline constexpr std::size_t kInventoryWindow = 8 * kMaxChunk;
 // No moment, epoch or duration is beyond this (the year 38500), so that sums of a few never wrap.
 inline constexpr std::int64_t kMaxTimeUs = std::int64_t{1} << 60;
 

@@ -74,6 +74,8 @@ std::string_view to_string(Reason reason) {
       return "moved";
     case Reason::unknown:
       return "unknown";
+    case Reason::node_forgotten:
+      return "node_forgotten";
   }
   return "?";
 }

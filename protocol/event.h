@@ -43,7 +43,9 @@ enum class Reason : std::uint8_t {
   version_error = 10,
   moved = 11,  // released: another worker has it
   unknown = 12,
+  node_forgotten = 13,  // by the master: an operator said that the worker is gone for good
 };
+inline constexpr Reason kLastReason = Reason::node_forgotten;
 std::string_view to_string(Reason reason);
 
 using InfoPtr = std::shared_ptr<const AgentInfo>;

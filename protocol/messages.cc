@@ -14,6 +14,18 @@ std::string_view to_string(ExceptionKind kind) {
   return "?";
 }
 
+std::string_view to_string(Agreement agreement) {
+  switch (agreement) {
+    case Agreement::unknown:
+      return "unknown";
+    case Agreement::equal:
+      return "equal";
+    case Agreement::differs:
+      return "differs";
+  }
+  return "?";
+}
+
 std::string_view to_string(ErrorCode code) {
   switch (code) {
     case ErrorCode::malformed:
@@ -40,6 +52,8 @@ std::string_view to_string(ErrorCode code) {
       return "shutting_down";
     case ErrorCode::reserved_change:
       return "reserved_change";
+    case ErrorCode::inventory:
+      return "inventory";
   }
   return "?";
 }
@@ -57,6 +71,12 @@ struct NameOf {
   std::string_view operator()(const HeartbeatAck&) const { return "HEARTBEAT_ACK"; }
   std::string_view operator()(const ErrorMessage&) const { return "ERROR"; }
   std::string_view operator()(const UnknownMessage&) const { return "UNKNOWN"; }
+  std::string_view operator()(const Want&) const { return "WANT"; }
+  std::string_view operator()(const Digests&) const { return "DIGESTS"; }
+  std::string_view operator()(const InventoryBegin&) const { return "INVENTORY_BEGIN"; }
+  std::string_view operator()(const InventoryChunk&) const { return "INVENTORY_CHUNK"; }
+  std::string_view operator()(const InventoryEnd&) const { return "INVENTORY_END"; }
+  std::string_view operator()(const InventoryAck&) const { return "INVENTORY_ACK"; }
 };
 
 }  // namespace

@@ -1,12 +1,16 @@
 #pragma once
 // Every message between a sidecar and the master (docs/protocol.md, section 4: the table there has
 // each field's number on the wire). Values only; how they look as bytes is codec.h's business.
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "protocol/digest.h"
+#include "protocol/digest_tree.h"
 #include "protocol/event.h"
 
 namespace rollcall {
@@ -39,8 +43,19 @@ struct Hello {
   std::string software;
   std::int64_t t0 = 0;  // the sidecar's boot clock, microseconds
   std::vector<std::string> features;
+  // Of the sessions that the stream left open at its last event, if all of its events were acked:
+  // a worker that comes back and agrees has all its agents back at once.
+  std::optional<Digest> digest = {};
   bool operator==(const Hello&) const = default;
 };
+
+// Whether both sides hold the same sessions of this worker open.
+enum class Agreement : std::uint8_t {
+  unknown = 0,  // not compared
+  equal = 1,
+  differs = 2,
+};
+std::string_view to_string(Agreement agreement);
 
 // Master -> worker: answers HELLO.
 struct Welcome {
@@ -49,13 +64,17 @@ struct Welcome {
   Term term{};
   std::uint64_t last_seq = 0;   // of this stream; 0: nothing yet
   bool store_is_older = false;  // this store has said more before: it is an older copy
-  MasterTime time_began;        // where the master's time began anew (0: never): earlier moments stay as translated
+  MasterTime time_began;  // where the master's time began anew (0: never): earlier moments stay as
+                          // translated
   std::int64_t heartbeat_us = 10'000'000;
   std::int64_t ttl_us = 30'000'000;
   std::uint32_t max_frame = 1u << 20;
   std::uint64_t window = 1u << 20;      // bytes sent and not acked
   std::int64_t t0 = 0, t1 = 0, t2 = 0;  // t1, t2: the master's time at receipt and at sending
   std::vector<std::string> features;
+  Agreement agreement = Agreement::unknown;         // with HELLO's digest
+  std::int64_t inventory_us = 3'600'000'000;        // between full inventories
+  std::int64_t inventory_differs_us = 600'000'000;  // the same, while the digests differ
   bool operator==(const Welcome&) const = default;
 };
 
@@ -122,12 +141,81 @@ struct Heartbeat {
   std::uint64_t seq = 0;  // the last one sent
   std::uint64_t open_sessions = 0;
   std::int64_t t0 = 0;
+  // Of the sessions that the stream left open at `seq`. Absent while events that were sent before
+  // are being sent again.
+  std::optional<Digest> digest = {};
   bool operator==(const Heartbeat&) const = default;
 };
 
 struct HeartbeatAck {
   std::int64_t t0 = 0, t1 = 0, t2 = 0;
+  Agreement agreement = Agreement::unknown;  // with the HEARTBEAT's digest
+  std::int64_t lease_us = 0;                 // how long the worker's lease runs from now
+  std::int64_t heartbeat_us = 0;             // from now on; 0: as before
   bool operator==(const HeartbeatAck&) const = default;
+};
+
+// Master -> worker: what it needs to know to agree again. Any of them may be empty.
+struct Want {
+  std::vector<TreeNode> digests_of;  // of their children; none is a leaf
+  bool inventory = false;            // a full one
+  std::vector<TreeNode> leaves;      // an inventory of these
+  std::vector<AgentId> infos;        // the fields of these agents
+  // With none of the above: no full inventory before that, and the one that was begun is dropped.
+  std::int64_t retry_after_us = 0;
+  bool operator==(const Want&) const = default;
+};
+
+// Worker -> master: answers WANT. Valid at `seq`, which is the last one sent.
+struct Digests {
+  struct Entry {
+    TreeNode node{};
+    std::array<Digest, kTreeFanout> children;
+    bool operator==(const Entry&) const = default;
+  };
+  std::uint64_t seq = 0;
+  std::vector<Entry> entries;
+  bool operator==(const Digests&) const = default;
+};
+
+// Worker -> master: the sessions that its stream left open at `seq`, the last one sent. Entries
+// follow in INVENTORY_CHUNKs, in the order of the agents, between other messages.
+struct InventoryBegin {
+  std::uint64_t id = 0;  // random
+  std::uint64_t seq = 0;
+  std::int64_t ttl_us = 0;       // how long it holds without being confirmed
+  std::vector<TreeNode> leaves;  // ascending; empty: all agents
+  bool operator==(const InventoryBegin&) const = default;
+};
+
+struct InventoryEntry {
+  AgentId agent{};
+  Epoch epoch = kUnstamped;
+  std::uint32_t change = 0;
+  Evidence evidence;
+  bool operator==(const InventoryEntry&) const = default;
+};
+
+struct InventoryChunk {
+  std::uint64_t id = 0;
+  std::vector<InventoryEntry> entries;  // ascending by agent
+  bool operator==(const InventoryChunk&) const = default;
+};
+
+// All entries, counted and summed.
+struct InventoryEnd {
+  std::uint64_t id = 0;
+  std::uint64_t count = 0;
+  Digest digest;
+  bool operator==(const InventoryEnd&) const = default;
+};
+
+// Master -> worker: so many entries have come; 0 answers BEGIN. A worker has at most
+// kInventoryWindow entries on the way.
+struct InventoryAck {
+  std::uint64_t id = 0;
+  std::uint64_t entries = 0;
+  bool operator==(const InventoryAck&) const = default;
 };
 
 // Wire numbers; never reused.
@@ -144,6 +232,7 @@ enum class ErrorCode : std::uint16_t {
   new_term = 10,     // the master began a new term: connect again
   shutting_down = 11,
   reserved_change = 12,  // a change that only the master may use
+  inventory = 13,        // an inventory that contradicts itself
 };
 std::string_view to_string(ErrorCode code);
 
@@ -163,7 +252,8 @@ struct UnknownMessage {
 };
 
 using Message = std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat,
-                             HeartbeatAck, ErrorMessage, UnknownMessage>;
+                             HeartbeatAck, ErrorMessage, UnknownMessage, Want, Digests,
+                             InventoryBegin, InventoryChunk, InventoryEnd, InventoryAck>;
 std::string_view name_of(const Message& message);  // "DELTA"
 
 // Costs an answer or a line in the log, and does nothing else.

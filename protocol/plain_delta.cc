@@ -78,7 +78,7 @@ bool take_fields(Reader& reader, Event& event) {
     last = key;
     switch (key) {
       case kEventReason:
-        if (!reader.u64(v) || v > std::to_underlying(Reason::unknown)) return false;
+        if (!reader.u64(v) || v > std::to_underlying(kLastReason)) return false;
         event.reason = static_cast<Reason>(v);
         break;
       case kEventInfoHash:

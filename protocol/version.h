@@ -11,6 +11,8 @@ namespace rollcall {
 
 // Values from here up belong to the master; from a worker they are a protocol error.
 inline constexpr std::uint32_t kFirstMasterChange = 0x8000'0000u;
+// Of a session that the master closes itself.
+inline constexpr std::uint32_t kMasterCloses = 0xffff'ffffu;
 
 // Compared member by member in this order: that order is the rule.
 struct Version {

@@ -14,9 +14,14 @@ enum MessageType : std::uint32_t {
   kHeartbeat = 7,
   kHeartbeatAck = 8,
   kError = 9,
-  // 10 to 17 are reserved: DIGESTS, INVENTORY_BEGIN, INVENTORY_CHUNK, INVENTORY_END, WANT, COMMAND,
-  // RESULT, BYE.
+  kDigests = 10,
+  kInventoryBegin = 11,
+  kInventoryChunk = 12,
+  kInventoryEnd = 13,
+  kWant = 14,
+  // 15 to 17 are reserved: COMMAND, RESULT, BYE.
   kCompressed = 18,
+  kInventoryAck = 19,
 };
 
 enum EventField : std::uint64_t {

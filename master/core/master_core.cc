@@ -361,7 +361,7 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
         {"software", m.software}});
   say(id, w);
   // What it may not have heard: sessions that it left open and that do not stand.
-  for (const auto& [agent, own] : state_.nodes().at(m.node).open)
+  for (const auto& [agent, own] : state_.nodes().at(m.node).open.table())
     tell_superseded(m.node, agent, now);
   std::vector<AgentId> asked;  // a copy: checking one may settle it
   for (AgentId agent : doubts_) {
@@ -592,7 +592,7 @@ void MasterCore::tell_superseded(const NodeName& node, AgentId agent, const Now&
   const auto log = state_.nodes().find(node);
   const AgentRecord* r = state_.find(agent);
   if (log == state_.nodes().end() || !r || conn_of(node) == ConnId{}) return;
-  const NodeLog::Own* own = log->second.open.find(agent);
+  const OpenSessions::Session* own = log->second.open.find(agent);
   if (!own) return;
   const Version said{own->epoch, node, own->change};
   if (r->top.same_session(said) && r->is_open()) return;

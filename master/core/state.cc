@@ -46,16 +46,6 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
   return {};
 }
 
-void NodeLog::take(const Event& e) {
-  const Own said{e.epoch, e.change};
-  if (leaves_open(e.kind)) {
-    Own& own = open.edit(e.agent);  // a new one is below all
-    if (!said.before(own)) own = said;
-  } else if (const Own* own = open.find(e.agent); own && !said.before(*own)) {
-    open.erase(e.agent);
-  }
-}
-
 std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
@@ -88,7 +78,7 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
                                    ", this program decides " + std::string(to_string(rule))});
     }
     future = future || rule == Rule::future_epoch;
-    if (rule != Rule::future_epoch && e.kind != EventKind::contact) node.take(e);
+    if (rule != Rule::future_epoch) node.open.take(e.agent, e.kind, e.epoch, e.change);
   }
   if (future) forget_unknown(r, outcomes);
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
@@ -171,7 +161,7 @@ std::string State::encode() const {
         .u64(n.position)
         .i64(n.welcomed_at.us);
     p.array(static_cast<std::uint32_t>(n.open.size()));
-    for (const auto& [agent, o] : n.open) {
+    for (const auto& [agent, o] : n.open.table()) {
       p.array(3)
           .u64(static_cast<std::uint64_t>(agent))
           .u64(static_cast<std::uint64_t>(o.epoch))
@@ -232,11 +222,11 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
     const Value own = n.at(7);
     for (std::size_t j = 0; j < own.size(); ++j) {
       AgentId agent{};
-      NodeLog::Own o;
+      OpenSessions::Session o;
       if (!take(own.at(j).at(0).as_u64(), agent) || !take(own.at(j).at(1).as_u64(), o.epoch) ||
           !take(own.at(j).at(2).as_u64(), o.change))
         return std::unexpected(bad("a node's session"));
-      log.open.edit(agent) = o;
+      log.open.set(agent, o);
     }
     s.nodes_.emplace(std::string(*name), std::move(log));
   }

@@ -7,12 +7,12 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "master/core/agent_table.h"
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
+#include "protocol/agent_table.h"
+#include "protocol/open_sessions.h"
 
 namespace rollcall::master {
 
@@ -24,16 +24,7 @@ struct NodeLog {
   std::uint64_t last_seq = 0;  // of the stream
   std::uint64_t position = 0;  // of the store's outbox, the furthest heard of
   MasterTime welcomed_at;
-  struct Own {
-    Epoch epoch = kUnstamped;
-    std::uint32_t change = 0;
-    bool before(const Own& other) const {
-      return std::pair(epoch, change) < std::pair(other.epoch, other.change);
-    }
-    bool operator==(const Own&) const = default;
-  };
-  AgentTable<Own> open;           // sessions that its own events left open
-  void take(const Event& event);  // into its own account, by its own order
+  OpenSessions open;  // what its own events left open
   bool operator==(const NodeLog&) const = default;
 };
 

@@ -1,6 +1,5 @@
 rollcall_test(master_core_test THREADS
   SOURCES
-    master/agent_table_test.cc
     master/history_test.cc
     master/master_core_test.cc
     master/master_time_test.cc

@@ -5,11 +5,17 @@ rollcall_test(rollcall_protocol_test
     protocol/agent_record_test.cc
     protocol/codec_test.cc
     protocol/compression_test.cc
+    protocol/digest_test.cc
     protocol/framing_test.cc
     protocol/golden_test.cc
     protocol/ids_test.cc
+    protocol/inventory_test.cc
     protocol/master_clock_test.cc
     protocol/plain_delta_test.cc
     protocol/random_messages.cc
     protocol/version_test.cc
     protocol/wire_test.cc)
+rollcall_test(agent_table_test THREADS
+  LIBS rollcall_protocol
+  LABELS unit
+  SOURCES protocol/agent_table_test.cc)

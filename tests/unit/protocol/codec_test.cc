@@ -139,7 +139,7 @@ TEST(Codec, AMissingRequiredKeyIsNamed) {
 }
 
 TEST(Codec, AMessageOfAnUnknownTypeIsSaidToBeOne) {
-  for (const std::uint32_t type : {0u, 10u, 17u, 99u, UINT32_MAX}) {
+  for (const std::uint32_t type : {0u, 15u, 17u, 99u, UINT32_MAX}) {
     const auto message = decode(Raw(type, 0).out);
     ASSERT_TRUE(message);
     EXPECT_EQ(*message, Message(UnknownMessage{type}));
@@ -291,7 +291,7 @@ TEST(EventCodec, AStoreMayKeepAnEventThatIsNotStampedYet) {
 }
 
 TEST(EventCodec, AReasonOfALaterVersionIsUnknown) {
-  for (const std::uint64_t reason : {13ull, 255ull, 256ull, ~0ull}) {
+  for (const std::uint64_t reason : {14ull, 255ull, 256ull, ~0ull}) {
     std::string out;
     wire::Packer packer(out);
     packer.array(7).u64(7).u64(1000).u64(0).u64(4).i64(0).i64(5).map(1).u64(1).u64(reason);

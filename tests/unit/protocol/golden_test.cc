@@ -32,6 +32,24 @@ Event event(std::uint32_t agent, EventKind kind, std::uint32_t change) {
   return e;
 }
 
+constexpr Digest kDigest{0x0102'0304'0506'0708, 0x1112'1314'1516'1718};
+constexpr Evidence kEvidence{{1'700'000'020'000'000}, {1'700'000'021'000'000}};
+
+HeartbeatAck heartbeat_ack() {
+  HeartbeatAck m;
+  m.t0 = 86'410'000'000;
+  m.t1 = 1'700'000'012'000'000;
+  m.t2 = 1'700'000'012'000'090;
+  m.agreement = Agreement::equal;
+  m.lease_us = 30'000'000;
+  return m;
+}
+
+HeartbeatAck slower(HeartbeatAck m) {
+  m.heartbeat_us = 20'000'000;
+  return m;
+}
+
 Hello hello() {
   Hello m;
   m.protocol_min = 1;
@@ -138,23 +156,50 @@ std::vector<Sample> samples() {
   error.text = "w1 is connected from another machine";
   error.fatal = true;
   error.retry_after_us = 20'000'000;
-  return {
-      {"HELLO", hello()},
-      {"HELLO-features", with_features(hello())},
-      {"WELCOME", welcome()},
-      {"WELCOME-features", with_features(welcome())},
-      {"DELTA", one},
-      {"DELTA-kinds", delta_of_each_kind()},
-      {"DELTA-full", delta_with_everything()},
-      {"DELTA-compressed", delta_to_compress(), Compression::zstd},
-      {"ACK", Ack{42, {}}},
-      {"ACK-exceptions", ack},
-      {"SUPERSEDED", Superseded{{{AgentId{7}, winner}}}},
-      {"CHALLENGE", challenge},
-      {"HEARTBEAT", Heartbeat{42, 1200, 86'410'000'000}},
-      {"HEARTBEAT_ACK", HeartbeatAck{86'410'000'000, 1'700'000'012'000'000, 1'700'000'012'000'090}},
-      {"ERROR", error},
-      {"UNKNOWN", UnknownMessage{99}}};
+  Hello returning = hello();
+  returning.digest = kDigest;
+  Want want_digests, want_inventory, want_leaves;
+  want_digests.digests_of = {kTreeRoot, child_of(kTreeRoot, 3)};
+  want_inventory.inventory = true;
+  want_inventory.infos = {AgentId{7}, AgentId{70'000}};
+  want_leaves.leaves = {leaf_of(AgentId{7}), leaf_of(AgentId{16})};
+  want_leaves.retry_after_us = 5'000'000;
+  Digests digests{42, {{kTreeRoot, {}}}};
+  digests.entries[0].children[0] = kDigest;
+  digests.entries[0].children[15] = {1, 2};
+  const InventoryChunk chunk{
+      77,
+      {{AgentId{7}, Epoch{1'700'000'000'000'000}, 0, kEvidence},
+       {AgentId{300}, Epoch{1'699'999'999'000'000}, 3, {kEvidence.lo, kEvidence.lo}}}};
+  return {{"HELLO", hello()},
+          {"HELLO-digest", returning},
+          {"HELLO-features", with_features(hello())},
+          {"WELCOME", welcome()},
+          {"WELCOME-features", with_features(welcome())},
+          {"DELTA", one},
+          {"DELTA-kinds", delta_of_each_kind()},
+          {"DELTA-full", delta_with_everything()},
+          {"DELTA-compressed", delta_to_compress(), Compression::zstd},
+          {"ACK", Ack{42, {}}},
+          {"ACK-exceptions", ack},
+          {"SUPERSEDED", Superseded{{{AgentId{7}, winner}}}},
+          {"CHALLENGE", challenge},
+          {"HEARTBEAT", Heartbeat{42, 1200, 86'410'000'000}},
+          {"HEARTBEAT-digest", Heartbeat{42, 1200, 86'410'000'000, kDigest}},
+          {"HEARTBEAT_ACK", heartbeat_ack()},
+          {"HEARTBEAT_ACK-heartbeat", slower(heartbeat_ack())},
+          {"WANT-digests", want_digests},
+          {"WANT-inventory", want_inventory},
+          {"WANT-leaves", want_leaves},
+          {"DIGESTS", digests},
+          {"INVENTORY_BEGIN", InventoryBegin{77, 42, 30'000'000, {}}},
+          {"INVENTORY_BEGIN-leaves",
+           InventoryBegin{78, 42, 30'000'000, {leaf_of(AgentId{7}), leaf_of(AgentId{16})}}},
+          {"INVENTORY_CHUNK", chunk},
+          {"INVENTORY_END", InventoryEnd{77, 2, kDigest}},
+          {"INVENTORY_ACK", InventoryAck{77, 2}},
+          {"ERROR", error},
+          {"UNKNOWN", UnknownMessage{99}}};
 }
 
 std::string frame_of(const Message& message, Compression compression = Compression::none) {

@@ -1,5 +1,7 @@
 #include "tests/unit/protocol/random_messages.h"
 
+#include <algorithm>
+
 #include "protocol/codec.h"
 
 namespace rollcall::testing {
@@ -81,6 +83,32 @@ std::vector<std::string> features(Rng& rng) {
   return names;
 }
 
+Digest digest(Rng& rng) {
+  return {rng(), rng()};
+}
+
+std::optional<Digest> maybe_digest(Rng& rng) {
+  return chance(rng) ? std::optional(digest(rng)) : std::nullopt;
+}
+
+Agreement agreement(Rng& rng) {
+  return static_cast<Agreement>(below(rng, 3));
+}
+
+// No leaf.
+TreeNode inner_node(Rng& rng) {
+  const std::uint64_t depth = below(rng, kTreeLeafDepth);
+  return TreeNode{static_cast<std::uint32_t>((1u << 4 * depth) + below(rng, 1u << 4 * depth))};
+}
+
+std::vector<TreeNode> leaves(Rng& rng) {
+  std::vector<TreeNode> nodes;
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) nodes.push_back(leaf_of(agent(rng)));
+  std::ranges::sort(nodes);
+  nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
+  return nodes;
+}
+
 Message hello(Rng& rng) {
   Hello m;
   m.protocol_min = 1 + static_cast<std::uint32_t>(below(rng, 5));
@@ -100,6 +128,7 @@ Message hello(Rng& rng) {
   m.software = bytes(rng, 40);
   m.t0 = duration(rng);
   m.features = features(rng);
+  m.digest = maybe_digest(rng);
   return m;
 }
 
@@ -119,6 +148,9 @@ Message welcome(Rng& rng) {
   m.t2 = m.t1 + duration(rng) / 2;
   m.time_began = {duration(rng)};
   m.features = features(rng);
+  m.agreement = agreement(rng);
+  m.inventory_us = duration(rng);
+  m.inventory_differs_us = duration(rng);
   return m;
 }
 
@@ -163,6 +195,48 @@ Message heartbeat_ack(Rng& rng) {
   m.t0 = duration(rng);
   m.t1 = duration(rng) / 2;
   m.t2 = m.t1 + duration(rng) / 2;
+  m.agreement = agreement(rng);
+  m.lease_us = duration(rng);
+  m.heartbeat_us = chance(rng) ? 0 : duration(rng);
+  return m;
+}
+
+Message want(Rng& rng) {
+  Want m;
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) m.digests_of.push_back(inner_node(rng));
+  m.inventory = chance(rng);
+  m.leaves = leaves(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) m.infos.push_back(agent(rng));
+  m.retry_after_us = chance(rng) ? 0 : duration(rng);
+  return m;
+}
+
+Message digests(Rng& rng) {
+  Digests m;
+  m.seq = number(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n) {
+    Digests::Entry& e = m.entries.emplace_back();
+    e.node = inner_node(rng);
+    for (Digest& child : e.children) {
+      if (chance(rng)) child = digest(rng);
+    }
+  }
+  return m;
+}
+
+Message inventory_chunk(Rng& rng) {
+  InventoryChunk m;
+  m.id = positive(rng);
+  std::uint64_t id = 0;
+  for (std::uint64_t n = below(rng, 20); n > 0; --n) {
+    id += 1 + below(rng, 1u << below(rng, 25));
+    InventoryEntry& e = m.entries.emplace_back();
+    e.agent = AgentId{static_cast<std::uint32_t>(id)};
+    e.epoch = epoch(rng);
+    e.change = number32(rng);
+    e.evidence.lo = moment(rng);
+    e.evidence.hi = std::max(e.evidence.lo, moment(rng));
+  }
   return m;
 }
 
@@ -185,7 +259,7 @@ Event random_event(Rng& rng) {
   e.kind = static_cast<EventKind>(1 + below(rng, 9));
   e.evidence.lo = moment(rng);
   e.evidence.hi = std::max(e.evidence.lo, moment(rng));
-  e.reason = static_cast<Reason>(below(rng, 13));
+  e.reason = static_cast<Reason>(below(rng, 14));
   if (chance(rng)) e.info_hash = InfoHash{positive(rng)};
   if (e.info_hash && chance(rng)) e.info = info(rng);
   if (chance(rng)) e.from = SessionName{epoch(rng), node(rng)};
@@ -208,9 +282,21 @@ Message random_message(std::size_t type, Rng& rng) {
     case 5:
       return challenge(rng);
     case 6:
-      return Heartbeat{number(rng), number(rng), duration(rng)};
+      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng)};
     case 7:
       return heartbeat_ack(rng);
+    case 8:
+      return want(rng);
+    case 9:
+      return digests(rng);
+    case 10:
+      return InventoryBegin{positive(rng), number(rng), duration(rng), leaves(rng)};
+    case 11:
+      return inventory_chunk(rng);
+    case 12:
+      return InventoryEnd{positive(rng), number(rng), digest(rng)};
+    case 13:
+      return InventoryAck{positive(rng), number(rng)};
     default:
       return error(rng);
   }

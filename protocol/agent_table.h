@@ -19,7 +19,7 @@
 
 #include "protocol/ids.h"
 
-namespace rollcall::master {
+namespace rollcall {
 
 template <typename Value>
 class AgentTable {
@@ -276,4 +276,4 @@ class AgentTable {
   std::size_t size_ = 0;
 };
 
-}  // namespace rollcall::master
+}  // namespace rollcall

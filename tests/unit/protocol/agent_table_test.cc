@@ -1,4 +1,4 @@
-#include "master/core/agent_table.h"
+#include "protocol/agent_table.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-namespace rollcall::master {
+namespace rollcall {
 namespace {
 
 using Table = AgentTable<std::string>;
@@ -141,4 +141,4 @@ TEST(AgentTable, ACopyIsReadOnAnotherThreadWhileTheOriginalChanges) {
 }
 
 }  // namespace
-}  // namespace rollcall::master
+}  // namespace rollcall
