@@ -21,6 +21,10 @@ void World::strike(std::int64_t mean_s, Loses loses, std::function<void()> what)
 void World::faults() {
   for (auto& w : workers) worker_faults(*w);
   master_faults();
+  strike(100, Loses::nothing, [this] {
+    remove(agents_[static_cast<std::size_t>(
+        chance(0, static_cast<std::int64_t>(agents_.size()) - 1))]);
+  });
   at(options_.chaos_us, [this] { calm_down(); });
 }
 
@@ -42,6 +46,20 @@ void World::worker_faults(WorkerNode& w) {
     say(w.name, "gets an older copy of its store");
     kill(w, End::process);
     w.disk.restore(*w.backup);
+    sidecar_lost = true;
+  });
+  strike(400, Loses::state, [this, &w] {
+    WorkerNode& other = any_worker();
+    if (&other == &w) return;
+    say(w.name, "gets the store of " + other.name);
+    kill(w, End::process);
+    w.disk.restore(other.disk.copy());
+    sidecar_lost = true;
+  });
+  strike(500, Loses::state, [this, &w] {
+    say(w.name, "is renamed to " + w.name + "r");
+    kill(w, End::process);
+    w.name += "r";
     sidecar_lost = true;
   });
   strike(400, Loses::state, [this, &w] { clone(w); });
