@@ -16,8 +16,10 @@
 #include <vector>
 
 #include "master/core/history.h"
+#include "master/core/leases.h"
 #include "master/core/log_record.h"
 #include "master/core/master_time.h"
+#include "master/core/reconciliation.h"
 #include "master/core/state.h"
 #include "protocol/messages.h"
 #include "protocol/note.h"
@@ -26,6 +28,9 @@
 namespace rollcall::master {
 
 enum class ConnId : std::uint64_t {};
+
+// The master's own close of a session.
+Event master_close(AgentId agent, Epoch epoch, Reason reason);
 
 struct Output {
   struct Append {
@@ -51,7 +56,8 @@ struct Decision {
   std::uint64_t number = 0;  // counts from 1 since this process started
   MasterTime at;
   NodeName node;
-  std::uint64_t seq = 0;
+  std::uint64_t seq = 0;  // 0 unless the worker told it
+  Cause cause = Cause::told;
   Event event;  // without the info's fields
   Rule rule = Rule::first;
   Version top;  // the record's version after the decision
@@ -64,9 +70,18 @@ class MasterCore {
     std::string cluster = "wazuh";
     std::uint64_t boot = 0;       // hash of the boot id of this machine
     std::vector<NodeName> allow;  // empty: every node with a certificate of the cluster
+    std::uint32_t protocol_min = kProtocolMin;
+    std::uint32_t protocol_max = kProtocolMax;
+    // The least; from 100 workers on 100 ms for each of them, the TTL in proportion.
     std::int64_t heartbeat_us = 10'000'000;
     std::int64_t ttl_us = 30'000'000;
     std::uint32_t window = 1u << 20;
+    std::int64_t inventory_us = 3'600'000'000;
+    std::int64_t inventory_differs_us = 600'000'000;
+    std::size_t max_inventories = 4;                   // full ones under way
+    std::uint64_t max_inventory_entries = 16'000'000;  // of one
+    std::int64_t grace_us = 600'000'000;               // from lapsed to expired
+    std::int64_t removed_retention_us = 7 * 86'400'000'000;
     std::size_t keep_decisions = 10'000;
     // An agent with this many changes of owner within this time is contested.
     std::size_t contested_changes = 4;
@@ -95,6 +110,16 @@ class MasterCore {
   Output stored(std::uint64_t ticket, const Now& now);
   Output tick(const Now& now);  // about once a second
 
+  // What an operator says. The Output is as that of any input; the error is for the operator.
+  // The leases that are held expire.
+  Output confirm_expiry(const Now& now);
+  // No lease of this node, or of any, expires for so long.
+  std::expected<Output, Error> freeze(std::optional<NodeName> node, std::int64_t duration_us,
+                                      const Now& now);
+  std::expected<Output, Error> unfreeze(std::optional<NodeName> node, const Now& now);
+  // The worker is gone for good: what it left open is closed. Refused while its lease runs.
+  std::expected<Output, Error> forget_node(const NodeName& node, const Now& now);
+
   // Too much waits for the disk: the shell should stop reading until this is false.
   bool congested() const {
     return pending_bytes_ > kMaxPendingBytes || waiting_bytes_ > kMaxPendingBytes;
@@ -110,6 +135,11 @@ class MasterCore {
     std::int64_t connected_for_us = 0;
     std::int64_t silent_for_us = 0;
     std::uint64_t open_sessions_reported = 0;
+    Agreement agreement = Agreement::unknown;  // as the connection last compared it
+    Lease lease;
+    // Until it lapses, or until it expires. Nothing: held, frozen or expired.
+    std::optional<std::int64_t> lease_left_us;
+    std::optional<MasterTime> frozen_until;
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
@@ -122,6 +152,11 @@ class MasterCore {
     std::map<std::string, std::uint64_t, std::less<>> by_rule;
     std::uint64_t superseded_sent = 0, challenges_sent = 0, refused_connections = 0;
     std::uint64_t protocol_errors = 0;
+    std::map<Cause, std::uint64_t> repairs;
+    std::uint64_t digests_equal = 0, digest_mismatches = 0;
+    std::uint64_t inventories_full = 0, inventories_partial = 0;  // that were finished
+    std::uint64_t inventories_refused = 0;        // begin again later, dropped, or in contradiction
+    std::map<LeaseStatus, std::uint64_t> leases;  // changes to it
   };
   const Counters& counters() const { return counters_; }
   std::size_t connections() const { return conns_.size(); }
@@ -131,6 +166,15 @@ class MasterCore {
   // Messages of one connection that are of no use here, answered one by one; then it is closed.
   static constexpr int kMaxUseless = 100;
 
+  // Finding out, over one connection, where both sides differ.
+  struct Reconciling {
+    Agreement agreement = Agreement::unknown;  // as it was last compared
+    std::optional<Walk> walk;
+    unsigned walks = 0;  // since the digests agreed
+    std::int64_t next_walk_mono_us = 0;
+    std::map<std::uint64_t, IncomingInventory> inventories;  // a full one and one of leaves at most
+    std::uint64_t dropped[2] = {};  // the last that were: what still comes of them is ignored
+  };
   struct Conn {
     std::vector<std::string> names;
     std::string address;
@@ -144,7 +188,9 @@ class MasterCore {
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints
     bool closing = false;
-    bool complained = false;  // one complaint of each connection is logged
+    bool complained = false;        // one complaint of each connection is logged
+    std::int64_t heartbeat_us = 0;  // as it was told
+    Reconciling reconciling;
   };
   // Said only after the group that it rests on is durable.
   struct Waiting {
@@ -160,6 +206,38 @@ class MasterCore {
 
   void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Heartbeat& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Digests& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryChunk& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now, Output& out);
+  std::optional<ErrorMessage> fault_of(const Conn& conn, const Hello& m) const;
+  bool take_over(ConnId id, const Hello& m, const Now& now, Output& out);
+  bool is_older_copy(const Hello& m, Output& out);
+  void admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const Now& now, Output& out);
+  void tell_missed(const NodeName& node, const Now& now);
+  // master_core_reconcile.cc
+  Agreement compare(Conn& conn, const Digest& theirs, const Now& now, Output& out);
+  void ask(ConnId id, Want want);
+  void walk(ConnId id, Conn& conn, const Now& now);
+  void finish_walk(Conn& conn, const Now& now, Output& out);
+  std::size_t full_inventories() const;
+  void drop(Conn& conn, std::uint64_t inventory);
+  void refuse_inventory(ConnId id, std::string text, const Now& now, Output& out);
+  void apply(ConnId id, Conn& conn, const Differences& found, const Now& now, Output& out);
+  void repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,
+              const Now& now, Output& out);
+  void after_repair(const Decided& d, const std::vector<Outcome>& outcomes, int& notes,
+                    const Now& now, Output& out);
+  void ask_for_infos(ConnId id, const NodeName& node, const Differences& found);
+  void drop_stale_inventories(bool deaf, const Now& now, Output& out);
+  // master_core_leases.cc
+  std::int64_t heartbeat_us() const;
+  Leases::Times lease_times() const;
+  void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
+  void tick_leases(bool deaf, const Now& now, Output& out);
+  void end_freezes(const Now& now, Output& out);
+  void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;
   std::vector<std::uint64_t> take_undecided(Delta& m, Decided& into, const Now& now, Ack& ack);
   void answer(const Decided& d, const std::vector<Outcome>& outcomes,
@@ -204,6 +282,8 @@ class MasterCore {
   std::optional<MasterTime> pending_reservation_, reservation_in_group_;
   std::uint64_t ticket_ = 0, stored_ticket_ = 0;
 
+  Leases leases_;
+  std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
   std::unordered_map<AgentId, Moves> moves_;
   std::int64_t moves_pruned_mono_us_ = 0;
