@@ -53,6 +53,26 @@ void Promises::decided(const master::Decision& d) {
     world_.broken(agent + ": " + d.node + " ended the session of " + d.top.node);
   known.top = d.top;
   known.phase = d.top_phase;
+  repaired(d);
+}
+
+void Promises::repaired(const master::Decision& d) {
+  using master::Cause;
+  if (d.cause == Cause::told || d.cause == Cause::evidence || d.cause == Cause::forgotten) return;
+  ++world_.result().repairs;
+  const std::string agent = "agent " + text_of(d.event.agent);
+  if (!world_.sidecar_lost && !world_.master_lost)
+    world_.broken(agent + ": repaired as " + std::string(to_string(d.cause)) + " at " + d.node +
+                  ", but nobody lost anything");
+  if (d.cause != Cause::absent || !accepted(d.rule)) return;
+  // A session that its worker told this master and still holds is not absent.
+  for (const auto& w : world_.workers) {
+    if (w->name != d.node || !w->driver) continue;
+    const auto it = w->driver->core().tracker().agents().find(d.event.agent);
+    if (it == w->driver->core().tracker().agents().end() || !it->second.session) continue;
+    if (it->second.session->phase == Phase::open && it->second.session->epoch == d.event.epoch)
+      world_.broken(agent + ": closed as absent, but " + d.node + " holds the session");
+  }
 }
 
 void Promises::table(const master::State& state) {
@@ -123,8 +143,10 @@ void World::check_agents() {
     r.undecidable = a.cloned ? Undecidable::cloned : Undecidable::no;
     r.last_writer = last_writer_[a.id];
     if (master->driver) {
-      const AgentRecord* record = master->driver->core().state().find(a.id);
-      if (record && record->is_open()) r.master = record->top.node;
+      const master::State& state = master->driver->core().state();
+      const AgentRecord* record = state.find(a.id);
+      const bool active = record && state.status_of(*record) == master::AgentStatus::active;
+      if (active) r.master = record->top.node;
       if (a.place && !a.cloned && r.right() &&
           (!record->info || *record->info != a.place->table[a.id].info))
         broken("agent " + text_of(a.id) + ": the master has other info");
@@ -133,9 +155,23 @@ void World::check_agents() {
   }
 }
 
+// Both sides agree on what each stream left open, and every worker counts as there.
+void World::check_agreement(const WorkerNode& w) {
+  const auto& nodes = master->driver->core().state().nodes();
+  const auto node = nodes.find(w.name);
+  if (node == nodes.end()) return broken(w.name + ": the master does not know it");
+  if (node->second.lease.status != master::LeaseStatus::valid)
+    broken(w.name + ": its lease is " + std::string(to_string(node->second.lease.status)));
+  if (node->second.open != w.driver->core().stream_sessions())
+    broken(w.name + ": what its stream left open is not what the master has of it");
+  const auto agreement = master->driver->core().node_status(w.name, master->clock.now()).agreement;
+  if (agreement != Agreement::equal) broken(w.name + ": the digests are not equal");
+}
+
 void World::check_workers() {
   for (const auto& w : workers) {
     if (!w->driver) continue;
+    check_agreement(*w);
     const auto& core = w->driver->core();
     if (core.tracker().open_sessions() != core.tracker().count_open())
       broken(w->name + ": open sessions are miscounted");

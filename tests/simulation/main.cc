@@ -79,12 +79,15 @@ int main(int argc, char** argv) {
   }
   if (to < from) usage("--seeds FROM-TO is wanted");
   unsigned long long runs = 0, failed = 0, undecidable = 0, last_writer = 0;
+  unsigned long long busiest = 0, repaired = 0;
   for (unsigned long long seed = from; seed <= to && failed < stop_at; ++seed) {
     options.transcript = transcript;
     Result r = run(seed, options);
     ++runs;
     undecidable += r.undecidable() ? 1u : 0u;
     last_writer += r.last_writer_failed() ? 1u : 0u;
+    busiest = std::max<unsigned long long>(busiest, r.busiest_minute);
+    repaired += r.repairs > 0 ? 1u : 0u;
     if (transcript && !r.failed()) {
       std::fputs(r.transcript.c_str(), stdout);
       describe(r);
@@ -97,6 +100,8 @@ int main(int argc, char** argv) {
     describe(r);
   }
   const double took = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;  // of one core
+  std::printf("repairs in %llu runs, at most %llu messages of a worker in a minute\n", repaired,
+              busiest);
   std::printf("%.0f runs/s\n", static_cast<double>(runs) / std::max(took, 1e-9));
   std::printf("last writer wins on the same deliveries: %llu of %llu runs wrong\n", last_writer,
               runs);

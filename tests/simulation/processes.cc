@@ -80,6 +80,9 @@ void World::start_master(const std::string& lost) {
   master::MasterCore::Config c;
   c.heartbeat_us = kHeartbeat;
   c.ttl_us = kTtl;
+  c.inventory_us = kInventory;
+  c.inventory_differs_us = kInventoryDiffers;
+  c.grace_us = kGrace;
   c.keep_decisions = 4096;
   c.boot = m.clock.boot();
   m.decisions_read = 0;

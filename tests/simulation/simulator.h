@@ -46,6 +46,7 @@ struct Result {
   std::vector<std::string> broken;   // promises that did not hold on the way
   std::uint64_t events = 0;          // that the master decided
   std::uint64_t busiest_minute = 0;  // messages of one worker, both ways
+  std::uint64_t repairs = 0;         // of what inventories found
   std::string transcript;
 
   bool undecidable() const;         // some agent's truth cannot be told

@@ -33,6 +33,9 @@ inline constexpr std::int64_t kScan = 10 * kSecond;
 inline constexpr std::int64_t kTimeout = 40 * kSecond;  // of silence, on a worker
 inline constexpr std::int64_t kHeartbeat = 3 * kSecond;
 inline constexpr std::int64_t kTtl = 12 * kSecond;
+inline constexpr std::int64_t kGrace = 20 * kSecond;
+inline constexpr std::int64_t kInventory = 60 * kSecond;
+inline constexpr std::int64_t kInventoryDiffers = 20 * kSecond;
 inline constexpr std::int64_t kEpochOfTime = 1'700'000'000 * kSecond;
 
 class World;
@@ -162,6 +165,8 @@ class Promises {
   void master_lost();
 
  private:
+  void repaired(const master::Decision& d);
+
   struct Known {
     Version top;
     Phase phase = Phase::closed;
@@ -292,6 +297,7 @@ class World {
   void check_fold();
   void check_agents();
   void check_workers();
+  void check_agreement(const WorkerNode& w);
 
   Options options_;
   std::mt19937_64 random_;
