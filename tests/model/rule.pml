@@ -4,8 +4,8 @@
  * The agent moves up to MOVES times, with or without goodbye, and speaks up to SPEAKS times more;
  * each contact is seen with an interval that may or may not overlap the one before. Workers look
  * when they like, messages take as long as they like. One crash (of a sidecar, or of the master
- * before it made its decisions durable) and one lost connection strike at any moment. What a worker
- * said and was not acked for, it says again.
+ * before it made its decisions durable) and one lost connection strike at any moment, unless
+ * NO_FAULTS. What a worker said and was not acked for, it says again.
  *
  * At the end, when nothing more can happen and the agent spoke as long as it is somewhere, the
  * master shows it where it is, or nowhere. On the way its record's version never goes back.
@@ -14,7 +14,7 @@
  * info, leases, inventories. */
 
 #ifndef MOVES
-#define MOVES 3
+#define MOVES 2
 #endif
 #ifndef SPEAKS
 #define SPEAKS 1
@@ -49,8 +49,12 @@ Record m, durable; /* what the master believes, and what a crash leaves of it */
 byte asked; /* up to which moment, on this connection: not asked twice */
 chan down[2] = [2] of { mtype, byte, byte, bool }; /* kind, epoch or moment, node, open */
 byte place = NOWHERE, now = 2, moves, speaks, finals;
+#ifdef NO_FAULTS
+bool crashed = true, lost = true;
+#else
 bool crashed, lost;
-byte i, s; /* of the step that runs */
+#endif
+byte s, acked; /* of the step that runs */
 bool newer, fresh;
 
 #define VERSION_NEWER(e, n, c) \
@@ -184,7 +188,9 @@ inline take(x) {
         if :: E.epoch != m.epoch || x != m.node -> asked = 0 :: else fi;
         m.epoch = E.epoch; m.node = x; m.change = E.change;
         m.is_open = (E.kind == opened || E.kind == confirmed);
+#ifndef LOSER_NOT_TOLD
         if :: m.open_epoch[1 - x] != 0 -> tell(1 - x) :: else fi
+#endif
      :: else ->
         if :: m.open_epoch[x] != 0 && m.node != x -> tell(x) :: else fi
      fi
@@ -202,28 +208,34 @@ inline copy(to, from) {
   to.taken[0] = from.taken[0]; to.taken[1] = from.taken[1];
   to.open_epoch[0] = from.open_epoch[0]; to.open_epoch[1] = from.open_epoch[1]
 }
+#ifdef ACK_BEFORE_COMMIT
+#define ACKS m
+#else
+#define ACKS durable
+#endif
 inline ack(x) {
+  acked = ACKS.taken[x];
   s = 0;
   do
-  :: s + durable.taken[x] < w[x].length ->
-     w[x].queue[s].kind = w[x].queue[s + durable.taken[x]].kind;
-     w[x].queue[s].epoch = w[x].queue[s + durable.taken[x]].epoch;
-     w[x].queue[s].change = w[x].queue[s + durable.taken[x]].change;
-     w[x].queue[s].lo = w[x].queue[s + durable.taken[x]].lo;
-     w[x].queue[s].hi = w[x].queue[s + durable.taken[x]].hi;
+  :: s + acked < w[x].length ->
+     w[x].queue[s].kind = w[x].queue[s + acked].kind;
+     w[x].queue[s].epoch = w[x].queue[s + acked].epoch;
+     w[x].queue[s].change = w[x].queue[s + acked].change;
+     w[x].queue[s].lo = w[x].queue[s + acked].lo;
+     w[x].queue[s].hi = w[x].queue[s + acked].hi;
      s++
   :: else -> break
   od;
   w[x].length = s;
-  m.taken[x] = m.taken[x] - durable.taken[x];
-  durable.taken[x] = 0;
+  m.taken[x] = m.taken[x] - acked;
+  durable.taken[x] = (durable.taken[x] > acked -> durable.taken[x] - acked : 0);
   do
   :: s < QUEUE ->
      w[x].queue[s].kind = 0; w[x].queue[s].epoch = 0; w[x].queue[s].change = 0;
      w[x].queue[s].lo = 0; w[x].queue[s].hi = 0; s++
   :: else -> break
   od;
-  s = 0
+  s = 0; acked = 0
 }
 
 /* ---- what goes wrong ---- */
@@ -257,8 +269,8 @@ active proctype cluster() {
   :: atomic { len(down[1]) > 0 && ROOM(1) -> hear(1) }
   /* Durable, and then acked; what is acked need not be at once. */
   :: d_step { m.taken[0] + m.taken[1] > durable.taken[0] + durable.taken[1] -> copy(durable, m) }
-  :: d_step { w[0].connected && durable.taken[0] > 0 -> ack(0) }
-  :: d_step { w[1].connected && durable.taken[1] > 0 -> ack(1) }
+  :: d_step { w[0].connected && ACKS.taken[0] > 0 -> ack(0) }
+  :: d_step { w[1].connected && ACKS.taken[1] > 0 -> ack(1) }
   :: d_step { !lost && w[0].connected -> lost = true; disconnect(0) }
   :: d_step { !lost && w[1].connected -> lost = true; disconnect(1) }
   :: d_step { !w[0].connected -> connect(0) }
