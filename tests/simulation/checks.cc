@@ -53,39 +53,31 @@ void Promises::decided(const master::Decision& d) {
     world_.broken(agent + ": " + d.node + " ended the session of " + d.top.node);
   known.top = d.top;
   known.phase = d.top_phase;
-  repaired(d);
+  repaired(d, known);
 }
 
-void Promises::repaired(const master::Decision& d) {
+void Promises::repaired(const master::Decision& d, Known& known) {
   using master::Cause;
+  // Refused for the time, of which the worker learns later: until then its inventory has it.
+  const bool refused = std::exchange(known.refused_for_time, d.rule == Rule::future_epoch);
   if (d.cause == Cause::told || d.cause == Cause::evidence || d.cause == Cause::forgotten) return;
   ++world_.result().repairs;
   const std::string agent = "agent " + text_of(d.event.agent);
-  if (!world_.sidecar_lost && !world_.master_lost)
+  if (!world_.sidecar_lost && !world_.master_lost && !refused)
     world_.broken(agent + ": repaired as " + std::string(to_string(d.cause)) + " at " + d.node +
                   ", but nobody lost anything");
   if (d.cause != Cause::absent || !accepted(d.rule)) return;
-  // A session that its worker told this master and still holds is not absent.
   for (const auto& w : world_.workers) {
-    if (w->name != d.node || !w->driver) continue;
-    const auto it = w->driver->core().tracker().agents().find(d.event.agent);
-    if (it == w->driver->core().tracker().agents().end() || !it->second.session) continue;
-    if (it->second.session->phase == Phase::open && it->second.session->epoch == d.event.epoch)
+    if (w->name == d.node && world_.is_connected(*w) && holds(*w, d.event))
       world_.broken(agent + ": closed as absent, but " + d.node + " holds the session");
   }
 }
 
-void Promises::table(const master::State& state) {
-  for (auto& [agent, known] : known_) {
-    const AgentRecord* record = state.find(agent);
-    const Version top = record ? record->top : Version{};
-    if (top < known.acked)
-      world_.broken("agent " + text_of(agent) + ": " + to_string(known.acked) +
-                    " was acked and is lost, the record has " + to_string(top));
-    const bool info = record && record->info;
-    if (known.info && !info) world_.broken("agent " + text_of(agent) + ": its info is lost");
-    known.info = info;
-  }
+bool Promises::holds(const WorkerNode& w, const Event& e) {
+  const auto& agents = w.driver->core().tracker().agents();
+  const auto it = agents.find(e.agent);
+  return it != agents.end() && it->second.session && it->second.session->phase == Phase::open &&
+         it->second.session->epoch == e.epoch;
 }
 
 // What the one before decided and had not made durable is forgotten, and nobody was told of it.
@@ -156,13 +148,14 @@ void World::check_agents() {
 }
 
 // Both sides agree on what each stream left open, and every worker counts as there.
-void World::check_agreement(const WorkerNode& w) {
+void World::check_agreement(WorkerNode& w) {
   const auto& nodes = master->driver->core().state().nodes();
   const auto node = nodes.find(w.name);
   if (node == nodes.end()) return broken(w.name + ": the master does not know it");
   if (node->second.lease.status != master::LeaseStatus::valid)
     broken(w.name + ": its lease is " + std::string(to_string(node->second.lease.status)));
-  if (node->second.open != w.driver->core().stream_sessions())
+  const bool all_acked = w.driver->core().status(w.clock.now()).unacked == 0;
+  if (all_acked && node->second.open != w.driver->core().stream_sessions())
     broken(w.name + ": what its stream left open is not what the master has of it");
   const auto agreement = master->driver->core().node_status(w.name, master->clock.now()).agreement;
   if (agreement != Agreement::equal) broken(w.name + ": the digests are not equal");

@@ -165,14 +165,16 @@ class Promises {
   void master_lost();
 
  private:
-  void repaired(const master::Decision& d);
-
   struct Known {
     Version top;
     Phase phase = Phase::closed;
     bool info = false;
+    bool refused_for_time = false;
     Version acked;
   };
+  void repaired(const master::Decision& d, Known& known);
+  static bool holds(const WorkerNode& w, const Event& e);
+
   World& world_;
   std::map<AgentId, Known> known_;
   std::map<const WorkerNode*, std::pair<std::int64_t, std::uint64_t>> messages_;  // in a minute
@@ -226,6 +228,11 @@ class World {
   template <typename Node>
   void tick_always(Node& n, std::int64_t every);
   void read_decisions();
+  // Whether the master hears this machine, and not a clone of it.
+  bool is_connected(const WorkerNode& w) const {
+    return w.driver && w.connection && w.connection->master_end &&
+           w.driver->core().link() == sidecar::SidecarCore::Link::streaming;
+  }
   WorkerNode& any_worker() {
     return *workers[static_cast<std::size_t>(
         chance(0, static_cast<std::int64_t>(workers.size()) - 1))];
@@ -297,7 +304,7 @@ class World {
   void check_fold();
   void check_agents();
   void check_workers();
-  void check_agreement(const WorkerNode& w);
+  void check_agreement(WorkerNode& w);
 
   Options options_;
   std::mt19937_64 random_;
