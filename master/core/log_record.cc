@@ -1,5 +1,7 @@
 #include "master/core/log_record.h"
 
+#include <utility>
+
 #include "protocol/codec.h"
 #include "protocol/wire.h"
 
@@ -17,7 +19,12 @@ enum : std::uint64_t {
   kTermBegun = 2,
   kTimeReserved = 3,
   kNodeWelcomed = 4,
-  kDecided = 5
+  kDecided = 5,
+  kRepaired = 6,  // as kDecided, with the cause: older programs must not take it for that
+  kLeaseChanged = 7,
+  kExpiryFrozen = 8,
+  kNodeForgotten = 9,
+  kAgentsForgotten = 10
 };
 
 wire::Limits limits() {
@@ -31,6 +38,54 @@ Error bad(std::string_view what) {
 }
 
 }  // namespace
+
+std::string_view to_string(Cause cause) {
+  switch (cause) {
+    case Cause::told:
+      return "told";
+    case Cause::missed_open:
+      return "missed_open";
+    case Cause::missed_change:
+      return "missed_change";
+    case Cause::absent:
+      return "absent";
+    case Cause::went_back:
+      return "went_back";
+    case Cause::evidence:
+      return "evidence";
+    case Cause::forgotten:
+      return "forgotten";
+  }
+  return "?";
+}
+
+std::string_view to_string(LeaseStatus status) {
+  switch (status) {
+    case LeaseStatus::valid:
+      return "valid";
+    case LeaseStatus::lapsed:
+      return "lapsed";
+    case LeaseStatus::held:
+      return "held";
+    case LeaseStatus::expired:
+      return "expired";
+  }
+  return "?";
+}
+
+std::string_view to_string(LeaseCause cause) {
+  switch (cause) {
+    case LeaseCause::none:
+      return "none";
+    case LeaseCause::silent:
+      return "silent";
+    case LeaseCause::unconfirmed:
+      return "unconfirmed";
+    case LeaseCause::confirmed:
+      return "confirmed";
+  }
+  return "?";
+}
 
 std::string encode(const LogRecord& record) {
   std::string out;
@@ -53,8 +108,25 @@ std::string encode(const LogRecord& record) {
           p.array(8).u64(kNodeWelcomed).str(r.node).str(r.machine);
           p.u64(static_cast<std::uint64_t>(r.store)).u64(static_cast<std::uint64_t>(r.stream));
           p.u64(r.first_seq).u64(r.position).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, LeaseChanged>) {
+          p.array(5).u64(kLeaseChanged).str(r.node);
+          p.u64(std::to_underlying(r.status)).u64(std::to_underlying(r.cause)).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, ExpiryFrozen>) {
+          p.array(4).u64(kExpiryFrozen).str(r.node).i64(r.until.us).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, NodeForgotten>) {
+          p.array(3).u64(kNodeForgotten).str(r.node).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, AgentsForgotten>) {
+          p.array(3).u64(kAgentsForgotten).i64(r.at.us);
+          p.array(static_cast<std::uint32_t>(r.agents.size()));
+          for (const AgentId agent : r.agents) p.u64(std::to_underlying(agent));
         } else {
-          p.array(7).u64(kDecided).str(r.node).u64(r.first_seq).u64(r.position).i64(r.at.us);
+          const bool told = r.cause == Cause::told;
+          p.array(told ? 7 : 8)
+              .u64(kDecided)
+              .str(r.node)
+              .u64(r.first_seq)
+              .u64(r.position)
+              .i64(r.at.us);
           p.array(static_cast<std::uint32_t>(r.events.size()));
           std::size_t bound = out.size();
           for (const Event& e : r.events) bound += packed_size_bound(e);
@@ -63,6 +135,7 @@ std::string encode(const LogRecord& record) {
           std::string rules;
           for (Rule rule : r.rules) rules.push_back(static_cast<char>(rule));
           p.bin(rules);
+          if (!told) p.u64(std::to_underlying(r.cause));
         }
       },
       record);
@@ -91,6 +164,11 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
     ok = ok && x.has_value();
     return std::string(x.value_or(""));
   };
+  auto number = [&]<typename Enum>(std::size_t i, Enum last) {
+    const auto x = v.at(i).as_u64();
+    ok = ok && x && *x <= std::to_underlying(last);
+    return ok ? static_cast<Enum>(*x) : Enum{};
+  };
   LogRecord out;
   switch (*type) {
     case kGenesis:
@@ -106,7 +184,8 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
       out = NodeWelcomed{text(1), text(2), StoreId{u64(3)}, StreamId{u64(4)},
                          u64(5),  u64(6),  {i64(7)}};
       break;
-    case kDecided: {
+    case kDecided:
+    case kRepaired: {
       Decided d;
       d.node = text(1);
       d.first_seq = u64(2);
@@ -123,7 +202,34 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
         d.events.push_back(std::move(*e));
         d.rules.push_back(static_cast<Rule>((*rules)[i]));
       }
+      if (*type == kRepaired) d.cause = number(7, kLastCause);
+      ok = ok && (*type == kDecided || d.cause != Cause::told);
       out = std::move(d);
+      break;
+    }
+    case kLeaseChanged:
+      out =
+          LeaseChanged{text(1), number(2, kLastLeaseStatus), number(3, kLastLeaseCause), {i64(4)}};
+      ok = ok && std::get<LeaseChanged>(out).status != LeaseStatus{};
+      break;
+    case kExpiryFrozen:
+      out = ExpiryFrozen{text(1), {i64(2)}, {i64(3)}};
+      break;
+    case kNodeForgotten:
+      out = NodeForgotten{text(1), {i64(2)}};
+      break;
+    case kAgentsForgotten: {
+      AgentsForgotten f;
+      f.at = {i64(1)};
+      const Value agents = v.at(2);
+      if (!agents.is_array()) return std::unexpected(bad("a list of agents"));
+      f.agents.reserve(agents.size());
+      for (std::size_t i = 0; i < agents.size(); ++i) {
+        const auto id = agents.at(i).as_u64();
+        if (!id || *id > UINT32_MAX) return std::unexpected(bad("an agent"));
+        f.agents.push_back(AgentId{static_cast<std::uint32_t>(*id)});
+      }
+      out = std::move(f);
       break;
     }
     default:

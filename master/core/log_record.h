@@ -49,7 +49,21 @@ struct NodeWelcomed {
   bool operator==(const NodeWelcomed&) const = default;
 };
 
-// A frame of events and how each was decided, accepted or refused.
+// Where an event comes from: its worker, or what the master found out about it (docs/protocol.md,
+// section 14). Numbers go into the log; never reused.
+enum class Cause : std::uint8_t {
+  told = 0,           // by the worker, under a seq of its stream
+  missed_open = 1,    // the inventory had a session of which nothing was known
+  missed_change = 2,  // and this a later one than was known
+  absent = 3,         // the inventory did not have the session: the master closes it
+  went_back = 4,      // the inventory had an older one: the master closes the newer
+  evidence = 5,       // of an inventory, about an agent that was in doubt
+  forgotten = 6,      // the worker is gone for good: the master closes what it left open
+};
+inline constexpr Cause kLastCause = Cause::forgotten;
+std::string_view to_string(Cause cause);
+
+// Events and how each was decided, accepted or refused.
 struct Decided {
   NodeName node;
   std::uint64_t first_seq = 1;
@@ -57,10 +71,60 @@ struct Decided {
   MasterTime at;  // the master's time at receipt: replay decides with it
   std::vector<Event> events;
   std::vector<Rule> rules;
+  Cause cause = Cause::told;  // with another one seq and position mean nothing
   bool operator==(const Decided&) const = default;
 };
 
-using LogRecord = std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided>;
+// A worker's lease. The first NodeWelcomed of a node begins it.
+enum class LeaseStatus : std::uint8_t {
+  valid = 1,    // what the worker says counts
+  lapsed = 2,   // nobody knows; the grace runs
+  held = 3,     // as lapsed, the grace is over: too many at once, an operator is to confirm it
+  expired = 4,  // its agents count as disconnected
+};
+inline constexpr LeaseStatus kLastLeaseStatus = LeaseStatus::expired;
+std::string_view to_string(LeaseStatus status);
+enum class LeaseCause : std::uint8_t {
+  none = 0,
+  silent = 1,       // nothing was heard for a TTL
+  unconfirmed = 2,  // its sessions were not confirmed for three
+  confirmed = 3,    // expired by an operator's word
+};
+inline constexpr LeaseCause kLastLeaseCause = LeaseCause::confirmed;
+std::string_view to_string(LeaseCause cause);
+
+struct LeaseChanged {
+  NodeName node;
+  LeaseStatus status = LeaseStatus::valid;
+  LeaseCause cause = LeaseCause::none;
+  MasterTime at;
+  bool operator==(const LeaseChanged&) const = default;
+};
+
+// No lease expires until then, of this node or (no name) of any.
+struct ExpiryFrozen {
+  NodeName node;
+  MasterTime until;  // not after `at`: it ends
+  MasterTime at;
+  bool operator==(const ExpiryFrozen&) const = default;
+};
+
+// An operator said that the worker is gone for good. What it left open was closed before.
+struct NodeForgotten {
+  NodeName node;
+  MasterTime at;
+  bool operator==(const NodeForgotten&) const = default;
+};
+
+// Agents that were removed long ago leave the table.
+struct AgentsForgotten {
+  std::vector<AgentId> agents;
+  MasterTime at;
+  bool operator==(const AgentsForgotten&) const = default;
+};
+
+using LogRecord = std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided,
+                               LeaseChanged, ExpiryFrozen, NodeForgotten, AgentsForgotten>;
 
 std::string encode(const LogRecord& record);
 std::expected<LogRecord, Error> decode_log_record(std::string_view bytes);

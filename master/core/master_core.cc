@@ -645,6 +645,20 @@ Output MasterCore::tick(const Now& now) {
   return finish(now, std::move(out));
 }
 
+Output MasterCore::confirm_expiry(const Now& now) {
+  return finish(now, {});
+}
+std::expected<Output, Error> MasterCore::freeze(std::optional<NodeName>, std::int64_t,
+                                                const Now& now) {
+  return finish(now, {});
+}
+std::expected<Output, Error> MasterCore::unfreeze(std::optional<NodeName>, const Now& now) {
+  return finish(now, {});
+}
+std::expected<Output, Error> MasterCore::forget_node(const NodeName&, const Now& now) {
+  return finish(now, {});
+}
+
 MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& now) const {
   NodeStatus s;
   const ConnId id = conn_of(node);

@@ -64,9 +64,18 @@ class MasterCore {
     std::string cluster = "wazuh";
     std::uint64_t boot = 0;       // hash of the boot id of this machine
     std::vector<NodeName> allow;  // empty: every node with a certificate of the cluster
+    std::uint32_t protocol_min = kProtocolMin;
+    std::uint32_t protocol_max = kProtocolMax;
+    // The least; from 100 workers on 100 ms for each of them, the TTL in proportion.
     std::int64_t heartbeat_us = 10'000'000;
     std::int64_t ttl_us = 30'000'000;
     std::uint32_t window = 1u << 20;
+    std::int64_t inventory_us = 3'600'000'000;
+    std::int64_t inventory_differs_us = 600'000'000;
+    std::size_t max_inventories = 4;                   // full ones under way
+    std::uint64_t max_inventory_entries = 16'000'000;  // of one
+    std::int64_t grace_us = 600'000'000;               // from lapsed to expired
+    std::int64_t removed_retention_us = 7 * 86'400'000'000;
     std::size_t keep_decisions = 10'000;
     // An agent with this many changes of owner within this time is contested.
     std::size_t contested_changes = 4;
@@ -95,6 +104,16 @@ class MasterCore {
   Output stored(std::uint64_t ticket, const Now& now);
   Output tick(const Now& now);  // about once a second
 
+  // What an operator says. The Output is as that of any input; the error is for the operator.
+  // The leases that are held expire.
+  Output confirm_expiry(const Now& now);
+  // No lease of this node, or of any, expires for so long.
+  std::expected<Output, Error> freeze(std::optional<NodeName> node, std::int64_t duration_us,
+                                      const Now& now);
+  std::expected<Output, Error> unfreeze(std::optional<NodeName> node, const Now& now);
+  // The worker is gone for good: what it left open is closed. Refused while its lease runs.
+  std::expected<Output, Error> forget_node(const NodeName& node, const Now& now);
+
   // Too much waits for the disk: the shell should stop reading until this is false.
   bool congested() const {
     return pending_bytes_ > kMaxPendingBytes || waiting_bytes_ > kMaxPendingBytes;
@@ -110,6 +129,11 @@ class MasterCore {
     std::int64_t connected_for_us = 0;
     std::int64_t silent_for_us = 0;
     std::uint64_t open_sessions_reported = 0;
+    Agreement agreement = Agreement::unknown;  // as the connection last compared it
+    Lease lease;
+    // Until it lapses, or until it expires. Nothing: held, frozen or expired.
+    std::optional<std::int64_t> lease_left_us;
+    std::optional<MasterTime> frozen_until;
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
@@ -122,6 +146,11 @@ class MasterCore {
     std::map<std::string, std::uint64_t, std::less<>> by_rule;
     std::uint64_t superseded_sent = 0, challenges_sent = 0, refused_connections = 0;
     std::uint64_t protocol_errors = 0;
+    std::map<Cause, std::uint64_t> repairs;
+    std::uint64_t digests_equal = 0, digest_mismatches = 0;
+    std::uint64_t inventories_full = 0, inventories_partial = 0;  // that were finished
+    std::uint64_t inventories_refused = 0;        // begin again later, dropped, or in contradiction
+    std::map<LeaseStatus, std::uint64_t> leases;  // changes to it
   };
   const Counters& counters() const { return counters_; }
   std::size_t connections() const { return conns_.size(); }

@@ -1,5 +1,8 @@
 // The state as bytes (docs/store-format.md). Read value by value: a master with a million agents
 // starts from half a gigabyte.
+#include <type_traits>
+#include <utility>
+
 #include "master/core/state.h"
 #include "protocol/codec.h"
 #include "protocol/msgpack_bytes.h"
@@ -13,7 +16,8 @@ using wire::Packer;
 
 namespace {
 
-constexpr std::uint64_t kSnapshotFormat = 1;
+// 2: leases, what is frozen, who was forgotten or removed. 1 is read.
+constexpr std::uint64_t kSnapshotFormat = 2;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
   p.array(2).str(c.node).i64(c.hi.us);
@@ -35,11 +39,11 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(9).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.array(12).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
-    p.array(8).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
+    p.array(11).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
     p.u64(static_cast<std::uint64_t>(n.stream))
         .u64(n.last_seq)
         .u64(n.position)
@@ -51,6 +55,8 @@ std::string State::encode() const {
           .u64(static_cast<std::uint64_t>(o.epoch))
           .u64(o.change);
     }
+    p.u64(std::to_underlying(n.lease.status)).u64(std::to_underlying(n.lease.cause));
+    p.i64(n.lease.since.us);
   }
   p.array(static_cast<std::uint32_t>(agents_.size()));
   for (const auto& [id, a] : agents_) {
@@ -69,6 +75,15 @@ std::string State::encode() const {
     }
   }
   p.i64(time_.began.us).u64(time_.boot).i64(time_.offset_us);
+  p.array(static_cast<std::uint32_t>(frozen_.size()));
+  for (const auto& [name, until] : frozen_) p.array(2).str(name).i64(until.us);
+  p.array(static_cast<std::uint32_t>(forgotten_.size()));
+  for (const auto& [name, n] : forgotten_) {
+    p.array(5).str(name).u64(std::to_underlying(n.store)).u64(std::to_underlying(n.stream));
+    p.u64(n.position).i64(n.at.us);
+  }
+  p.array(static_cast<std::uint32_t>(removed_.size()));
+  for (const auto& [agent, at] : removed_) p.array(2).u64(std::to_underlying(agent)).i64(at.us);
   return out;
 }
 
@@ -139,46 +154,110 @@ bool take(Reader& in, OpenSessions& into) {
   return true;
 }
 
+// A number of an enum that begins at `first`.
+template <typename E>
+bool take_enum(Reader& in, E& into, E first, E last) {
+  std::underlying_type_t<E> v = 0;
+  if (!take(in, v) || v < std::to_underlying(first) || v > std::to_underlying(last)) return false;
+  into = static_cast<E>(v);
+  return true;
+}
+
+bool take(Reader& in, Lease& into) {
+  return take_enum(in, into.status, LeaseStatus::valid, kLastLeaseStatus) &&
+         take_enum(in, into.cause, LeaseCause::none, kLastLeaseCause) && take(in, into.since);
+}
+
 bool take(Reader& in, NodeName& name, NodeLog& n) {
-  return take_array(in, 8) && take(in, name) && take(in, n.machine) && take(in, n.store) &&
-         take(in, n.stream) && take(in, n.last_seq) && take(in, n.position) &&
-         take(in, n.welcomed_at) && take(in, n.open);
+  std::uint32_t parts = 0;
+  if (!in.array(parts) || !take(in, name) || !take(in, n.machine) || !take(in, n.store) ||
+      !take(in, n.stream) || !take(in, n.last_seq) || !take(in, n.position) ||
+      !take(in, n.welcomed_at) || !take(in, n.open))
+    return false;
+  n.lease.since = n.welcomed_at;  // in format 1 all leases run
+  return parts == 8 || (parts == 11 && take(in, n.lease));
+}
+
+bool take(Reader& in, ForgottenNode& n) {
+  return take(in, n.store) && take(in, n.stream) && take(in, n.position) && take(in, n.at);
+}
+
+// Calls `one` for each element of the array that comes next, until it is false.
+template <typename F>
+bool each(Reader& in, F&& one) {
+  std::uint32_t size = 0;
+  if (!in.array(size)) return false;
+  for (std::uint32_t i = 0; i < size; ++i) {
+    if (!one()) return false;
+  }
+  return true;
 }
 
 }  // namespace
+
+// In the order of what they stand on: on_top is counted when the agents are read.
+bool State::read_nodes(Reader& in) {
+  return each(in, [&] {
+    NodeName name;
+    NodeLog log;
+    if (!take(in, name, log)) return false;
+    return nodes_.emplace(std::move(name), std::move(log)).second;
+  });
+}
+
+bool State::read_agents(Reader& in) {
+  return each(in, [&] {
+    AgentId id{};
+    AgentRecord a;
+    const std::size_t before = agents_.size();
+    if (!take(in, id, a)) return false;
+    AgentRecord& record = agents_.edit(id);
+    if (agents_.size() == before) return false;
+    if (a.is_open()) {
+      ++active_;
+      if (const auto node = nodes_.find(a.top.node); node != nodes_.end()) ++node->second.on_top;
+    }
+    record = std::move(a);
+    return true;
+  });
+}
+
+bool State::read_beside(Reader& in) {
+  return each(in,
+              [&] {
+                NodeName name;
+                return take_array(in, 2) && take(in, name) && take(in, frozen_[name]);
+              }) &&
+         each(in,
+              [&] {
+                NodeName name;
+                return take_array(in, 5) && take(in, name) && take(in, forgotten_[name]);
+              }) &&
+         each(in, [&] {
+           AgentId agent{};
+           return take_array(in, 2) && take(in, agent) && take(in, removed_[agent]);
+         });
+}
 
 std::expected<State, Error> State::decode(std::string_view bytes) {
   Reader in(bytes);
   std::uint32_t parts = 0;
   std::uint64_t format = 0;
-  if (!in.array(parts) || !take(in, format)) return std::unexpected(bad("its head"));
+  if (!in.array(parts) || !take(in, format)) return std::unexpected(bad("its format"));
   if (format > kSnapshotFormat) {
     return std::unexpected(
         Error{"snapshot: format " + std::to_string(format) +
               " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
-  std::uint32_t nodes = 0, agents = 0;
-  if (parts != 9 || !take(in, s.master_) || !take(in, s.term_) || !take(in, s.time_.until) ||
-      !in.array(nodes))
+  if (parts != (format == 1 ? 9 : 12) || !take(in, s.master_) || !take(in, s.term_) ||
+      !take(in, s.time_.until))
     return std::unexpected(bad("its head"));
-  for (std::uint32_t i = 0; i < nodes; ++i) {
-    NodeName name;
-    NodeLog log;
-    if (!take(in, name, log)) return std::unexpected(bad("a node"));
-    s.nodes_.emplace(std::move(name), std::move(log));
-  }
-  if (!in.array(agents)) return std::unexpected(bad("its head"));
-  for (std::uint32_t i = 0; i < agents; ++i) {
-    AgentId id{};
-    AgentRecord a;
-    if (!take(in, id, a) || s.agents_.contains(id)) return std::unexpected(bad("an agent"));
-    s.active_ += a.is_open() ? 1 : 0;
-    s.agents_.edit(id) = std::move(a);
-  }
+  if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
+  if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
-      !in.at_end())
-    return std::unexpected(bad("its end"));
+      (format > 1 && !s.read_beside(in)) || !in.at_end())
+    return std::unexpected(bad("what stands beside its agents"));
   return s;
 }
 

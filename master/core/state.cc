@@ -2,41 +2,141 @@
 
 #include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 namespace rollcall::master {
+
+namespace {
+bool is_removed(const AgentRecord& record) {
+  return record.reason == Reason::removed && !record.is_open();
+}
+}  // namespace
 
 const AgentRecord* State::find(AgentId agent) const {
   return agents_.find(agent);
 }
 
-std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
-  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
-  if (const auto* r = std::get_if<Genesis>(&record)) {
-    master_ = r->master;
-  } else if (const auto* t = std::get_if<TermBegun>(&record)) {
-    term_ = t->term;
-  } else if (const auto* u = std::get_if<TimeReserved>(&record)) {
-    const MasterTime until = std::max(time_.until, u->until);
-    time_ = *u;
-    time_.until = until;
-  } else if (const auto* w = std::get_if<NodeWelcomed>(&record)) {
-    NodeLog& node = nodes_[w->node];
-    node.machine = w->machine;
-    node.welcomed_at = w->at;
-    if (node.store != w->store) {
-      node.store = w->store;
-      node.position = 0;
-    }
-    node.position = std::max(node.position, w->position);
-    if (node.stream != w->stream) {
-      // Another stream counts anew, and may begin anywhere.
-      node.stream = w->stream;
-      node.last_seq = w->first_seq - 1;
-    } else {
-      node.last_seq = std::max(node.last_seq, w->first_seq - 1);
+std::string_view to_string(AgentStatus status) {
+  switch (status) {
+    case AgentStatus::active:
+      return "active";
+    case AgentStatus::unreachable:
+      return "unreachable";
+    case AgentStatus::disconnected:
+      return "disconnected";
+  }
+  return "?";
+}
+
+AgentStatus status_of(const AgentRecord& record, LeaseStatus lease) {
+  if (!record.is_open() || lease == LeaseStatus::expired) return AgentStatus::disconnected;
+  return lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
+}
+
+LeaseStatus State::lease_of(const NodeName& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? LeaseStatus::lapsed : it->second.lease.status;
+}
+
+AgentStatus State::status_of(const AgentRecord& record) const {
+  return master::status_of(record, lease_of(record.top.node));
+}
+
+Reason State::reason_of(const AgentRecord& record) const {
+  if (!record.is_open()) return record.reason;
+  return lease_of(record.top.node) == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
+}
+
+State::Counts State::counts() const {
+  Counts c;
+  for (const auto& [name, node] : nodes_) {
+    if (node.lease.status == LeaseStatus::valid) {
+      c.active += node.on_top;
+    } else if (node.lease.status != LeaseStatus::expired) {
+      c.unreachable += node.on_top;
     }
   }
+  c.disconnected = agents_.size() - c.active - c.unreachable;
+  return c;
+}
+
+std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
+  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
+  std::visit(
+      [this](const auto& r) {
+        using T = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<T, Genesis>) {
+          master_ = r.master;
+        } else if constexpr (std::is_same_v<T, TermBegun>) {
+          term_ = r.term;
+        } else if constexpr (std::is_same_v<T, TimeReserved>) {
+          const MasterTime until = std::max(time_.until, r.until);
+          time_ = r;
+          time_.until = until;
+        } else if constexpr (!std::is_same_v<T, Decided>) {
+          fold(r);
+        }
+      },
+      record);
   return {};
+}
+
+void State::fold(const NodeWelcomed& r) {
+  const auto [it, is_new] = nodes_.try_emplace(r.node);
+  NodeLog& node = it->second;
+  if (is_new) {
+    node.lease.since = r.at;
+    if (const auto was = forgotten_.find(r.node); was != forgotten_.end()) {
+      node.store = was->second.store;
+      node.position = was->second.position;
+      forgotten_.erase(was);
+    }
+  }
+  node.machine = r.machine;
+  node.welcomed_at = r.at;
+  if (node.store != r.store) {
+    node.store = r.store;
+    node.position = 0;
+  }
+  node.position = std::max(node.position, r.position);
+  if (node.stream != r.stream) {
+    // Another stream counts anew, and may begin anywhere.
+    node.stream = r.stream;
+    node.last_seq = r.first_seq - 1;
+  } else {
+    node.last_seq = std::max(node.last_seq, r.first_seq - 1);
+  }
+}
+
+void State::fold(const LeaseChanged& r) {
+  if (const auto it = nodes_.find(r.node); it != nodes_.end())
+    it->second.lease = {r.status, r.cause, r.at};
+}
+
+void State::fold(const ExpiryFrozen& r) {
+  if (r.until > r.at) {
+    frozen_[r.node] = r.until;
+  } else {
+    frozen_.erase(r.node);
+  }
+}
+
+void State::fold(const NodeForgotten& r) {
+  const auto it = nodes_.find(r.node);
+  if (it == nodes_.end()) return;
+  forgotten_[r.node] = {it->second.store, it->second.stream, it->second.position, r.at};
+  nodes_.erase(it);
+  frozen_.erase(r.node);
+}
+
+void State::fold(const AgentsForgotten& r) {
+  for (const AgentId agent : r.agents) {
+    // Only what is closed is ever forgotten; a log that says otherwise must not spoil the counts.
+    const AgentRecord* record = agents_.find(agent);
+    if (!record || record->is_open()) continue;
+    agents_.erase(agent);
+    removed_.erase(agent);
+  }
 }
 
 std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
@@ -58,25 +158,52 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
       o.record = &record;
       if (record.has_session() && record.top.node != r.node) o.other_owner = record.top.node;
     }
-    const bool was_open = record.is_open();
+    const bool was_open = record.is_open(), was_removed = is_removed(record);
+    NodeLog* const had = was_open ? node_of(record, r.node, node) : nullptr;
     const Rule rule = record.apply(r.node, e, r.at);
-    active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
+    if (accepted(rule)) {
+      active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
+      if (had) --had->on_top;
+      if (record.is_open()) ++node.on_top;
+      if (was_removed || is_removed(record)) note_removed(e.agent, record, r.at);
+    }
     if (!replay) {
       r.rules.push_back(rule);
     } else if (r.rules[i] != rule) {
-      return std::unexpected(Error{"the log says that agent " +
-                                   std::to_string(static_cast<std::uint32_t>(e.agent)) + " at " +
-                                   to_string(Version{e.epoch, r.node, e.change}) +
-                                   " was decided as " + std::string(to_string(r.rules[i])) +
-                                   ", this program decides " + std::string(to_string(rule))});
+      return disagree(e, r.node, r.rules[i], rule);
     }
     future = future || rule == Rule::future_epoch;
     if (rule != Rule::future_epoch) node.open.take(e.agent, e.kind, e.epoch, e.change);
   }
   if (future) forget_unknown(r, outcomes);
+  if (r.cause != Cause::told) return {};
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
   node.position = std::max(node.position, r.position);
   return {};
+}
+
+// Where the agent's open session is counted.
+NodeLog* State::node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its) {
+  if (record.top.node == usual) return &its;
+  const auto it = nodes_.find(record.top.node);
+  return it == nodes_.end() ? nullptr : &it->second;
+}
+
+void State::note_removed(AgentId agent, const AgentRecord& record, MasterTime at) {
+  if (is_removed(record)) {
+    removed_.try_emplace(agent, at);
+  } else {
+    removed_.erase(agent);
+  }
+}
+
+std::expected<void, Error> State::disagree(const Event& e, const NodeName& node, Rule logged,
+                                           Rule decided) {
+  return std::unexpected(Error{"the log says that agent " +
+                               std::to_string(static_cast<std::uint32_t>(e.agent)) + " at " +
+                               to_string(Version{e.epoch, node, e.change}) + " was decided as " +
+                               std::string(to_string(logged)) + ", this program decides " +
+                               std::string(to_string(decided))});
 }
 
 // Agents of which all that came was from the future: nothing is known of them.

@@ -2,6 +2,7 @@
 // The fold of the event log: everything that the master knows and must not forget. The only way to
 // change it is apply(); the running master and a replay call the same. Pure; loop thread, but a
 // copy costs little and may go to another thread, see AgentTable.
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <map>
@@ -12,9 +13,17 @@
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
+#include "protocol/msgpack_bytes.h"
 #include "protocol/open_sessions.h"
 
 namespace rollcall::master {
+
+struct Lease {
+  LeaseStatus status = LeaseStatus::valid;
+  LeaseCause cause = LeaseCause::none;
+  MasterTime since;
+  bool operator==(const Lease&) const = default;
+};
 
 // What one worker's own events say, apart from who wins: other workers' claims do not touch it.
 struct NodeLog {
@@ -25,8 +34,24 @@ struct NodeLog {
   std::uint64_t position = 0;  // of the store's outbox, the furthest heard of
   MasterTime welcomed_at;
   OpenSessions open;  // what its own events left open
+  Lease lease;
+  std::size_t on_top = 0;  // agents whose newest session is an open one of this node
   bool operator==(const NodeLog&) const = default;
 };
+
+// A worker that an operator had forgotten: if it comes back, nothing was lost.
+struct ForgottenNode {
+  StoreId store{};
+  StreamId stream{};
+  std::uint64_t position = 0;
+  MasterTime at;
+  bool operator==(const ForgottenNode&) const = default;
+};
+
+// What people are shown of an agent (docs/protocol.md, section 5).
+enum class AgentStatus : std::uint8_t { active, unreachable, disconnected };
+std::string_view to_string(AgentStatus status);
+AgentStatus status_of(const AgentRecord& record, LeaseStatus of_its_node);
 
 // What an event met: the agent's newest session before it was decided.
 struct Met {
@@ -57,13 +82,39 @@ class State {
   std::size_t active() const { return active_; }  // agents whose newest session is open
   const std::map<NodeName, NodeLog>& nodes() const { return nodes_; }
   const AgentRecord* find(AgentId agent) const;
+  // Of a node that is not known: lapsed.
+  LeaseStatus lease_of(const NodeName& node) const;
+  AgentStatus status_of(const AgentRecord& record) const;
+  // Why it is not active; lease_expired although the record is open.
+  Reason reason_of(const AgentRecord& record) const;
+  struct Counts {
+    std::size_t active = 0, unreachable = 0, disconnected = 0;
+  };
+  Counts counts() const;  // takes as long as there are nodes
+  // Until when expiry is frozen: by node, with no name of all.
+  const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
+  const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
+  // Agents whose record says that they were removed, and since when.
+  const std::map<AgentId, MasterTime>& removed() const { return removed_; }
 
   // Canonical: equal states give equal bytes.
   std::string encode() const;
   static std::expected<State, Error> decode(std::string_view bytes);
 
  private:
+  bool read_nodes(msgpack_bytes::Reader& in);
+  bool read_agents(msgpack_bytes::Reader& in);
+  bool read_beside(msgpack_bytes::Reader& in);
   std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
+                                             Rule decided);
+  NodeLog* node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its);
+  void note_removed(AgentId agent, const AgentRecord& record, MasterTime at);
+  void fold(const NodeWelcomed& r);
+  void fold(const LeaseChanged& r);
+  void fold(const ExpiryFrozen& r);
+  void fold(const NodeForgotten& r);
+  void fold(const AgentsForgotten& r);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -72,6 +123,9 @@ class State {
   AgentTable<AgentRecord> agents_;
   std::size_t active_ = 0;
   std::map<NodeName, NodeLog> nodes_;
+  std::map<NodeName, MasterTime> frozen_;
+  std::map<NodeName, ForgottenNode> forgotten_;
+  std::map<AgentId, MasterTime> removed_;
 };
 
 }  // namespace rollcall::master
