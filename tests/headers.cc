@@ -1,0 +1,3 @@
+// Has the headers that tests/CMakeLists.txt compiles for all tests.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
