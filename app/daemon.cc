@@ -1,38 +1,18 @@
 #include "app/daemon.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <utility>
 
+#include "app/command_line.h"
 #include "app/logging.h"
 
 namespace rollcall::app {
 namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
-
-struct CommandLine {
-  std::string config;
-  bool check = false;
-};
-
-std::expected<CommandLine, int> read_command_line(int argc, char** argv, const Program& program) {
-  CLI::App cli{program.about, program.name};
-  CommandLine line{program.config};
-  cli.add_option("-c,--config", line.config, "the ini file")->capture_default_str();
-  cli.add_flag("--check-config", line.check,
-               "read the configuration and its certificates, say what is wrong, and exit");
-  cli.set_version_flag("--version", program.name + " " + program.version);
-  try {
-    cli.parse(argc, argv);
-  } catch (const CLI::ParseError& end) {
-    return std::unexpected(cli.exit(end) == 0 ? 0 : kExitUsage);  // --help and --version end here
-  }
-  return line;
-}
 
 std::string day_text(TimePoint when) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
