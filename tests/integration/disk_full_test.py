@@ -11,7 +11,7 @@ import time
 import unittest
 
 from cluster import Cluster
-from quickstart import Failure
+from daemons import Failure
 from wire import log_records, seqs_in_log
 
 AGENTS = list(range(1, 31))

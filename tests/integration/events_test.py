@@ -18,7 +18,7 @@ import time
 import unittest
 
 from cluster import Cluster
-from quickstart import Failure
+from daemons import Failure
 
 SEED = int(os.environ.get("SEED", "1"))
 KILLS = int(os.environ.get("KILLS", "12"))
@@ -98,13 +98,12 @@ class Source:
 class EventCluster(Cluster):
     """As Cluster, with an events socket for each sidecar instead of a wazuh-db."""
 
-    def _prepare(self, *arguments):
+    def __init__(self, **options):
         self.sources = []
-        super()._prepare(*arguments)
-        for worker in self.workers:
-            ini = self.folder / f"{worker}.ini"
-            ini.write_text(ini.read_text().replace(
-                "poll = 100ms\n", f"type = events\nevents_socket = {self.events_of(worker)}\n"))
+        super().__init__(**options)
+
+    def source_of(self, worker):
+        return {"type": "events", "events_socket": self.events_of(worker)}
 
     def events_of(self, worker):
         return self.folder / f"{worker}.events"
