@@ -10,7 +10,8 @@ void History::add(const Decided& record, const std::vector<Outcome>& outcomes) {
     const Event& e = record.events[i];
     Kept kept{};
     kept.at_us = record.at.us;
-    kept.seq = record.first_seq + i;
+    kept.cause = record.cause;
+    kept.seq = record.cause == Cause::told ? record.first_seq + i : 0;
     kept.epoch = e.epoch;
     kept.change = e.change;
     kept.lo_us = e.evidence.lo.us;
@@ -61,6 +62,7 @@ History::Entry History::entry_of(const Kept& kept, std::uint64_t number) const {
   e.at = {kept.at_us};
   e.node = names_[kept.node];
   e.seq = kept.seq;
+  e.cause = kept.cause;
   e.kind = kept.kind;
   e.reason = kept.reason;
   e.version = {kept.epoch, names_[kept.node], kept.change};

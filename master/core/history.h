@@ -24,6 +24,7 @@ class History {
     MasterTime at;             // when it was decided
     NodeName node;             // who said it, under which number of its stream
     std::uint64_t seq = 0;
+    Cause cause = Cause::told;  // with another one the master found it out: no seq
     EventKind kind = EventKind::opened;
     Reason reason = Reason::none;
     Version version;  // what the event is about
@@ -62,6 +63,7 @@ class History {
     Reason reason;
     Rule rule;
     Phase met_phase;
+    Cause cause;
   };
 
   std::uint32_t number_of(const NodeName& node);

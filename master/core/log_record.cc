@@ -122,7 +122,7 @@ std::string encode(const LogRecord& record) {
         } else {
           const bool told = r.cause == Cause::told;
           p.array(told ? 7 : 8)
-              .u64(kDecided)
+              .u64(told ? kDecided : kRepaired)
               .str(r.node)
               .u64(r.first_seq)
               .u64(r.position)

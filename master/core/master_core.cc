@@ -52,7 +52,8 @@ MasterCore::MasterCore(Config config, State state, std::string may_have_lost, st
       state_(std::move(state)),
       may_have_lost_(std::move(may_have_lost)),
       random_(seed),
-      time_(state_.time(), config_.boot, now) {
+      time_(state_.time(), config_.boot, now),
+      leases_(state_, lease_times(), now) {
   for (const auto& [agent, record] : state_.agents()) {
     if (record.doubt()) doubts_.insert(agent);
   }
@@ -188,7 +189,8 @@ void MasterCore::refuse(ConnId id, ErrorCode code, std::string text, const Now&,
                         std::int64_t retry_after_us) {
   const Conn& c = conns_.at(id);
   ++counters_.refused_connections;
-  if (code == ErrorCode::malformed || code == ErrorCode::protocol || code == ErrorCode::sequence)
+  if (code == ErrorCode::malformed || code == ErrorCode::protocol || code == ErrorCode::sequence ||
+      code == ErrorCode::inventory)
     ++counters_.protocol_errors;
   note(out, NoteLevel::warning, "connection refused: " + text,
        {{"code", std::string(to_string(code))},
@@ -245,9 +247,15 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
   } else if (auto* delta = std::get_if<Delta>(&message)) {
     on(id, conn, std::move(*delta), now, out);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
-    conn.open_sessions = beat->open_sessions;
-    const std::int64_t t = time_.runs(now) ? time_.tell(now).us : 0;  // 0: no sample
-    out.send.push_back({id, HeartbeatAck{beat->t0, t, t}});
+    on(id, conn, *beat, now, out);
+  } else if (const auto* digests = std::get_if<Digests>(&message)) {
+    on(id, conn, *digests, now, out);
+  } else if (const auto* begin = std::get_if<InventoryBegin>(&message)) {
+    on(id, conn, *begin, now, out);
+  } else if (const auto* chunk = std::get_if<InventoryChunk>(&message)) {
+    on(id, conn, *chunk, now, out);
+  } else if (const auto* end = std::get_if<InventoryEnd>(&message)) {
+    on(id, conn, *end, now, out);
   } else {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
            now, out);
@@ -256,116 +264,172 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
 }
 
 void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out) {
-  if (m.protocol_min > kProtocolMax || m.protocol_max < kProtocolMin) {
-    return refuse(id, ErrorCode::version,
-                  "the worker speaks protocol " + std::to_string(m.protocol_min) + " to " +
-                      std::to_string(m.protocol_max) + ", this master " +
-                      std::to_string(kProtocolMin) + " to " + std::to_string(kProtocolMax) +
-                      "; upgrade the older one",
-                  now, out, 60'000'000);
-  }
-  if (m.cluster != config_.cluster) {
-    return refuse(id, ErrorCode::cluster,
-                  "the worker belongs to cluster '" + m.cluster + "', this master to '" +
-                      config_.cluster + "'; set [node] cluster alike on both",
-                  now, out, 60'000'000);
-  }
-  if (std::ranges::find(conn.names, m.node) == conn.names.end()) {
-    return refuse(
-        id, ErrorCode::name,
-        "the worker calls itself '" + m.node +
-            "', which is not in its certificate; issue one for that name or set [node] name",
-        now, out, 60'000'000);
-  }
-  if (!config_.allow.empty() && std::ranges::find(config_.allow, m.node) == config_.allow.end()) {
-    return refuse(id, ErrorCode::name, "node '" + m.node + "' is not in this master's allow list",
-                  now, out, 60'000'000);
-  }
-  if (const ConnId other = conn_of(m.node); other != ConnId{}) {
-    const Conn& old = conns_.at(other);
-    const bool same = old.machine == m.machine && old.stream == m.stream;
-    const bool alive = now.mono_us - old.heard_mono_us < config_.heartbeat_us * 3 / 2;
-    if (!same && alive) {
-      return refuse(id, ErrorCode::node_in_use,
-                    "node '" + m.node + "' is connected from " + old.address +
-                        "; two machines with one name, or a restart that was too quick",
-                    now, out, config_.heartbeat_us);
-    }
-    note(out, NoteLevel::info, "worker connected again; the older connection is closed",
-         {{"node", m.node}, {"peer", conn.address}, {"older", old.address}});
-    close(other, "the worker connected again", out);
-  }
+  if (auto fault = fault_of(conn, m))
+    return refuse(id, fault->code, std::move(fault->text), now, out, fault->retry_after_us);
+  if (!take_over(id, m, now, out)) return;
+  const bool older = is_older_copy(m, out);
 
-  const auto known = state_.nodes().find(m.node);
-  bool older = false;
-  if (known != state_.nodes().end() && known->second.store == m.store) {
-    const NodeLog& log = known->second;
-    // The worker was acked what this log does not have: a log restored from an older copy.
-    const bool lost_seqs = log.stream == m.stream && m.first_seq > log.last_seq + 1;
-    if (may_be_older_copy_ && m.last_master == state_.master() && m.last_term == state_.term() &&
-        (m.acked_position > log.position || lost_seqs)) {
-      may_be_older_copy_ = false;
-      begin_term("worker " + m.node + " was acked more than this log has: an older copy of it",
-                 out);
-    } else if (log.stream != m.stream && m.start_position < log.position) {
-      older = true;
-    }
-  } else if (m.last_master == state_.master() && m.last_term == state_.term() &&
-             m.acked_position > 0) {
-    // Either this log forgot the worker, or the worker came back with a copy of the store that it
-    // had before the present one.
-    if (known != state_.nodes().end()) {
-      older = true;
-    } else if (may_be_older_copy_) {
-      may_be_older_copy_ = false;
-      begin_term(
-          "worker " + m.node + " was acked by this log, which does not know it: an older copy",
-          out);
-    }
-  }
-
-  const MasterTime at = time_.tell(now);
   Welcome w;
+  w.protocol = std::min(m.protocol_max, config_.protocol_max);
   w.master = state_.master();
   w.term = state_.term();
   w.store_is_older = older;
   w.time_began = time_.began();
-  w.heartbeat_us = config_.heartbeat_us;
-  w.ttl_us = config_.ttl_us;
   w.window = config_.window;
+  w.inventory_us = config_.inventory_us;
+  w.inventory_differs_us = config_.inventory_differs_us;
   w.t0 = m.t0;
-  w.t1 = at.us;
+  w.t1 = time_.tell(now).us;
   if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
     w.features.emplace_back(kFeatureZstd);
   conn.machine = m.machine;
   conn.software = m.software;
   conn.open_sessions = m.open_sessions;
-  if (older) {
-    note(out, NoteLevel::warning,
-         "the worker's store is an older copy: it has said more than it remembers",
-         {{"node", m.node}, {"peer", conn.address}});
-    say(id, w);
-    return;  // it comes back as a store of its own
+  if (!older) return admit(id, conn, m, std::move(w), now, out);
+  note(out, NoteLevel::warning,
+       "the worker's store is an older copy: it has said more than it remembers",
+       {{"node", m.node}, {"peer", conn.address}});
+  w.heartbeat_us = heartbeat_us();
+  w.ttl_us = lease_times().ttl_us;
+  say(id, std::move(w));  // it comes back as a store of its own
+}
+
+// Why a worker is not let in, whoever else is here.
+std::optional<ErrorMessage> MasterCore::fault_of(const Conn& conn, const Hello& m) const {
+  auto fault = [](ErrorCode code, std::string text) {
+    ErrorMessage e;
+    e.code = code;
+    e.text = std::move(text);
+    e.retry_after_us = 60'000'000;
+    return e;
+  };
+  if (m.protocol_min > config_.protocol_max || m.protocol_max < config_.protocol_min) {
+    return fault(ErrorCode::version,
+                 "the worker speaks protocol " + std::to_string(m.protocol_min) + " to " +
+                     std::to_string(m.protocol_max) + ", this master " +
+                     std::to_string(config_.protocol_min) + " to " +
+                     std::to_string(config_.protocol_max) + "; upgrade the older one");
   }
+  if (m.cluster != config_.cluster) {
+    return fault(ErrorCode::cluster, "the worker belongs to cluster '" + m.cluster +
+                                         "', this master to '" + config_.cluster +
+                                         "'; set [node] cluster alike on both");
+  }
+  if (std::ranges::find(conn.names, m.node) == conn.names.end()) {
+    return fault(
+        ErrorCode::name,
+        "the worker calls itself '" + m.node +
+            "', which is not in its certificate; issue one for that name or set [node] name");
+  }
+  if (!config_.allow.empty() && std::ranges::find(config_.allow, m.node) == config_.allow.end()) {
+    return fault(ErrorCode::name, "node '" + m.node + "' is not in this master's allow list");
+  }
+  return std::nullopt;
+}
+
+// Whether the connection that this node has, if any, makes room for this one.
+bool MasterCore::take_over(ConnId id, const Hello& m, const Now& now, Output& out) {
+  const ConnId other = conn_of(m.node);
+  if (other == ConnId{}) return true;
+  const Conn& old = conns_.at(other);
+  const bool same = old.machine == m.machine && old.stream == m.stream;
+  const bool alive = now.mono_us - old.heard_mono_us < heartbeat_us() * 3 / 2;
+  if (!same && alive) {
+    refuse(id, ErrorCode::node_in_use,
+           "node '" + m.node + "' is connected from " + old.address +
+               "; two machines with one name, or a restart that was too quick",
+           now, out, heartbeat_us());
+    return false;
+  }
+  note(out, NoteLevel::info, "worker connected again; the older connection is closed",
+       {{"node", m.node}, {"peer", conns_.at(id).address}, {"older", old.address}});
+  close(other, "the worker connected again", out);
+  return true;
+}
+
+// Whether the worker's store has said more than it remembers. If it is this log that remembers
+// less, a new term begins.
+bool MasterCore::is_older_copy(const Hello& m, Output& out) {
+  const bool was_ours = m.last_master == state_.master() && m.last_term == state_.term();
+  const auto known = state_.nodes().find(m.node);
+  if (known != state_.nodes().end() && known->second.store == m.store) {
+    const NodeLog& log = known->second;
+    // The worker was acked what this log does not have: a log restored from an older copy.
+    const bool lost_seqs = log.stream == m.stream && m.first_seq > log.last_seq + 1;
+    if (may_be_older_copy_ && was_ours && (m.acked_position > log.position || lost_seqs)) {
+      may_be_older_copy_ = false;
+      begin_term("worker " + m.node + " was acked more than this log has: an older copy of it",
+                 out);
+      return false;
+    }
+    return log.stream != m.stream && m.start_position < log.position;
+  }
+  if (!was_ours || m.acked_position == 0) return false;
+  // Either the worker came back with a copy of the store that it had before the present one, or
+  // under another name, or an operator had it forgotten, or this log forgot it.
+  if (known != state_.nodes().end()) return true;
+  const auto its_store = [&](const auto& node) { return node.second.store == m.store; };
+  if (const auto renamed = std::ranges::find_if(state_.nodes(), its_store);
+      renamed != state_.nodes().end()) {
+    note(out, NoteLevel::warning,
+         "a store that belongs to another node: if the worker was renamed, forget the old name",
+         {{"node", m.node}, {"store_of", renamed->first}});
+    return true;
+  }
+  if (const auto gone = state_.forgotten().find(m.node); gone != state_.forgotten().end()) {
+    const ForgottenNode& log = gone->second;
+    return log.store != m.store || (log.stream != m.stream && m.start_position < log.position);
+  }
+  if (may_be_older_copy_) {
+    may_be_older_copy_ = false;
+    begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy",
+               out);
+  }
+  return false;
+}
+
+void MasterCore::admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const Now& now,
+                       Output& out) {
   conn.node = m.node;
   conn.stream = m.stream;
   conn.expected_seq = m.first_seq;
   by_node_[m.node] = id;
-  log(NodeWelcomed{m.node, m.machine, m.store, m.stream, m.first_seq,
-                   std::max(m.start_position, m.acked_position), at});
+  const auto known = state_.nodes().find(m.node);
+  const bool same_store = known != state_.nodes().end() && known->second.store == m.store;
+  log(NodeWelcomed{m.node,
+                   m.machine,
+                   m.store,
+                   m.stream,
+                   m.first_seq,
+                   std::max(m.start_position, m.acked_position),
+                   {w.t1}});
+  log_lease(leases_.renewed(state_, m.node, lease_times(), now), now, out);
+  // A worker that tells everything, or whose store is new, has yet to say what is open.
+  const bool comparable =
+      m.digest && same_store && m.last_master == state_.master() && m.last_term == state_.term();
+  if (comparable) w.agreement = compare(conn, *m.digest, now, out);
   w.last_seq = state_.nodes().at(m.node).last_seq;
+  w.heartbeat_us = conn.heartbeat_us = heartbeat_us();
+  w.ttl_us = lease_times().ttl_us;
   note(out, NoteLevel::info, "worker connected",
        {{"node", m.node},
         {"peer", conn.address},
         {"sessions", std::to_string(m.open_sessions)},
         {"software", m.software}});
-  say(id, w);
-  // What it may not have heard: sessions that it left open and that do not stand.
-  for (const auto& [agent, own] : state_.nodes().at(m.node).open.table())
-    tell_superseded(m.node, agent, now);
+  const bool differs = w.agreement == Agreement::differs;
+  say(id, std::move(w));
+  tell_missed(m.node, now);
+  if (differs) walk(id, conn, now);
+}
+
+// What a worker may not have heard while it was away: sessions that it left open and that do not
+// stand, and what it is asked to confirm.
+void MasterCore::tell_missed(const NodeName& node, const Now& now) {
+  for (const auto& [agent, own] : state_.nodes().at(node).open.table())
+    tell_superseded(node, agent, now);
   std::vector<AgentId> asked;  // a copy: checking one may settle it
   for (AgentId agent : doubts_) {
-    if (state_.find(agent)->top.node == m.node) asked.push_back(agent);
+    if (state_.find(agent)->top.node == node) asked.push_back(agent);
   }
   for (AgentId agent : asked) check_doubt(agent);
 }
@@ -404,6 +468,9 @@ void MasterCore::on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out)
   if (auto fault = fault_of(conn, m))
     return refuse(id, fault->code, std::move(fault->text), now, out);
   conn.expected_seq += m.events.size();
+  for (auto& [number, inventory] : conn.reconciling.inventories) {
+    for (const Event& e : m.events) inventory.touch(e.agent);
+  }
   ++counters_.frames;
   counters_.events += m.events.size();
 
@@ -531,6 +598,7 @@ void MasterCore::remember(Decided& d, const std::vector<Outcome>& outcomes,
     seen.at = d.at;
     seen.node = d.node;
     seen.seq = seqs[i];
+    seen.cause = d.cause;
     seen.rule = d.rules[i];
     if (const AgentRecord* r = outcomes[i].record) {
       seen.top = r->top;
@@ -615,12 +683,14 @@ void MasterCore::check_doubt(AgentId agent, const AgentRecord& r) {
 
 Output MasterCore::tick(const Now& now) {
   Output out;
-  if (congested()) {  // nothing is read, so silence says nothing
+  const bool deaf = congested();
+  if (deaf) {  // nothing is read, so silence says nothing
     for (auto& [id, conn] : conns_) conn.heard_mono_us = now.mono_us;
   }
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
-    if (!conn.closing && now.mono_us - conn.heard_mono_us > config_.ttl_us) silent.push_back(id);
+    if (!conn.closing && now.mono_us - conn.heard_mono_us > lease_times().ttl_us)
+      silent.push_back(id);
   }
   for (ConnId id : silent) {
     const Conn& c = conns_.at(id);
@@ -628,6 +698,9 @@ Output MasterCore::tick(const Now& now) {
          {{"node", c.node.empty() ? "?" : c.node}, {"peer", c.address}});
     close(id, "nothing heard for a TTL", out);
   }
+  drop_stale_inventories(deaf, now, out);
+  tick_leases(deaf, now, out);
+  forget_removed(now, out);
   std::vector<std::pair<NodeName, AgentId>> due;
   for (const auto& [key, at] : later_) {
     if (at <= now.mono_us) due.push_back(key);
@@ -645,22 +718,12 @@ Output MasterCore::tick(const Now& now) {
   return finish(now, std::move(out));
 }
 
-Output MasterCore::confirm_expiry(const Now& now) {
-  return finish(now, {});
-}
-std::expected<Output, Error> MasterCore::freeze(std::optional<NodeName>, std::int64_t,
-                                                const Now& now) {
-  return finish(now, {});
-}
-std::expected<Output, Error> MasterCore::unfreeze(std::optional<NodeName>, const Now& now) {
-  return finish(now, {});
-}
-std::expected<Output, Error> MasterCore::forget_node(const NodeName&, const Now& now) {
-  return finish(now, {});
-}
-
 MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& now) const {
   NodeStatus s;
+  if (const auto it = state_.nodes().find(node); it != state_.nodes().end())
+    s.lease = it->second.lease;
+  s.lease_left_us = leases_.left_us(state_, node, now);
+  s.frozen_until = state_.frozen_until(node);
   const ConnId id = conn_of(node);
   if (id == ConnId{}) return s;
   const Conn& c = conns_.at(id);
@@ -670,6 +733,7 @@ MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& 
   s.connected_for_us = now.mono_us - c.since_mono_us;
   s.silent_for_us = now.mono_us - c.heard_mono_us;
   s.open_sessions_reported = c.open_sessions;
+  s.agreement = c.reconciling.agreement;
   return s;
 }
 

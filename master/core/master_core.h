@@ -16,8 +16,10 @@
 #include <vector>
 
 #include "master/core/history.h"
+#include "master/core/leases.h"
 #include "master/core/log_record.h"
 #include "master/core/master_time.h"
+#include "master/core/reconciliation.h"
 #include "master/core/state.h"
 #include "protocol/messages.h"
 #include "protocol/note.h"
@@ -26,6 +28,9 @@
 namespace rollcall::master {
 
 enum class ConnId : std::uint64_t {};
+
+// The master's own close of a session.
+Event master_close(AgentId agent, Epoch epoch, Reason reason);
 
 struct Output {
   struct Append {
@@ -51,7 +56,8 @@ struct Decision {
   std::uint64_t number = 0;  // counts from 1 since this process started
   MasterTime at;
   NodeName node;
-  std::uint64_t seq = 0;
+  std::uint64_t seq = 0;  // 0 unless the worker told it
+  Cause cause = Cause::told;
   Event event;  // without the info's fields
   Rule rule = Rule::first;
   Version top;  // the record's version after the decision
@@ -160,6 +166,15 @@ class MasterCore {
   // Messages of one connection that are of no use here, answered one by one; then it is closed.
   static constexpr int kMaxUseless = 100;
 
+  // Finding out, over one connection, where both sides differ.
+  struct Reconciling {
+    Agreement agreement = Agreement::unknown;  // as it was last compared
+    std::optional<Walk> walk;
+    unsigned walks = 0;  // since the digests agreed
+    std::int64_t next_walk_mono_us = 0;
+    std::map<std::uint64_t, IncomingInventory> inventories;  // a full one and one of leaves at most
+    std::uint64_t dropped[2] = {};  // the last that were: what still comes of them is ignored
+  };
   struct Conn {
     std::vector<std::string> names;
     std::string address;
@@ -173,7 +188,9 @@ class MasterCore {
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints
     bool closing = false;
-    bool complained = false;  // one complaint of each connection is logged
+    bool complained = false;        // one complaint of each connection is logged
+    std::int64_t heartbeat_us = 0;  // as it was told
+    Reconciling reconciling;
   };
   // Said only after the group that it rests on is durable.
   struct Waiting {
@@ -189,6 +206,38 @@ class MasterCore {
 
   void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Heartbeat& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Digests& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryChunk& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now, Output& out);
+  std::optional<ErrorMessage> fault_of(const Conn& conn, const Hello& m) const;
+  bool take_over(ConnId id, const Hello& m, const Now& now, Output& out);
+  bool is_older_copy(const Hello& m, Output& out);
+  void admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const Now& now, Output& out);
+  void tell_missed(const NodeName& node, const Now& now);
+  // master_core_reconcile.cc
+  Agreement compare(Conn& conn, const Digest& theirs, const Now& now, Output& out);
+  void ask(ConnId id, Want want);
+  void walk(ConnId id, Conn& conn, const Now& now);
+  void finish_walk(Conn& conn, const Now& now, Output& out);
+  std::size_t full_inventories() const;
+  void drop(Conn& conn, std::uint64_t inventory);
+  void refuse_inventory(ConnId id, std::string text, const Now& now, Output& out);
+  void apply(ConnId id, Conn& conn, const Differences& found, const Now& now, Output& out);
+  void repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,
+              const Now& now, Output& out);
+  void after_repair(const Decided& d, const std::vector<Outcome>& outcomes, int& notes,
+                    const Now& now, Output& out);
+  void ask_for_infos(ConnId id, const NodeName& node, const Differences& found);
+  void drop_stale_inventories(bool deaf, const Now& now, Output& out);
+  // master_core_leases.cc
+  std::int64_t heartbeat_us() const;
+  Leases::Times lease_times() const;
+  void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
+  void tick_leases(bool deaf, const Now& now, Output& out);
+  void end_freezes(const Now& now, Output& out);
+  void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;
   std::vector<std::uint64_t> take_undecided(Delta& m, Decided& into, const Now& now, Ack& ack);
   void answer(const Decided& d, const std::vector<Outcome>& outcomes,
@@ -233,6 +282,8 @@ class MasterCore {
   std::optional<MasterTime> pending_reservation_, reservation_in_group_;
   std::uint64_t ticket_ = 0, stored_ticket_ = 0;
 
+  Leases leases_;
+  std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
   std::unordered_map<AgentId, Moves> moves_;
   std::int64_t moves_pruned_mono_us_ = 0;

@@ -47,6 +47,15 @@ Reason State::reason_of(const AgentRecord& record) const {
   return lease_of(record.top.node) == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
 }
 
+std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
+  std::optional<MasterTime> until;
+  for (const NodeName& name : {NodeName(), node}) {
+    if (const auto it = frozen_.find(name); it != frozen_.end())
+      until = std::max(until.value_or(it->second), it->second);
+  }
+  return until;
+}
+
 State::Counts State::counts() const {
   Counts c;
   for (const auto& [name, node] : nodes_) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,6 +94,7 @@ class State {
   Counts counts() const;  // takes as long as there are nodes
   // Until when expiry is frozen: by node, with no name of all.
   const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
+  std::optional<MasterTime> frozen_until(const NodeName& node) const;  // as all or by name
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }

@@ -4,8 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "protocol/codec.h"
-#include "tests/scenario/describe.h"
-#include "tests/unit/master/fixture.h"
+#include "tests/unit/master/core_fixture.h"
 
 namespace rollcall::master {
 namespace {
@@ -14,129 +13,6 @@ using namespace test;
 using ::testing::HasSubstr;
 
 using Config = MasterCore::Config;
-
-constexpr ConnId kW1{1}, kW2{2};
-
-Hello hello(const NodeName& node, std::uint64_t stream, std::uint64_t first_seq = 1) {
-  Hello h;
-  h.cluster = "wazuh";
-  h.node = node;
-  h.machine = "machine of " + node;
-  h.store = StoreId{stream};
-  h.stream = StreamId{stream};
-  h.first_seq = first_seq;
-  h.t0 = 5;
-  return h;
-}
-
-Config config() {
-  Config c;
-  c.boot = kBoot;
-  c.ttl_us = 1000 * kSecond;  // nobody is silent for so long, except where the test is about it
-  return c;
-}
-
-// A core with its log, and workers that are played by the test.
-class Master {
- public:
-  explicit Master(std::vector<std::string> log = {}, const std::string& lost = "", double s = 1,
-                  const Config& c = config(), std::uint64_t seed = 1)
-      : records(std::move(log)), core(c, fold(records), lost, seed, at(s)) {
-    take(core.start(at(s)), s);
-    messages.clear();
-  }
-
-  static State fold(const std::vector<std::string>& records) {
-    State state;
-    for (const std::string& bytes : records) {
-      auto record = decode_log_record(bytes);
-      EXPECT_TRUE(record);
-      EXPECT_TRUE(record && state.apply(*record));
-    }
-    return state;
-  }
-
-  // What was said since the last call: "2 ACK 1" on connection 2, a line for each message.
-  std::string said() {
-    std::string out;
-    for (const auto& m : messages)
-      out += (out.empty() ? "" : "\n") + std::to_string(static_cast<std::uint64_t>(m.conn)) + " " +
-             scenario::describe(m.message, master_time(0));
-    messages.clear();
-    return out;
-  }
-  std::string message(double s, ConnId conn, const Message& m) {
-    take(core.tick(at(s)), s);  // as it ticks all the time: the time is reserved
-    take(core.message(conn, m, at(s)), s);
-    return said();
-  }
-  std::string connect(double s, ConnId conn, const Hello& h) {
-    take(core.tick(at(s)), s);
-    take(core.connected(conn, {h.node}, "10.0.0.1:5", at(s)), s);
-    take(core.message(conn, h, at(s)), s);
-    for (const auto& m : messages) {
-      if (const auto* w = std::get_if<Welcome>(&m.message)) welcome = *w;
-    }
-    return said();
-  }
-  std::string delta(double s, ConnId conn, std::uint64_t seq, std::vector<Event> events) {
-    Delta d;
-    d.first_seq = seq;
-    d.position = position += events.size();
-    d.events = std::move(events);
-    return message(s, conn, d);
-  }
-  std::string lose(double s, ConnId conn) {
-    take(core.disconnected(conn, at(s)), s);
-    return said();
-  }
-  std::string malformed(double s, ConnId conn, const Error& error) {
-    take(core.malformed(conn, error, at(s)), s);
-    return said();
-  }
-  std::string tick(double s) {
-    take(core.tick(at(s)), s);
-    return said();
-  }
-  std::string store(double s) {
-    while (appending) finish_append(s);
-    return said();
-  }
-  std::string top(std::uint32_t agent) const {
-    const AgentRecord* r = core.state().find(AgentId{agent});
-    if (!r) return "unknown";
-    return scenario::describe(r->top, master_time(0)) + " " + std::string(to_string(r->phase));
-  }
-
-  enum class Disk { fast, slow };
-  Disk disk = Disk::fast;
-  std::vector<std::string> records;
-  MasterCore core;
-  Welcome welcome;
-  std::vector<Output::Send> messages;
-  std::vector<Output::Close> closes;
-  std::vector<Note> notes;
-  std::optional<Output::Append> appending;
-  std::uint64_t position = 0;
-
- private:
-  void take(Output out, double s) {
-    if (out.append) {
-      EXPECT_FALSE(appending) << "one group at a time";
-      appending = std::move(out.append);
-    }
-    for (auto& m : out.send) messages.push_back(std::move(m));
-    for (auto& c : out.close) closes.push_back(std::move(c));
-    for (auto& n : out.notes) notes.push_back(std::move(n));
-    while (disk == Disk::fast && appending) finish_append(s);
-  }
-  void finish_append(double s) {
-    for (std::string& r : appending->records) records.push_back(std::move(r));
-    const std::uint64_t ticket = appending->ticket;
-    appending.reset();
-    take(core.stored(ticket, at(s)), s);
-  }
-};
 
 class MasterCoreTest : public ::testing::Test {
  protected:
@@ -663,7 +539,7 @@ TEST_F(MasterCoreTest, TimeThatStandsStillIsNobodysSample) {
     beat.t0 = 7;
     return std::get<HeartbeatAck>(m.core.message(kW1, beat, at(s)).send.at(0).message);
   };
-  EXPECT_EQ(answer(12), (HeartbeatAck{7, master_time(12).us, master_time(12).us}));
+  EXPECT_EQ(answer(12).t1, master_time(12).us);
   EXPECT_EQ(answer(60), (HeartbeatAck{7, 0, 0})) << "nothing was reserved for so long";
 }
 

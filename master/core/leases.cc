@@ -1,0 +1,136 @@
+#include "master/core/leases.h"
+
+#include <algorithm>
+
+namespace rollcall::master {
+Leases::Leases(const State& state, Times times, const Now& now) : last_tick_(now) {
+  for (const auto& [name, node] : state.nodes()) {
+    Deadlines& d = deadlines_[name];
+    d.silent_at = now.mono_us + times.ttl_us;
+    d.unconfirmed_at = now.mono_us + 3 * times.ttl_us;
+    if (node.lease.status == LeaseStatus::lapsed) d.expires_at = now.mono_us + times.grace_us;
+  }
+}
+
+std::optional<LeaseChanged> Leases::renewed(const State& state, const NodeName& node, Times times,
+                                            const Now& now) {
+  const auto [it, is_new] = deadlines_.try_emplace(node);
+  Deadlines& d = it->second;
+  d.silent_at = now.mono_us + times.ttl_us;
+  const Lease& lease = state.nodes().at(node).lease;
+  const bool begins = lease.status != LeaseStatus::valid && lease.cause != LeaseCause::unconfirmed;
+  if (is_new || begins) d.unconfirmed_at = now.mono_us + 3 * times.ttl_us;
+  if (!begins) return std::nullopt;
+  d.expires_at.reset();
+  return LeaseChanged{node, LeaseStatus::valid, LeaseCause::none, {}};
+}
+
+std::optional<LeaseChanged> Leases::confirmed(const State& state, const NodeName& node, Times times,
+                                              const Now& now) {
+  Deadlines& d = deadlines_[node];
+  d.unconfirmed_at = now.mono_us + 3 * times.ttl_us;
+  d.silent_at = std::max(d.silent_at, now.mono_us + times.ttl_us);
+  if (state.nodes().at(node).lease.status == LeaseStatus::valid) return std::nullopt;
+  d.expires_at.reset();
+  return LeaseChanged{node, LeaseStatus::valid, LeaseCause::none, {}};
+}
+
+// Time in which this process or machine stood still, or did not read, is nobody's silence.
+void Leases::make_up_for_halt(const State& state, Times times, bool deaf, const Now& now) {
+  const std::int64_t gap = now.mono_us - last_tick_.mono_us;
+  const bool suspended = now.boot_us - last_tick_.boot_us > gap + kHaltedUs;
+  last_tick_ = now;
+  if (!deaf && !suspended && gap <= kHaltedUs) return;
+  for (auto& [name, d] : deadlines_) {
+    if (state.lease_of(name) == LeaseStatus::valid) {
+      d.silent_at = std::max(d.silent_at, now.mono_us + times.ttl_us);
+      d.unconfirmed_at = std::max(d.unconfirmed_at, now.mono_us + times.ttl_us);
+    } else if (d.expires_at && state.lease_of(name) == LeaseStatus::lapsed) {
+      d.expires_at = std::max(*d.expires_at + gap, now.mono_us + times.ttl_us);
+    }
+  }
+}
+
+std::optional<LeaseCause> Leases::lapse_of(const Deadlines& d, const Now& now) const {
+  if (now.mono_us >= d.silent_at) return LeaseCause::silent;
+  if (now.mono_us >= d.unconfirmed_at) return LeaseCause::unconfirmed;
+  return std::nullopt;
+}
+
+std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTime at, bool deaf,
+                                       const Now& now) {
+  make_up_for_halt(state, times, deaf, now);
+  std::vector<LeaseChanged> changes;
+  for (auto& [name, d] : deadlines_) {
+    if (state.lease_of(name) != LeaseStatus::valid) continue;
+    const auto cause = lapse_of(d, now);
+    if (!cause) continue;
+    d.expires_at = now.mono_us + times.grace_us;
+    changes.push_back({name, LeaseStatus::lapsed, *cause, {}});
+  }
+  const std::vector<NodeName> over = due(state, at, now);
+  if (over.empty()) return changes;
+  const LeaseStatus to = too_many(state, times, now) ? LeaseStatus::held : LeaseStatus::expired;
+  for (const NodeName& name : over)
+    changes.push_back({name, to, state.nodes().at(name).lease.cause, {}});
+  return changes;
+}
+
+// Those whose grace is over. What is frozen has it anew when the freeze ends.
+std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& now) {
+  std::vector<NodeName> over;
+  for (auto& [name, d] : deadlines_) {
+    if (state.lease_of(name) != LeaseStatus::lapsed || !d.expires_at) continue;
+    if (now.mono_us < *d.expires_at) continue;
+    if (const auto until = state.frozen_until(name); until && *until > at) {
+      d.expires_at = now.mono_us;
+    } else {
+      over.push_back(name);
+    }
+  }
+  return over;
+}
+
+// Whether what is due within one TTL of now, before and after, is more than workers can be believed
+// to fail by themselves. Those whose time was up before do not count on either side.
+bool Leases::too_many(const State& state, Times times, const Now& now) const {
+  std::size_t workers = 0, agents = 0, due = 0, agents_due = 0;
+  for (const auto& [name, d] : deadlines_) {
+    const NodeLog& node = state.nodes().at(name);
+    if (node.lease.status != LeaseStatus::valid) {
+      if (!d.expires_at || *d.expires_at < now.mono_us - times.ttl_us) continue;
+      if (*d.expires_at <= now.mono_us + times.ttl_us) {
+        ++due;
+        agents_due += node.on_top;
+      }
+    }
+    ++workers;
+    agents += node.on_top;
+  }
+  return due == workers || (due >= 3 && due * 100 > workers * 30) ||
+         (due >= 2 && agents_due * 100 > agents * 15);
+}
+
+std::vector<LeaseChanged> Leases::confirm_expiry(const State& state) const {
+  std::vector<LeaseChanged> changes;
+  for (const auto& [name, node] : state.nodes()) {
+    if (node.lease.status == LeaseStatus::held)
+      changes.push_back({name, LeaseStatus::expired, LeaseCause::confirmed, {}});
+  }
+  return changes;
+}
+
+std::optional<std::int64_t> Leases::left_us(const State& state, const NodeName& node,
+                                            const Now& now) const {
+  const auto it = deadlines_.find(node);
+  if (it == deadlines_.end()) return std::nullopt;
+  const Deadlines& d = it->second;
+  const LeaseStatus status = state.lease_of(node);
+  std::optional<std::int64_t> end;
+  if (status == LeaseStatus::valid) end = std::min(d.silent_at, d.unconfirmed_at);
+  if (status == LeaseStatus::lapsed) end = d.expires_at;
+  if (!end) return std::nullopt;
+  return std::max<std::int64_t>(0, *end - now.mono_us);
+}
+
+}  // namespace rollcall::master
