@@ -1,38 +1,19 @@
 #include "app/daemon.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <utility>
 
+#include "app/command_line.h"
 #include "app/logging.h"
 
 namespace rollcall::app {
 namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
-
-struct CommandLine {
-  std::string config;
-  bool check = false;
-};
-
-std::expected<CommandLine, int> read_command_line(int argc, char** argv, const Program& program) {
-  CLI::App cli{program.about, program.name};
-  CommandLine line{program.config};
-  cli.add_option("-c,--config", line.config, "the ini file")->capture_default_str();
-  cli.add_flag("--check-config", line.check,
-               "read the configuration and its certificates, say what is wrong, and exit");
-  cli.set_version_flag("--version", program.name + " " + program.version);
-  try {
-    cli.parse(argc, argv);
-  } catch (const CLI::ParseError& end) {
-    return std::unexpected(cli.exit(end) == 0 ? 0 : kExitUsage);  // --help and --version end here
-  }
-  return line;
-}
 
 std::string day_text(TimePoint when) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
@@ -87,6 +68,15 @@ std::expected<Config, int> configured(int argc, char** argv, const Program& prog
   if (!config) return std::unexpected(fail(program, kExitConfig, config.error().message));
   if (line->check) return std::unexpected(check(*config, role, program));
   return *std::move(config);
+}
+
+template <typename Config>
+std::expected<Credentials, Error> begun(const Config& config, TlsRole role) {
+  set_log_level(config.log.level);
+  set_log_format(config.log.format);
+  auto credentials = load_credentials(config.tls, config.origin, config.node.name, role);
+  if (credentials) warn_of_validity(*credentials, config.tls);
+  return credentials;
 }
 
 }  // namespace
@@ -164,6 +154,34 @@ std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Pr
 
 std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program) {
   return configured<MasterConfig>(argc, argv, program, TlsRole::master, load_master_config);
+}
+
+std::expected<Credentials, Error> set_up(const SidecarConfig& config) {
+  return begun(config, TlsRole::sidecar);
+}
+
+std::expected<Credentials, Error> set_up(const MasterConfig& config) {
+  return begun(config, TlsRole::master);
+}
+
+std::uint64_t boot_number(Clock& clock) {
+  return std::hash<std::string>{}(clock.boot_id());
+}
+
+void stop_on_signals(net::Loop& loop) {
+  for (const int signal : {SIGTERM, SIGINT}) loop.on_signal(signal, [&loop] { loop.stop(); });
+}
+
+void run(net::Loop& loop, const std::function<void()>& tick, const std::function<void()>& tidy) {
+  net::Timer often(loop), seldom(loop);
+  often.repeat(std::chrono::milliseconds(100), tick);
+  seldom.repeat(std::chrono::seconds(10), [&tidy] {
+    flush_log();
+    tidy();
+  });
+  tick();
+  loop.run();
+  log(Level::Info, "stopping");
 }
 
 }  // namespace rollcall::app

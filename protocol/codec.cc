@@ -88,47 +88,33 @@ Reason reason_of(std::uint64_t v) {
 }
 
 std::optional<Error> unpack_optional_fields(const wire::Value& fields, Event& event) {
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    const auto key = fields.key_at(i).as_u64();
-    if (!key) continue;
-    const wire::Value value = fields.value_at(i);
-    switch (*key) {
-      case kEventReason: {
-        const auto reason = value.as_u64();
-        if (!reason) return Error{"reason is not a number"};
-        event.reason = reason_of(*reason);
-        break;
-      }
-      case kEventInfoHash: {
-        const auto hash = value.as_u64();
-        if (!hash || *hash == 0) return Error{"info hash is not a number from 1 up"};
-        event.info_hash = InfoHash{*hash};
-        break;
-      }
-      case kEventInfo: {
-        auto info = unpack_info(value);
-        if (!info) return info.error();
-        event.info = std::make_shared<const AgentInfo>(std::move(*info));
-        break;
-      }
-      case kEventFrom: {
-        const auto epoch = as_stamped_epoch(value.at(0));
-        auto node = as_node(value.at(1));
-        if (!epoch || !node) return Error{"from is not [epoch, node]"};
-        event.from = SessionName{*epoch, std::move(*node)};
-        break;
-      }
-      case kEventFolded: {
-        const auto folded = as_u32(value);
-        if (!folded) return Error{"folded is not a 32-bit number"};
-        event.folded = *folded;
-        break;
-      }
-      default:  // of a later version
-        break;
-    }
+  if (const wire::Value value = fields.get(kEventReason); !value.is_nil()) {
+    const auto reason = value.as_u64();
+    if (!reason) return Error{"reason is not a number"};
+    event.reason = reason_of(*reason);
   }
-  if (event.info && !event.info_hash) return Error{"info comes without its hash"};
+  if (const wire::Value value = fields.get(kEventInfoHash); !value.is_nil()) {
+    const auto hash = value.as_u64();
+    if (!hash || *hash == 0) return Error{"info hash is not a number from 1 up"};
+    event.info_hash = InfoHash{*hash};
+  }
+  if (const wire::Value value = fields.get(kEventInfo); !value.is_nil()) {
+    auto info = unpack_info(value);
+    if (!info) return info.error();
+    event.info = std::make_shared<const AgentInfo>(std::move(*info));
+    if (!event.info_hash) return Error{"info comes without its hash"};
+  }
+  if (const wire::Value value = fields.get(kEventFrom); !value.is_nil()) {
+    const auto epoch = as_stamped_epoch(value.at(0));
+    auto node = as_node(value.at(1));
+    if (!epoch || !node) return Error{"from is not [epoch, node]"};
+    event.from = SessionName{*epoch, std::move(*node)};
+  }
+  if (const wire::Value value = fields.get(kEventFolded); !value.is_nil()) {
+    const auto folded = as_u32(value);
+    if (!folded) return Error{"folded is not a 32-bit number"};
+    event.folded = *folded;
+  }
   return std::nullopt;
 }
 

@@ -154,6 +154,13 @@ class Reader {
     }
   }
 
+  // Takes a nil, if the next value is one.
+  bool nil() {
+    if (p_ == end_ || *p_ != 0xc0) return false;
+    ++p_;
+    return true;
+  }
+
   bool array(std::uint32_t& size) { return sized(0x90, 0xdc, size); }
   bool map(std::uint32_t& size) { return sized(0x80, 0xde, size); }
 

@@ -34,7 +34,9 @@ bool take_field(Reader& reader, AgentInfo::Field& field) {
          text.size() <= kMaxInfoField;
 }
 
-bool take_info(Reader& reader, InfoPtr& out) {
+}  // namespace
+
+bool read_plain_info(Reader& reader, InfoPtr& out) {
   std::uint32_t fields = 0;
   if (!reader.map(fields) || fields > kMaxInfoFields) return false;
   AgentInfo::Field field;
@@ -53,6 +55,8 @@ bool take_info(Reader& reader, InfoPtr& out) {
   out = std::move(info);
   return true;
 }
+
+namespace {
 
 bool take_from(Reader& reader, std::optional<SessionName>& from) {
   std::uint32_t size = 0;
@@ -86,7 +90,7 @@ bool take_fields(Reader& reader, Event& event) {
         event.info_hash = InfoHash{v};
         break;
       case kEventInfo:
-        if (!event.info_hash || !take_info(reader, event.info)) return false;
+        if (!event.info_hash || !read_plain_info(reader, event.info)) return false;
         break;
       case kEventFrom:
         if (!take_from(reader, event.from)) return false;

@@ -17,5 +17,7 @@ std::optional<Delta> read_plain_delta(std::string_view payload);
 // Takes one event; false if it is not plain, and then `event` holds a part of it. An epoch of 0
 // passes, as in unpack_event().
 bool read_plain_event(msgpack_bytes::Reader& reader, Event& event);
+// Takes the fields of an info, within the limits of a DELTA.
+bool read_plain_info(msgpack_bytes::Reader& reader, InfoPtr& info);
 
 }  // namespace rollcall

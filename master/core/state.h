@@ -14,8 +14,8 @@
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
+#include "protocol/msgpack_bytes.h"
 #include "protocol/open_sessions.h"
-#include "protocol/wire.h"
 
 namespace rollcall::master {
 
@@ -104,9 +104,9 @@ class State {
   static std::expected<State, Error> decode(std::string_view bytes);
 
  private:
-  std::expected<void, Error> decode_nodes(wire::Value nodes);
-  std::expected<void, Error> decode_agents(wire::Value agents);
-  std::expected<void, Error> decode_beside(wire::Value snapshot);
+  bool read_nodes(msgpack_bytes::Reader& in);
+  bool read_agents(msgpack_bytes::Reader& in);
+  bool read_beside(msgpack_bytes::Reader& in);
   std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
   static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
                                              Rule decided);

@@ -15,7 +15,7 @@ AGENTS = list(range(1, 6))
 class Inspect(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(workers=("w1", "w2"), master_store_options="snapshot_every = 100000")
+        cls.cluster = Cluster(workers=("w1", "w2"), master_store={"snapshot_every": 100000})
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start("master")
         cls.cluster.start("w1")  # without its wazuh-db

@@ -20,7 +20,7 @@ WORKERS = ("w1", "w2")
 class Restore(unittest.TestCase):
     def setUp(self):
         # Small segments, so that there is a middle.
-        self.cluster = Cluster(master_store_options="segment = 64KiB")
+        self.cluster = Cluster(master_store={"segment": "64KiB"})
         self.addCleanup(self.cluster.close)
         self.agents = self.cluster.begin().agents
         self.agents.enroll(AGENTS)

@@ -38,6 +38,15 @@ OUTSIDE = {
     "zstd.h": ["protocol"],
 }
 
+# What tests say -> the header, or one that includes it, which they reach by includes of their own.
+# Their programs are compiled with both in hand (tests/CMakeLists.txt), so that no compiler asks.
+GOOGLETEST = {
+    re.compile(r"\b(?:(?:EXPECT|ASSERT)_THAT|MATCHER(?:_P\d?)?|MOCK_METHOD)\("):
+        ("gmock/gmock.h",),
+    re.compile(r"\b(?:TEST|TEST_F|TEST_P|ADD_FAILURE|(?:EXPECT|ASSERT)_[A-Z_]+)\(|\bpublic testing::"):
+        ("gmock/gmock.h", "gtest/gtest.h"),
+}
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -80,9 +89,42 @@ def forbidden(path, line):
     return None
 
 
+def includes(root, path, seen=None):
+    """The headers that a file reaches over the tree's own."""
+    seen = set() if seen is None else seen
+    with open(os.path.join(root, path), encoding="utf-8") as lines:
+        for line in lines:
+            match = INCLUDE.match(line)
+            if match and match.group(2) not in seen:
+                seen.add(match.group(2))
+                if os.path.isfile(os.path.join(root, match.group(2))):
+                    includes(root, match.group(2), seen)
+    return seen
+
+
+def without_googletest(root):
+    """A line for each file of tests that uses GoogleTest and does not include it."""
+    found = []
+    for where, _, names in sorted(os.walk(os.path.join(root, "tests"))):
+        for name in sorted(names):
+            if not name.endswith((".h", ".cc")):
+                continue
+            path = os.path.relpath(os.path.join(where, name), root).replace(os.sep, "/")
+            with open(os.path.join(where, name), encoding="utf-8") as file:
+                text = file.read()
+            for words, headers in GOOGLETEST.items():
+                if words.search(text) and not includes(root, path).intersection(headers):
+                    found.append(f"{path}: it uses what is in <{headers[0]}>")
+                    break
+    return found
+
+
 class Includes(unittest.TestCase):
     def test_the_tree_keeps_the_directions(self):
         self.assertEqual(violations(TREE), [])
+
+    def test_tests_include_googletest_themselves(self):
+        self.assertEqual(without_googletest(TREE), [])
 
     def test_the_tree_was_found(self):
         for folder in ALLOWED:
@@ -130,6 +172,24 @@ class Includes(unittest.TestCase):
             ("app/x.cc", '#include "../protocol/ids.h"'),
         ]:
             self.assert_caught(path, line)
+
+    def test_a_test_without_googletest_is_caught(self):
+        for header, text, expected in [
+            ("<string>", "TEST(A, B) {}", 1),
+            ("<gtest/gtest.h>", "TEST(A, B) {}", 0),
+            ('"tests/unit/fixture.h"', "TEST(A, B) { EXPECT_EQ(1, 1); }", 0),
+            ('"tests/unit/fixture.h"', "TEST(A, B) { EXPECT_THAT(1, Eq(1)); }", 1),
+            ("<gmock/gmock.h>", "TEST(A, B) { EXPECT_THAT(1, Eq(1)); }", 0),
+            ("<string>", "std::string text;", 0),
+        ]:
+            with self.subTest(header=header, text=text), tempfile.TemporaryDirectory() as root:
+                os.makedirs(os.path.join(root, "tests", "unit"))
+                for name, lines in (("fixture.h", "#include <gtest/gtest.h>\n"),
+                                    ("a_test.cc", f"#include {header}\n{text}\n")):
+                    with open(os.path.join(root, "tests", "unit", name), "w",
+                              encoding="utf-8") as file:
+                        file.write(lines)
+                self.assertEqual(len(without_googletest(root)), expected)
 
     def test_what_is_allowed_is_not_caught(self):
         for path, line in [

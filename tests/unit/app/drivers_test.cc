@@ -4,30 +4,17 @@
 
 #include <deque>
 
-#include "app/master_driver.h"
-#include "app/sidecar_driver.h"
 #include "persist/memory_event_log.h"
-#include "persist/memory_session_store.h"
-#include "protocol/codec.h"
 #include "tests/scenario/describe.h"
+#include "tests/unit/app/fixture.h"
 
 namespace rollcall::app {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kSecond = 1'000'000;
-constexpr std::int64_t kWall = 1'700'000'000;
-
-class HandClock final : public Clock {
- public:
-  Now now() override { return {s * kSecond + kWall * kSecond, s * kSecond, s * kSecond}; }
-  std::string boot_id() override { return "1"; }
-  std::int64_t s = 1;
-};
-
 MasterTime base() {
-  return {kWall * kSecond};
+  return {at(0)};
 }
 
 std::string describe_all(std::string_view bytes) {
@@ -41,16 +28,9 @@ std::string describe_all(std::string_view bytes) {
   }
 }
 
-std::string frame(const Message& m) {
-  std::string out;
-  encode_frame(m, out);
-  return out;
-}
-
 // ---- the sidecar
 
 class SidecarDriverTest : public ::testing::Test,
-                          public SidecarDriver::Store,
                           public SidecarDriver::Link,
                           public SidecarDriver::Source {
  protected:
@@ -67,37 +47,16 @@ class SidecarDriverTest : public ::testing::Test,
   // The master's answer to the HELLO that was sent.
   void welcome() {
     disk_turn();
-    const auto payload = [&] {
-      FrameReader reader(kMaxFrame);
-      reader.feed(sent);
-      return std::string(**reader.next());
-    }();
-    Welcome w;
-    w.master = MasterId{11};
-    w.term = Term{22};
-    w.t0 = std::get<Hello>(*decode(payload)).t0;
-    w.t1 = w.t2 = clock.now().wall_us;
-    driver.link_received(frame(w));
+    driver.link_received(app::welcome(sent, clock.now().wall_us));
     disk_turn();
   }
 
-  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override {
-    ++commits;
-    waiting.emplace_back(std::move(batch), std::move(done));
-  }
   void connect() override { ++connects; }
   void send(std::string bytes) override { sent += bytes; }
   void close(const std::string& reason) override { closed = reason; }
   void read_info(const std::vector<AgentId>&) override {}
 
-  // The disk answers all that it was asked.
-  void disk_turn() {
-    while (!waiting.empty()) {
-      auto [batch, done] = std::move(waiting.front());
-      waiting.pop_front();
-      done(disk.commit(*batch));
-    }
-  }
+  void disk_turn() { store.turn(); }
   void look(std::int64_t s, sidecar::RowStatus status) {
     clock.s = s;
     sidecar::Look l;
@@ -107,20 +66,15 @@ class SidecarDriverTest : public ::testing::Test,
   }
 
   HandClock clock;
-  persist::MemorySessionStore disk;
-  std::deque<std::pair<std::shared_ptr<const persist::StoreBatch>, Done>> waiting;
+  HeldStore store;
+  persist::MemorySessionStore& disk = store.disk;
   std::string sent, closed;
-  int connects = 0, commits = 0;
+  int connects = 0;
   std::vector<std::string> notes;
-  SidecarDriver driver{[] {
-                         sidecar::SidecarCore::Config c;
-                         c.node = "w1";
-                         c.boot = 1;
-                         return c;
-                       }(),
+  SidecarDriver driver{first_worker(),
                        1,
                        clock,
-                       *this,
+                       store,
                        *this,
                        *this,
                        [this](const Note& n) { notes.push_back(n.text); }};
@@ -132,18 +86,18 @@ TEST_F(SidecarDriverTest, SendsNothingThatCouldNotBeStoredAndTriesAgainUntilItIs
   disk_turn();
   EXPECT_EQ(sent, "");
   EXPECT_NE(driver.store_error(), "");
-  const int tried = commits;
+  const int tried = store.commits;
   driver.tick();
-  EXPECT_EQ(commits, tried) << "not before a second has passed";
+  EXPECT_EQ(store.commits, tried) << "not before a second has passed";
 
   // Observing goes on.
   look(11, sidecar::RowStatus::disconnected);
-  EXPECT_EQ(commits, tried) << "one batch at a time";
+  EXPECT_EQ(store.commits, tried) << "one batch at a time";
   for (clock.s = 12; clock.s < 20; ++clock.s) {
     driver.tick();
     disk_turn();
   }
-  EXPECT_EQ(commits, tried + 8);
+  EXPECT_EQ(store.commits, tried + 8);
   EXPECT_EQ(sent.find("DELTA"), sent.npos);
   EXPECT_THAT(describe_all(sent), ::testing::Not(HasSubstr("DELTA")));
 
@@ -250,13 +204,7 @@ class MasterDriverTest : public ::testing::Test,
     disk_turn();
     ASSERT_TRUE(driver.ready());
     driver.link_accepted(kConn, {"w1"}, "10.0.0.1:5");
-    Hello h;
-    h.cluster = "wazuh";
-    h.node = "w1";
-    h.machine = "m";
-    h.store = StoreId{1};
-    h.stream = StreamId{1};
-    driver.link_received(kConn, frame(h));
+    driver.link_received(kConn, frame(hello("w1", 1)));
     disk_turn();
     sent.clear();
   }
@@ -293,8 +241,8 @@ class MasterDriverTest : public ::testing::Test,
   static Event opened(std::uint32_t agent, std::int64_t s) {
     Event e;
     e.agent = AgentId{agent};
-    e.epoch = epoch_at({(kWall + s) * kSecond});
-    e.evidence = {{(kWall + s) * kSecond}, {(kWall + s + 1) * kSecond}};
+    e.epoch = epoch_at({at(s)});
+    e.evidence = {{at(s)}, {at(s + 1)}};
     return e;
   }
   // The newest snapshot is what the records up to its index fold to, byte for byte.
@@ -325,11 +273,7 @@ class MasterDriverTest : public ::testing::Test,
   int appends = 0, snapshots = 0;
   bool paused = false;
   std::vector<std::string> notes;
-  MasterDriver driver{[] {
-                        master::MasterCore::Config c;
-                        c.boot = 1;
-                        return c;
-                      }(),
+  MasterDriver driver{first_master(),
                       MasterDriver::Options{5},
                       master::State{},
                       "",
@@ -400,7 +344,7 @@ TEST_F(MasterDriverTest, AHistoryIsReadFromTheLogAndSaysFromWhenIfASnapshotStand
   EXPECT_TRUE(history.of(AgentId{7}, kAll, 10).empty());
   ASSERT_EQ(history.of(AgentId{9}, kAll, 10).size(), 1u);
   ASSERT_TRUE(history.missing_before());
-  EXPECT_GT(*history.missing_before(), MasterTime{(kWall + 5) * kSecond});
+  EXPECT_GT(*history.missing_before(), MasterTime{at(5)});
   EXPECT_LE(*history.missing_before(), history.of(AgentId{9}, kAll, 10)[0].at);
 
   recovery.snapshot.reset();
@@ -415,7 +359,7 @@ TEST_F(MasterDriverTest, AHistoryIsReadFromTheLogAndSaysFromWhenIfASnapshotStand
 TEST_F(MasterDriverTest, ALogThatDisagreesWithThisProgramIsRefusedWithTheIndex) {
   master::Decided d;
   d.node = "w1";
-  d.at = {(kWall + 5) * kSecond};
+  d.at = {at(5)};
   d.events = {opened(7, 4)};
   d.rules = {Rule::older};
   ASSERT_TRUE(log.append(std::vector<std::string>{encode(master::LogRecord{d})}));

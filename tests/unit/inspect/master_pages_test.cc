@@ -1,41 +1,20 @@
 // The master's pages over the real core and driver; only disk and links are exchanged.
 #include <gmock/gmock.h>
 
-#include <mutex>
-#include <nlohmann/json.hpp>
-
-#include "app/master_driver.h"
 #include "inspect/pages.h"
 #include "persist/memory_event_log.h"
-#include "protocol/codec.h"
-#include "tests/unit/inspect/client.h"
+#include "tests/unit/app/fixture.h"
+#include "tests/unit/inspect/pages_fixture.h"
 
 namespace rollcall::inspect {
 namespace {
 
+using app::at;
+using app::frame;
+using app::kSecond;
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr std::int64_t kSecond = 1'000'000;
-constexpr std::int64_t kWall = 1'700'000'000;
-
-class HandClock final : public app::Clock {
- public:
-  Now now() override { return {(kWall + s) * kSecond, s * kSecond, s * kSecond}; }
-  std::string boot_id() override { return "1"; }
-  std::int64_t s = 1;
-};
-
-std::int64_t at(std::int64_t s) {
-  return (kWall + s) * kSecond;
-}
-
-std::string frame(const Message& m) {
-  std::string out;
-  encode_frame(m, out);
-  return out;
-}
 
 Event event(std::uint32_t agent, EventKind kind, std::int64_t epoch_s, std::uint32_t change,
             std::int64_t lo_s) {
@@ -61,21 +40,15 @@ Event closed(std::uint32_t agent, std::int64_t epoch_s, std::int64_t s) {
   return e;
 }
 
-class MasterPages : public testing::Test,
+class MasterPages : public PagesTest,
                     public app::MasterDriver::Log,
                     public app::MasterDriver::Links {
  protected:
   void SetUp() override {
-    add_master_pages(server_,
-                     [this](std::function<void()> task) {
-                       const std::lock_guard loop(loop_);
-                       task();
-                       return true;
-                     },
+    add_master_pages(server_, on_loop(),
                      {driver_, clock_, "1.2.3", [] { return net::TlsListener::Counters{}; }});
     ASSERT_TRUE(server_.start());
   }
-  void TearDown() override { server_.stop(); }
 
   void append(std::vector<std::string> records, Snapshot, Done done) override {
     if (auto result = disk_.append(records); !result || hold_disk_) {
@@ -102,15 +75,8 @@ class MasterPages : public testing::Test,
   }
   void connect(std::uint64_t conn, const NodeName& node) {
     const std::lock_guard loop(loop_);
-    Hello h;
-    h.cluster = "wazuh";
-    h.node = node;
-    h.machine = node;
-    h.store = StoreId{conn};
-    h.stream = StreamId{conn};
-    h.software = "1.0";
     driver_.link_accepted(master::ConnId{conn}, {node}, "10.0.0.1:5");
-    driver_.link_received(master::ConnId{conn}, frame(h));
+    driver_.link_received(master::ConnId{conn}, frame(app::hello(node, conn)));
     disk_turn();
   }
   void disconnect(std::uint64_t conn) {
@@ -143,46 +109,13 @@ class MasterPages : public testing::Test,
     disconnect(2);
   }
 
-  Client::Answer ask(const std::string& target) {
-    return Client(server_.port()).send(request("GET " + target)).read_answer();
-  }
-  json get(const std::string& target) {
-    const auto answer = ask(target);
-    EXPECT_EQ(answer.status, 200) << answer.body;
-    return json::parse(answer.body, nullptr, false);
-  }
-  std::string refused(const std::string& target, int status = 400) {
-    const auto answer = ask(target);
-    EXPECT_EQ(answer.status, status) << answer.body;
-    return json::parse(answer.body).at("error");
-  }
-  std::vector<int> ids(const std::string& target) {
-    std::vector<int> out;
-    const json page = get(target);
-    for (const json& agent : page["agents"]) out.push_back(agent["id"]);
-    return out;
-  }
-
-  std::mutex loop_;  // what only the loop thread may touch
-  HandClock clock_;
+  app::HandClock clock_;
   persist::MemoryEventLog disk_;
   bool hold_disk_ = false;
   std::vector<Done> done_;
   std::map<std::uint64_t, std::uint64_t> seq_;
-  app::MasterDriver driver_{[] {
-                              master::MasterCore::Config c;
-                              c.boot = 1;
-                              return c;
-                            }(),
-                            {},
-                            master::State{},
-                            "",
-                            1,
-                            clock_,
-                            *this,
-                            *this,
+  app::MasterDriver driver_{app::first_master(), {}, master::State{}, "", 1, clock_, *this, *this,
                             [](const Note&) {}};
-  HttpServer server_{{}};
 };
 
 TEST_F(MasterPages, IsReadyOnceItCanTellTheTime) {

@@ -1,96 +1,53 @@
 // The sidecar's pages over the real core and driver; only store, link and source are exchanged.
 #include <gmock/gmock.h>
 
-#include <mutex>
-#include <nlohmann/json.hpp>
-
-#include "app/sidecar_driver.h"
 #include "inspect/pages.h"
-#include "persist/memory_session_store.h"
-#include "protocol/codec.h"
-#include "tests/unit/inspect/client.h"
+#include "tests/unit/app/fixture.h"
+#include "tests/unit/inspect/pages_fixture.h"
 
 namespace rollcall::inspect {
 namespace {
 
+using app::frame;
+using app::kSecond;
+using app::kWall;
 using nlohmann::json;
 using sidecar::Row;
 using sidecar::RowStatus;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kSecond = 1'000'000;
-constexpr std::int64_t kWall = 1'700'000'000;
-
-class HandClock final : public app::Clock {
- public:
-  Now now() override { return {(kWall + s) * kSecond, s * kSecond, s * kSecond}; }
-  std::string boot_id() override { return "1"; }
-  std::int64_t s = 1;
-};
-
-std::string frame(const Message& m) {
-  std::string out;
-  encode_frame(m, out);
-  return out;
-}
-
-class SidecarPages : public testing::Test,
-                     public app::SidecarDriver::Store,
+class SidecarPages : public PagesTest,
                      public app::SidecarDriver::Link,
                      public app::SidecarDriver::Source {
  protected:
   void SetUp() override {
-    add_sidecar_pages(server_,
-                      [this](std::function<void()> task) {
-                        const std::lock_guard loop(loop_);
-                        task();
-                        return true;
-                      },
-                      {driver_, clock_, [this] { return source_; }, "1.2.3"});
+    add_sidecar_pages(server_, on_loop(), {driver_, clock_, [this] { return source_; }, "1.2.3"});
     ASSERT_TRUE(server_.start());
     const std::lock_guard loop(loop_);
     ASSERT_TRUE(driver_.start({}));
-    disk_turn();
+    store_.turn();
     driver_.tick();
   }
-  void TearDown() override { server_.stop(); }
 
-  void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override {
-    waiting_.emplace_back(std::move(batch), std::move(done));
-  }
   void connect() override {}
   void send(std::string bytes) override { sent_ += bytes; }
   void close(const std::string&) override {}
   void read_info(const std::vector<AgentId>&) override {}
 
-  void disk_turn() {
-    while (!waiting_.empty()) {
-      auto [batch, done] = std::move(waiting_.front());
-      waiting_.erase(waiting_.begin());
-      done(disk_.commit(*batch));
-    }
-  }
   void stream() {
     const std::lock_guard loop(loop_);
     driver_.link_connected();
-    disk_turn();
-    FrameReader reader(kMaxFrame);
-    reader.feed(sent_);
-    Welcome w;
-    w.master = MasterId{11};
-    w.term = Term{22};
-    w.t0 = std::get<Hello>(*decode(**reader.next())).t0;
-    w.t1 = w.t2 = clock_.now().wall_us;
-    driver_.link_received(frame(w));
-    disk_turn();
+    store_.turn();
+    driver_.link_received(app::welcome(sent_, clock_.now().wall_us));
+    store_.turn();
   }
   void ack(std::uint64_t through) {
     const std::lock_guard loop(loop_);
     Ack a;
     a.through = through;
     driver_.link_received(frame(a));
-    disk_turn();
+    store_.turn();
   }
   void look(std::int64_t s, std::vector<Row> rows, bool complete = true) {
     const std::lock_guard loop(loop_);
@@ -101,56 +58,23 @@ class SidecarPages : public testing::Test,
     l.rows = std::move(rows);
     ++source_.looks;
     driver_.look(l);
-    disk_turn();
+    store_.turn();
   }
   static Row row(std::uint32_t agent, RowStatus status, std::int64_t s) {
     return {AgentId{agent}, status, s == 0 ? 0 : kWall + s, 0, 0};
   }
 
-  Client::Answer ask(const std::string& target) {
-    return Client(server_.port()).send(request("GET " + target)).read_answer();
-  }
-  json get(const std::string& target) {
-    const auto answer = ask(target);
-    EXPECT_EQ(answer.status, 200) << answer.body;
-    return json::parse(answer.body, nullptr, false);
-  }
-  std::string refused(const std::string& target) {
-    const auto answer = ask(target);
-    EXPECT_EQ(answer.status, 400) << answer.body;
-    return json::parse(answer.body).at("error");
-  }
   std::string why_not_ready() {
     const auto answer = ask("/readyz");
     EXPECT_EQ(answer.status, 503) << answer.body;
     return json::parse(answer.body).at("why");
   }
-  std::vector<int> ids(const std::string& target) {
-    std::vector<int> out;
-    const json page = get(target);
-    for (const json& agent : page["agents"]) out.push_back(agent["id"]);
-    return out;
-  }
-
-  std::mutex loop_;  // what only the loop thread may touch
-  HandClock clock_;
+  app::HandClock clock_;
   SourceStatus source_;
-  persist::MemorySessionStore disk_;
-  std::vector<std::pair<std::shared_ptr<const persist::StoreBatch>, Done>> waiting_;
+  app::HeldStore store_;
   std::string sent_;
-  app::SidecarDriver driver_{[] {
-                               sidecar::SidecarCore::Config c;
-                               c.node = "w1";
-                               c.boot = 1;
-                               return c;
-                             }(),
-                             1,
-                             clock_,
-                             *this,
-                             *this,
-                             *this,
+  app::SidecarDriver driver_{app::first_worker(), 1, clock_, store_, *this, *this,
                              [](const Note&) {}};
-  HttpServer server_{{}};
 };
 
 TEST_F(SidecarPages, IsReadyAfterACompleteLookWhileItStreams) {
@@ -176,7 +100,7 @@ TEST_F(SidecarPages, ASourceThatTellsByItselfNeedNotBeLookedAt) {
 
 TEST_F(SidecarPages, IsNotReadyWhileTheStoreCannotBeWritten) {
   stream();
-  disk_.set_full(true);
+  store_.disk.set_full(true);
   look(10, {row(7, RowStatus::active, 9)});
   EXPECT_THAT(why_not_ready(), HasSubstr("the store cannot be written: "));
   EXPECT_EQ(ask("/healthz").status, 503);

@@ -119,7 +119,7 @@ StoreBatch some_batch(std::mt19937_64& random, std::uint64_t& position) {
   return batch;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef ROLLCALL_SANITIZED
 constexpr std::size_t kStride = 7;
 #else
 constexpr std::size_t kStride = 1;

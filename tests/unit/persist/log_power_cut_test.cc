@@ -99,7 +99,7 @@ struct Fates {
 };
 
 // Every operation is cut after; sanitizers are slow at files, so there only every seventh.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef ROLLCALL_SANITIZED
 constexpr std::size_t kStride = 7;
 #else
 constexpr std::size_t kStride = 1;

@@ -290,6 +290,18 @@ TEST(EventCodec, AStoreMayKeepAnEventThatIsNotStampedYet) {
   EXPECT_EQ(decoded_event(event), event);
 }
 
+TEST(EventCodec, NilIsAbsentAndOfTwoTheFirstCounts) {
+  std::string out;
+  wire::Packer packer(out);
+  packer.array(7).u64(7).u64(1000).u64(0).u64(4).i64(0).i64(5);
+  packer.map(4).u64(4).nil().u64(5).u64(3).u64(5).u64(9).u64(1).u64(1);
+  const auto event = unpack_event(wire::Document::parse(out)->root());
+  ASSERT_TRUE(event) << event.error().message;
+  EXPECT_FALSE(event->from);
+  EXPECT_EQ(event->folded, 3u);
+  EXPECT_EQ(event->reason, Reason::shutdown);
+}
+
 TEST(EventCodec, AReasonOfALaterVersionIsUnknown) {
   for (const std::uint64_t reason : {14ull, 255ull, 256ull, ~0ull}) {
     std::string out;
