@@ -53,13 +53,18 @@ void Promises::decided(const master::Decision& d) {
     world_.broken(agent + ": " + d.node + " ended the session of " + d.top.node);
   known.top = d.top;
   known.phase = d.top_phase;
+  if (accepted(d.rule)) known.removed = d.event.kind == EventKind::removed;
   repaired(d, known);
 }
 
 void Promises::repaired(const master::Decision& d, Known& known) {
   using master::Cause;
   // Refused for the time, of which the worker learns later: until then its inventory has it.
-  const bool refused = std::exchange(known.refused_for_time, d.rule == Rule::future_epoch);
+  const bool refused = known.refused_for_time.contains(d.node);
+  if (d.rule == Rule::future_epoch)
+    known.refused_for_time.insert(d.node);
+  else
+    known.refused_for_time.erase(d.node);
   if (d.cause == Cause::told || d.cause == Cause::evidence || d.cause == Cause::forgotten) return;
   ++world_.result().repairs;
   const std::string agent = "agent " + text_of(d.event.agent);
@@ -78,6 +83,20 @@ bool Promises::holds(const WorkerNode& w, const Event& e) {
   const auto it = agents.find(e.agent);
   return it != agents.end() && it->second.session && it->second.session->phase == Phase::open &&
          it->second.session->epoch == e.epoch;
+}
+
+void Promises::table(const master::State& state) {
+  for (auto& [agent, known] : known_) {
+    const AgentRecord* record = state.find(agent);
+    if (!record && known.removed) known = {};  // its time in the table is over
+    const Version top = record ? record->top : Version{};
+    if (top < known.acked)
+      world_.broken("agent " + text_of(agent) + ": " + to_string(known.acked) +
+                    " was acked and is lost, the record has " + to_string(top));
+    const bool info = record && record->info;
+    if (known.info && !info) world_.broken("agent " + text_of(agent) + ": its info is lost");
+    known.info = info;
+  }
 }
 
 // What the one before decided and had not made durable is forgotten, and nobody was told of it.

@@ -1,7 +1,6 @@
 // What the cores are connected to: disks, the link between a sidecar and the master, the source's
 // fields.
 #include "protocol/codec.h"
-#include "protocol/framing.h"
 #include "protocol/wire_numbers.h"
 #include "tests/simulation/world.h"
 
@@ -12,12 +11,15 @@ namespace {
 // type, as long as there are fewer than 128.
 template <typename F>
 void each_message(std::string_view bytes, std::initializer_list<MessageType> types, F f) {
-  FrameReader reader(kMaxFrame);
-  reader.feed(bytes);
-  for (auto payload = reader.next(); payload && *payload; payload = reader.next()) {
-    const auto type = static_cast<MessageType>((**payload)[1]);
+  while (bytes.size() > kFrameHeader) {
+    std::size_t length = 0;
+    for (std::size_t i = 0; i < kFrameHeader; ++i)
+      length = length << 8 | static_cast<unsigned char>(bytes[i]);
+    const std::string_view payload = bytes.substr(kFrameHeader, length);
+    bytes.remove_prefix(kFrameHeader + length);
+    const auto type = static_cast<MessageType>(static_cast<unsigned char>(payload[1]));
     if (std::find(types.begin(), types.end(), type) == types.end()) continue;
-    if (const auto message = decode(**payload)) f(*message);
+    if (const auto message = decode(payload)) f(*message);
   }
 }
 

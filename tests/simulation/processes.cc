@@ -28,6 +28,8 @@ void World::start_sidecar(WorkerNode& w) {
   c.node = w.name;
   c.machine = w.machine;
   c.boot = w.clock.boot();
+  c.protocol_max = w.protocol_max;
+  c.lazy_commit_us = 3 * kSecond;
   c.tracker.keepalive_us = kKeepalive;
   c.tracker.agent_timeout_us = kTimeout;
   c.tracker.info_refresh_us = 15 * kSecond;
@@ -85,6 +87,7 @@ void World::start_master(const std::string& lost) {
   c.grace_us = kGrace;
   c.keep_decisions = 4096;
   c.boot = m.clock.boot();
+  c.protocol_max = m.protocol_max;
   m.decisions_read = 0;
   m.driver = std::make_unique<app::MasterDriver>(
       c, app::MasterDriver::Options{200}, std::move(*state),

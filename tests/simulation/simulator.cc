@@ -24,8 +24,10 @@ World::World(std::uint64_t seed, const Options& options)
   const int n = options.workers > 0 ? options.workers : static_cast<int>(chance(2, 3));
   const int k = options.agents > 0 ? options.agents : static_cast<int>(chance(1, 4));
   master = std::make_unique<MasterNode>(*this);
+  master->protocol_max = one_in(0.5) ? 2 : 1;  // a version that is still to come
   for (int i = 0; i < n; ++i) {
     workers.push_back(std::make_unique<WorkerNode>(*this, "w" + std::to_string(i + 1)));
+    workers.back()->protocol_max = one_in(0.5) ? 2 : 1;
     if (!exact_ && one_in(0.33))
       workers.back()->clock.step(chance(-3600 * kSecond, 3600 * kSecond));
   }

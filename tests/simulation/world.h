@@ -104,6 +104,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   std::int64_t halted_until = 0;
   std::int64_t suspended_until = 0;  // the whole machine: its agents are not heard either
   std::shared_ptr<Connection> connection;
+  std::uint32_t protocol_max = 1;
   bool link_up = true;
   std::int64_t slow_up = 0, slow_down = 0;  // added to each message: the clock's estimate is off
   bool source_blind = false;
@@ -136,6 +137,7 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
   std::int64_t halted_until = 0;
   std::map<master::ConnId, std::shared_ptr<Connection>> connections;
   std::uint64_t decisions_read = 0;
+  std::uint32_t protocol_max = 1;
 };
 
 struct Agent {
@@ -169,7 +171,8 @@ class Promises {
     Version top;
     Phase phase = Phase::closed;
     bool info = false;
-    bool refused_for_time = false;
+    bool removed = false;
+    std::set<NodeName> refused_for_time;  // workers whose newest event it was
     Version acked;
   };
   void repaired(const master::Decision& d, Known& known);
