@@ -4,9 +4,9 @@
 namespace rollcall::simulation {
 namespace {
 
-// More in one minute is a hot loop. Heartbeats are 20 and their answers as many; the rest is what
+// More in one minute is a hot loop. Heartbeats are 12 and their answers as many; the rest is what
 // befalls a worker in its worst minute.
-constexpr std::uint64_t kMessagesOfWorker = 400, kMessagesOfAgent = 100;
+constexpr std::uint64_t kMessagesOfWorker = 200, kMessagesOfAgent = 20;
 
 }  // namespace
 

@@ -121,7 +121,7 @@ void World::move_always(Agent& a) {
   if (calm()) return;
   move(a);
   // The more there are, the less each one moves.
-  const auto pace = std::max<std::int64_t>(1, static_cast<std::int64_t>(agents_.size()) / 3);
+  const auto pace = std::max<std::int64_t>(1, static_cast<std::int64_t>(agents_.size()) / 2);
   const auto stay =
       one_in(0.5) ? chance(50 * kMs, 900 * kMs) : chance(50 * kMs, 40 * kSecond * pace);
   after(stay, [this, &a] { move_always(a); });

@@ -48,7 +48,7 @@ void World::start_sidecar(WorkerNode& w) {
     w.driver.reset();
     return;
   }
-  tick_always(w, chance(200, 1000) * kMs);
+  tick_always(w, chance(300, 1500) * kMs);
 }
 
 void World::stop_sidecar(WorkerNode& w, End end) {
@@ -96,7 +96,7 @@ void World::start_master(const std::string& lost) {
         if (telling()) say("master", line_of(n));
       });
   m.driver->start();
-  tick_always(m, chance(200, 1000) * kMs);
+  tick_always(m, chance(300, 1500) * kMs);
 }
 
 void World::stop_master(End end) {
