@@ -135,6 +135,27 @@ void Promises::queues() {
     world_.broken("more doubts than agents");
 }
 
+// A master that was too slow to hear a worker must not take that for the worker's silence.
+void Promises::heard(WorkerNode& w, std::int64_t came) {
+  w.arrived = std::max(w.arrived, came);
+  if (came <= w.expired && w.expired - came < kTtl)
+    world_.broken(w.name + ": its lease expired while what it said waited to be read");
+}
+
+void Promises::leases() {
+  for (const auto& [name, node] : world_.master->driver->core().state().nodes()) {
+    for (const auto& w : world_.workers) {
+      if (w->name != name) continue;
+      if (node.lease.status != master::LeaseStatus::expired) {
+        w->expired = -1;
+      } else if (w->expired < 0 && node.lease.cause == master::LeaseCause::silent) {
+        w->expired = world_.now();
+        heard(*w, w->arrived);
+      }
+    }
+  }
+}
+
 // ---- after the quiet time --------------------------------------------------------------------
 
 // The log's fold is the table: what is durable, and what the running master holds if nothing of it

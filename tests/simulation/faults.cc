@@ -276,7 +276,7 @@ void World::kill_master() {
   say("master", "crashes");
   stop_master(one_in(0.8) ? End::process : End::power);
   master->log.crash();
-  after(about(2 * kSecond), [this] {
+  after(one_in(0.2) ? spell(20 * kSecond) : about(2 * kSecond), [this] {
     if (!master->driver) start_master("");
   });
 }

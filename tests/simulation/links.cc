@@ -105,12 +105,15 @@ void WorkerNode::send(std::string bytes) {
     if (const auto* delta = std::get_if<Delta>(&m)) world.promises().sent(*this, *delta);
   });
   if (!c->carries || c->lost_up) return;
+  const bool welcomed = driver->core().link() == sidecar::SidecarCore::Link::streaming;
   c->up_at = std::max(c->up_at, world.now() + world.message_delay() + slow_up);
-  world.at_process(*world.master, c->up_at, [this, c, bytes = std::move(bytes)] {
-    if (!c->carries || c->lost_up || !c->master_end) return;
-    world.master->driver->link_received(master::ConnId{c->id}, bytes);
-    world.read_decisions();
-  });
+  world.at_process(*world.master, c->up_at,
+                   [this, c, welcomed, came = c->up_at, bytes = std::move(bytes)] {
+                     if (!c->carries || c->lost_up || !c->master_end) return;
+                     if (welcomed) world.promises().heard(*this, came);
+                     world.master->driver->link_received(master::ConnId{c->id}, bytes);
+                     world.read_decisions();
+                   });
 }
 
 void MasterNode::send(master::ConnId conn, std::string bytes) {

@@ -1,4 +1,6 @@
 // Processes start, tick and die.
+#include <type_traits>
+
 #include "tests/simulation/world.h"
 
 namespace rollcall::simulation {
@@ -16,6 +18,7 @@ template <typename Node>
 void World::tick_always(Node& n, std::int64_t every) {
   at_process(n, now_ + every, [this, &n, every] {
     n.driver->tick();
+    if constexpr (std::is_same_v<Node, MasterNode>) promises_.leases();
     tick_always(n, every);
   });
 }

@@ -111,6 +111,8 @@ struct WorkerNode final : app::SidecarDriver::Store,
   bool stays_down = false;  // a clone that was switched off
   std::uint64_t source_connection = 1;
   sidecar::LookPlan plan{std::chrono::microseconds(kScan)};  // of the process
+  // When the newest of its messages reached the master's machine, and when its lease expired.
+  std::int64_t arrived = -1, expired = -1;
   // What its present stream said, for what must hold of it.
   struct Said {
     AgentId agent{};
@@ -163,6 +165,8 @@ class Promises {
   void table(const master::State& state);
   void master_started(const master::State& state);
   void queues();
+  void heard(WorkerNode& w, std::int64_t came);
+  void leases();
   // The master lost some of what it knew: from here on nothing of before holds it to anything.
   void master_lost();
 
@@ -284,14 +288,12 @@ class World {
   void slow_a_way(WorkerNode& w);
   void kill(WorkerNode& w, End end);
   void start_later(WorkerNode& w);
-  void restart(WorkerNode& w);
   void clone(WorkerNode& w);
   void blind(WorkerNode& w);
   void restart_remoted(WorkerNode& w);
   void restore_table(WorkerNode& w);
   void suspend(WorkerNode& w);
   void kill_master();
-  void start_master_later();
   std::int64_t clock_step();
   std::int64_t spell(std::int64_t mean_us);
   template <typename Node>
