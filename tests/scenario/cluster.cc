@@ -1,6 +1,11 @@
 #include "tests/scenario/cluster.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
 #include <utility>
 
 #include "app/stored_infos.h"
@@ -315,6 +320,19 @@ void Cluster::close(master::ConnId conn, const std::string& reason) {
   after(kMessage, [&w, conn, reason] {
     if (w.connection_ == static_cast<std::uint64_t>(conn)) w.close(reason);
   });
+}
+
+void expect_transcript(const Cluster& cluster, const std::string& name) {
+  const std::string file = std::string(ROLLCALL_SOURCE_DIR "/tests/scenario/") + name + ".txt";
+  if (std::getenv("ROLLCALL_REWRITE_TRANSCRIPTS")) {
+    std::ofstream(file) << cluster.transcript();
+    return;
+  }
+  std::ifstream in(file);
+  std::stringstream expected;
+  expected << in.rdbuf();
+  EXPECT_EQ(cluster.transcript(), expected.str())
+      << "if this is meant: ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff";
 }
 
 }  // namespace rollcall::scenario

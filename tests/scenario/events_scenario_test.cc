@@ -2,10 +2,6 @@
 // scenario_test.cc, each transcript beside this file is the expectation.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
 #include "tests/scenario/cluster.h"
 
 namespace rollcall::scenario {
@@ -27,18 +23,6 @@ class EventScenario : public ::testing::Test {
   void told(Worker& w, Kind kind, const std::string& words) {
     cluster.tell(words);
     w.told(7, kind);
-  }
-  void expect_transcript(const std::string& name) {
-    const std::string file = std::string(ROLLCALL_SOURCE_DIR "/tests/scenario/") + name + ".txt";
-    if (std::getenv("ROLLCALL_REWRITE_TRANSCRIPTS")) {
-      std::ofstream(file) << cluster.transcript();
-      return;
-    }
-    std::ifstream in(file);
-    std::stringstream expected;
-    expected << in.rdbuf();
-    EXPECT_EQ(cluster.transcript(), expected.str())
-        << "if this is meant: ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff";
   }
 };
 
@@ -65,7 +49,7 @@ TEST_F(EventScenario, AnAgentMovesAndTheOldWorkersLateDisconnectEndsNothing) {
   told(w2, Kind::disconnect, "Agent 7 leaves w2 with a goodbye.");
   cluster.run_until(32);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w2");
-  expect_transcript("events_move");
+  expect_transcript(cluster, "events_move");
 }
 
 TEST_F(EventScenario, AnAgentThatMovesTooFastForTheClocksIsConfirmedByItsNextKeepalive) {
@@ -78,7 +62,7 @@ TEST_F(EventScenario, AnAgentThatMovesTooFastForTheClocksIsConfirmedByItsNextKee
   told(w2, Kind::keepalive, "Agent 7 is heard on w2.");
   cluster.run_until(100);
   EXPECT_EQ(cluster.shown(7), "7 active on w2");
-  expect_transcript("events_challenge");
+  expect_transcript(cluster, "events_challenge");
 }
 
 TEST_F(EventScenario, AnAgentThatIsHeardNoMoreAfterItsFastMoveIsGivenUp) {
@@ -88,7 +72,7 @@ TEST_F(EventScenario, AnAgentThatIsHeardNoMoreAfterItsFastMoveIsGivenUp) {
   told(w2, Kind::connect, "...and three milliseconds later to w2, which never hears of it again.");
   cluster.run_until(100);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (unconfirmed), last on w2");
-  expect_transcript("events_ghost");
+  expect_transcript(cluster, "events_ghost");
 }
 
 }  // namespace

@@ -3,10 +3,6 @@
 // ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
 #include "tests/scenario/cluster.h"
 
 namespace rollcall::scenario {
@@ -26,19 +22,6 @@ class Scenario : public ::testing::Test {
   void stops(Worker& w, const std::string& words) {
     cluster.tell(words);
     w.agent_stops(7);
-  }
-
-  void expect_transcript(const std::string& name) {
-    const std::string file = std::string(ROLLCALL_SOURCE_DIR "/tests/scenario/") + name + ".txt";
-    if (std::getenv("ROLLCALL_REWRITE_TRANSCRIPTS")) {
-      std::ofstream(file) << cluster.transcript();
-      return;
-    }
-    std::ifstream in(file);
-    std::stringstream expected;
-    expected << in.rdbuf();
-    EXPECT_EQ(cluster.transcript(), expected.str())
-        << "if this is meant: ROLLCALL_REWRITE_TRANSCRIPTS=1, and read the diff";
   }
 };
 
@@ -60,7 +43,7 @@ TEST_F(Scenario, ALateDisconnectOfTheOldWorkerDoesNotEndTheSessionOnTheNewOne) {
   speaks(w1, "Agent 7 is heard on w1.");
   cluster.run_until(60);
   EXPECT_EQ(cluster.shown(7), "7 active on w1");
-  expect_transcript("s1_late_disconnect");
+  expect_transcript(cluster, "s1_late_disconnect");
 }
 
 // S2: the worker's own older news after its disconnect.
@@ -76,7 +59,7 @@ TEST_F(Scenario, WhatAWorkerSaidBeforeADisconnectDoesNotBringTheAgentBackWhenItI
   w1.break_link();
   cluster.run_until(20);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w1");
-  expect_transcript("s2_own_older_news");
+  expect_transcript(cluster, "s2_own_older_news");
 }
 
 // S2 again, where the older news even come as those of a new stream.
@@ -91,7 +74,7 @@ TEST_F(Scenario, ARestartedSidecarThatSaysEverythingAgainDoesNotBringTheAgentBac
   w1.restart();
   cluster.run_until(20);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w1");
-  expect_transcript("s2_restarted_sidecar");
+  expect_transcript(cluster, "s2_restarted_sidecar");
 }
 
 // S3: a stale full row of the old worker after the new one's.
@@ -108,7 +91,7 @@ TEST_F(Scenario, AStaleRowOfTheOldWorkerDoesNotTakeTheAgentBack) {
   w1.deliver_what_was_held();
   cluster.run_until(30);
   EXPECT_EQ(cluster.shown(7), "7 active on w2");
-  expect_transcript("s3_stale_row");
+  expect_transcript(cluster, "s3_stale_row");
 }
 
 // S7: evidence pending on w1, while the agent moves to w2 and stops there.
@@ -129,7 +112,7 @@ TEST_F(Scenario, APendingKeepaliveOfTheOldWorkerDoesNotOutliveAStopOnTheNewOne) 
   w1.deliver_what_was_held();
   cluster.run_until(120);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (shutdown), last on w2");
-  expect_transcript("s7_pending_keepalive");
+  expect_transcript(cluster, "s7_pending_keepalive");
 }
 
 // S7, the harder half: it stops so soon that whole seconds cannot tell which came last.
@@ -144,7 +127,7 @@ TEST_F(Scenario, AGhostThatOverlapsInTimeIsChallengedAndEndsInUnderAMinute) {
   EXPECT_EQ(cluster.shown(7), "7 active on w2");
   cluster.run_until(70);
   EXPECT_EQ(cluster.shown(7), "7 disconnected (unconfirmed), last on w2");
-  expect_transcript("s7_ghost");
+  expect_transcript(cluster, "s7_ghost");
 }
 
 }  // namespace
