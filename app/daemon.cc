@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -67,6 +68,15 @@ std::expected<Config, int> configured(int argc, char** argv, const Program& prog
   if (!config) return std::unexpected(fail(program, kExitConfig, config.error().message));
   if (line->check) return std::unexpected(check(*config, role, program));
   return *std::move(config);
+}
+
+template <typename Config>
+std::expected<Credentials, Error> begun(const Config& config, TlsRole role) {
+  set_log_level(config.log.level);
+  set_log_format(config.log.format);
+  auto credentials = load_credentials(config.tls, config.origin, config.node.name, role);
+  if (credentials) warn_of_validity(*credentials, config.tls);
+  return credentials;
 }
 
 }  // namespace
@@ -144,6 +154,34 @@ std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Pr
 
 std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program) {
   return configured<MasterConfig>(argc, argv, program, TlsRole::master, load_master_config);
+}
+
+std::expected<Credentials, Error> set_up(const SidecarConfig& config) {
+  return begun(config, TlsRole::sidecar);
+}
+
+std::expected<Credentials, Error> set_up(const MasterConfig& config) {
+  return begun(config, TlsRole::master);
+}
+
+std::uint64_t boot_number(Clock& clock) {
+  return std::hash<std::string>{}(clock.boot_id());
+}
+
+void stop_on_signals(net::Loop& loop) {
+  for (const int signal : {SIGTERM, SIGINT}) loop.on_signal(signal, [&loop] { loop.stop(); });
+}
+
+void run(net::Loop& loop, const std::function<void()>& tick, const std::function<void()>& tidy) {
+  net::Timer often(loop), seldom(loop);
+  often.repeat(std::chrono::milliseconds(100), tick);
+  seldom.repeat(std::chrono::seconds(10), [&tidy] {
+    flush_log();
+    if (tidy) tidy();
+  });
+  tick();
+  loop.run();
+  log(Level::Info, "stopping");
 }
 
 }  // namespace rollcall::app

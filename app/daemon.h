@@ -1,14 +1,19 @@
 #pragma once
-// What the main() of both daemons begins with: the command line, the configuration, the
-// certificates. What is wrong goes to standard error, one line each, with the program's name.
+// What the main() of both daemons begins with (the command line, the configuration, the
+// certificates) and ends with (the loop). What is wrong goes to standard error, one line each, with
+// the program's name.
 #include <chrono>
+#include <cstdint>
 #include <expected>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "app/clock.h"
 #include "app/config.h"
 #include "app/revocation.h"
+#include "net/loop.h"
 #include "net/tls.h"
 #include "protocol/error.h"
 
@@ -54,5 +59,18 @@ std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, st
 // have been printed) the status to exit with.
 std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Program& program);
 std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program);
+
+// The log as configured, and the certificates, with a warning if other nodes will refuse them.
+std::expected<Credentials, Error> set_up(const SidecarConfig& config);
+std::expected<Credentials, Error> set_up(const MasterConfig& config);
+
+// Differs after a boot of the machine.
+std::uint64_t boot_number(Clock& clock);
+
+// SIGTERM and SIGINT end run(). Before anybody is told that the daemon is there.
+void stop_on_signals(net::Loop& loop);
+// Until the loop is stopped: `tick` now and ten times a second, `tidy` every ten seconds.
+void run(net::Loop& loop, const std::function<void()>& tick,
+         const std::function<void()>& tidy = nullptr);
 
 }  // namespace rollcall::app

@@ -1,6 +1,6 @@
 // rollcall-master: reads the configuration, builds everything, wires it. No logic.
-#include <csignal>
 #include <memory>
+#include <utility>
 
 #include "app/config.h"
 #include "app/daemon.h"
@@ -22,8 +22,24 @@ const app::Program kProgram{
     "rollcall-master", "rollcall-master: what the workers say, decided, remembered and answered",
     ROLLCALL_VERSION, "/etc/rollcall/rollcall-master.ini"};
 
-int fail(int status, const std::string& message) {
-  return app::fail(kProgram, status, message);
+master::MasterCore::Config core_of(const app::MasterConfig& config, app::Clock& clock) {
+  master::MasterCore::Config core;
+  core.cluster = config.node.cluster;
+  core.allow = config.allow;
+  core.boot = app::boot_number(clock);
+  core.heartbeat_us = config.timing.heartbeat.count();
+  core.ttl_us = config.timing.ttl.count();
+  return core;
+}
+
+net::TlsListener::Options listener_of(const app::MasterConfig& config) {
+  net::TlsListener::Options options;
+  options.address = config.listen.address.host;
+  options.port = config.listen.address.port;
+  options.max_connections = config.limits.max_connections;
+  options.max_handshakes = config.limits.handshakes;
+  options.max_per_address = config.limits.connections_per_address;
+  return options;
 }
 
 // Every connection takes a file descriptor; a listener that has none left serves nobody.
@@ -38,102 +54,108 @@ void make_room_for_connections(const app::MasterConfig::Limits& limits) {
            {{"open_files", std::to_string(allowed)}, {"wanted", std::to_string(wanted)}});
 }
 
-int run(const app::MasterConfig& config) {
-  app::set_log_level(config.log.level);
-  app::set_log_format(config.log.format);
-  app::SystemClock clock;
-  make_room_for_connections(config.limits);
+class Master {
+ public:
+  Master(const app::MasterConfig& config, app::Credentials credentials, persist::EventLog& log,
+         const persist::LogRecovery& recovery, master::State state)
+      : config_(config),
+        context_(std::move(credentials.context)),
+        log_(loop_, disk_, log),
+        links_(std::move(credentials.revoked)),
+        driver_(core_of(config, clock_), {config.store.snapshot_every, recovery.behind_snapshot()},
+                std::move(state), recovery.torn_tail_dropped ? "the end of the log was torn" : "",
+                app::random_seed(), clock_, log_, links_, app::log_note),
+        http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
+    links_.attach(driver_);
+    inspect::add_master_pages(
+        http_, [this](auto task) { return loop_.post(std::move(task)); },
+        {driver_, clock_, ROLLCALL_VERSION,
+         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; }});
+  }
 
-  auto tls =
-      app::load_credentials(config.tls, config.origin, config.node.name, app::TlsRole::master);
-  if (!tls) return fail(app::kExitConfig, tls.error().message);
-  app::warn_of_validity(*tls, config.tls);
+  std::expected<void, Error> start(master::History history) {
+    app::stop_on_signals(loop_);
+    driver_.remember(std::move(history));
+    if (auto started = http_.start(); !started) return started;
+    driver_.start();
+    return {};
+  }
 
-  persist::LogRecovery recovery;
-  auto event_log = persist::FileEventLog::open(config.store.path, {config.store.segment}, recovery);
-  if (!event_log) return fail(1, event_log.error().message);
-  if (!recovery.message.empty())
-    app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
-  master::History history(config.limits.history);
-  auto state = app::fold_log(**event_log, recovery, &history);
-  if (!state) return fail(1, "log " + config.store.path + ": " + state.error().message);
+  // The error is why nobody can connect.
+  std::expected<void, Error> run() {
+    app::run(loop_, [this] { tick(); });
+    http_.stop();
+    driver_.stop();
+    listener_.reset();
+    links_.stop();
+    disk_.stop();
+    log_.stop();
+    return std::move(listening_);
+  }
 
-  net::Loop loop;
-  app::DiskThread disk;
-  app::DiskLog log(loop, disk, **event_log);
-  app::TlsLinks links(tls->revoked);
+ private:
+  void tick() {
+    driver_.tick();
+    // Workers are let in once the time can be told: after the first commit.
+    if (listener_ || !listening_ || !driver_.ready()) return;
+    listening_ = listen();
+    if (!listening_) loop_.stop();
+  }
 
-  master::MasterCore::Config core;
-  core.cluster = config.node.cluster;
-  core.allow = config.allow;
-  core.boot = std::hash<std::string>{}(clock.boot_id());
-  core.heartbeat_us = config.timing.heartbeat.count();
-  core.ttl_us = config.timing.ttl.count();
-  app::MasterDriver driver(core, {config.store.snapshot_every, recovery.behind_snapshot()},
-                           std::move(*state),
-                           recovery.torn_tail_dropped ? "the end of the log was torn" : "",
-                           app::random_seed(), clock, log, links, app::log_note);
-  driver.remember(std::move(history));
-  links.attach(driver);
-
-  // Workers are let in once the time can be told: after the first commit.
-  std::unique_ptr<net::TlsListener> listener;
-  inspect::HttpServer http(inspect::http_options(config.inspect, config.limits.http_connections));
-  inspect::add_master_pages(
-      http, [&loop](auto task) { return loop.post(std::move(task)); },
-      {driver, clock, ROLLCALL_VERSION,
-       [&listener] { return listener ? listener->counters() : net::TlsListener::Counters{}; }});
-  if (auto started = http.start(); !started) return fail(1, started.error().message);
-
-  int status = 0;
-  auto listen = [&] {
-    net::TlsListener::Options options;
-    options.address = config.listen.address.host;
-    options.port = config.listen.address.port;
-    options.max_connections = config.limits.max_connections;
-    options.max_handshakes = config.limits.handshakes;
-    options.max_per_address = config.limits.connections_per_address;
+  std::expected<void, Error> listen() {
     auto made = net::TlsListener::listen(
-        loop, tls->context, options,
-        {[&](std::unique_ptr<net::TlsStream> s) { links.accepted(std::move(s)); },
+        loop_, context_, listener_of(config_),
+        {[this](std::unique_ptr<net::TlsStream> stream) { links_.accepted(std::move(stream)); },
          [](const std::string& address, const std::string& reason) {
            app::log(app::Level::Warn, "connection refused before it said who it is",
                     {{"peer", address}, {"why", reason}});
          }});
-    if (!made) {
-      status = fail(1, made.error().message);
-      loop.stop();
-      return;
-    }
-    listener = std::move(*made);
+    if (!made) return std::unexpected(std::move(made).error());
+    listener_ = std::move(*made);
     app::log(app::Level::Info, "ready",
              {{"version", ROLLCALL_VERSION},
-              {"listen", app::to_text({config.listen.address.host, listener->port()})},
-              {"inspect", app::to_text({config.inspect.address.host, http.port()})},
-              {"agents", std::to_string(driver.core().state().agents().size())}});
-  };
+              {"listen", app::to_text({config_.listen.address.host, listener_->port()})},
+              {"inspect", app::to_text({config_.inspect.address.host, http_.port()})},
+              {"agents", std::to_string(driver_.core().state().agents().size())}});
+    return {};
+  }
 
-  net::Timer tick(loop), flush(loop);
-  tick.repeat(std::chrono::milliseconds(100), [&] {
-    driver.tick();
-    if (!listener && status == 0 && driver.ready()) listen();
-  });
-  flush.repeat(std::chrono::seconds(10), [] { app::flush_log(); });
-  for (int signal : {SIGTERM, SIGINT}) loop.on_signal(signal, [&] { loop.stop(); });
-  driver.start();
-  loop.run();
+  const app::MasterConfig& config_;
+  net::TlsContext context_;
+  app::SystemClock clock_;
+  net::Loop loop_;
+  app::DiskThread disk_;
+  app::DiskLog log_;
+  app::TlsLinks links_;
+  app::MasterDriver driver_;
+  std::unique_ptr<net::TlsListener> listener_;
+  std::expected<void, Error> listening_;
+  inspect::HttpServer http_;
+};
 
-  app::log(app::Level::Info, "stopping");
-  http.stop();
-  driver.stop();
-  listener.reset();
-  links.stop();
-  tick.stop();
-  flush.stop();
-  disk.stop();
-  log.stop();
+int fail(const Error& error) {
+  return app::fail(kProgram, 1, error.message);
+}
+
+int run(const app::MasterConfig& config) {
+  auto credentials = app::set_up(config);
+  if (!credentials) return app::fail(kProgram, app::kExitConfig, credentials.error().message);
+  make_room_for_connections(config.limits);
+
+  persist::LogRecovery recovery;
+  auto log = persist::FileEventLog::open(config.store.path, {config.store.segment}, recovery);
+  if (!log) return fail(log.error());
+  if (!recovery.message.empty())
+    app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
+  master::History history(config.limits.history);
+  auto state = app::fold_log(**log, recovery, &history);
+  if (!state) return fail({"log " + config.store.path + ": " + state.error().message});
+
+  Master master(config, *std::move(credentials), **log, recovery, *std::move(state));
+  if (auto started = master.start(std::move(history)); !started) return fail(started.error());
+  const auto ended = master.run();
   app::flush_log();
-  return status;
+  return ended ? 0 : fail(ended.error());
 }
 
 }  // namespace
