@@ -2,16 +2,13 @@
 """A disk that is full, at either side: nothing is sent, or acked, that could not be stored; /healthz
 says why; with room again everything goes on by itself. The disk is a small tmpfs: needs root."""
 
-import os
-import pathlib
-import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
 from cluster import Cluster
 from daemons import Failure
+from small_disk import fill, small_disk
 from wire import log_records, seqs_in_log
 
 AGENTS = list(range(1, 31))
@@ -20,22 +17,9 @@ WORKERS = ("w1", "w2")
 DISK_BYTES = 4 << 20
 
 
-def mount(where):
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", where],
-                          capture_output=True, text=True, check=False)
-
-
 class DiskFull(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix="rc-disk-")
-        self.addCleanup(folder.cleanup)
-        self.disk = pathlib.Path(folder.name) / "disk"
-        self.disk.mkdir()
-        if os.geteuid() != 0:
-            self.skipTest("only root may mount a small disk")
-        if (done := mount(self.disk)).returncode != 0:
-            self.skipTest(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "-l", self.disk], check=False)
+        self.disk = small_disk(self, DISK_BYTES)
 
     def cluster_with(self, who):
         self.cluster = Cluster(stores={who: self.disk / "store"})
@@ -45,16 +29,6 @@ class DiskFull(unittest.TestCase):
         for id in AGENTS:
             self.agents.connect(id, WORKERS[id % 2])
         self.cluster.until_right()
-
-    def fill(self):
-        ballast = self.disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"\1" * 4096)
-            except OSError:
-                pass
-        return ballast
 
     def health(self, name):
         try:
@@ -69,7 +43,7 @@ class DiskFull(unittest.TestCase):
         self.cluster_with("w1")
         cluster, mark = self.cluster, self.cluster.mark("w1")
         self.agents.enroll(CROWD)
-        ballast = self.fill()
+        ballast = fill(self.disk)
         for id in CROWD:  # a store that is full still has some pages of its own for little changes
             self.agents.connect(id, "w1")
         cluster.until("/healthz of w1 says failing", lambda: '"failing"' in self.health("w1"))
@@ -103,7 +77,7 @@ class DiskFull(unittest.TestCase):
     def test_a_master_acks_nothing_that_is_not_in_its_log(self):
         self.cluster_with("master")
         cluster, mark = self.cluster, self.cluster.mark("master")
-        ballast = self.fill()
+        ballast = fill(self.disk)
         for id in AGENTS:
             self.agents.goodbye(id)
         cluster.until("/healthz of the master says failing",
@@ -130,7 +104,7 @@ class DiskFull(unittest.TestCase):
     def test_a_master_that_is_killed_while_its_disk_is_full_has_all_that_it_acked(self):
         self.cluster_with("master")
         cluster = self.cluster
-        ballast = self.fill()
+        ballast = fill(self.disk)
         for id in AGENTS:
             self.agents.goodbye(id)
         cluster.until("/healthz of the master says failing",

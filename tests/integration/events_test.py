@@ -7,18 +7,17 @@ the master in the end, whoever is killed and whatever disk is full.
 
 import json
 import os
-import pathlib
 import random
 import select
 import socket
 import stat
 import subprocess
-import tempfile
 import time
 import unittest
 
 from cluster import Cluster
 from daemons import Failure
+from small_disk import fill, small_disk
 
 SEED = int(os.environ.get("SEED", "1"))
 KILLS = int(os.environ.get("KILLS", "12"))
@@ -279,28 +278,12 @@ class Events(unittest.TestCase):
         return ("active", "w1") if event["event"] == "connect" else ("disconnected", None)
 
     def test_a_full_disk_holds_the_answers_and_loses_nothing(self):
-        if os.geteuid() != 0:
-            self.skipTest("only root may mount a small disk")
-        folder = tempfile.TemporaryDirectory(prefix="rc-disk-")
-        self.addCleanup(folder.cleanup)
-        disk = pathlib.Path(folder.name) / "disk"
-        disk.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", disk],
-                              capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            self.skipTest(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=False)
+        disk = small_disk(self, DISK_BYTES)
         cluster = self.begin(workers=("w1",), stores={"w1": disk / "store"})
         source = cluster.source("w1")
         source.send(*(self.connect(id) for id in AGENTS))
         self.answer_all(source)
-        ballast = disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"\1" * 4096)
-            except OSError:
-                pass
+        ballast = fill(disk)
         crowd = list(range(1001, 4001))
         source.send(*(self.connect(id) for id in crowd))
 
