@@ -83,6 +83,11 @@ class DiskFull(unittest.TestCase):
         cluster.until("/healthz of the master says failing",
                       lambda: '"failing"' in self.health("master"))
         self.assertRegex(self.health("master"), r"503: .*the log cannot be written: .*(space|full disk)")
+        # The log's last page may have taken all that one of the workers has said so far.
+        for id, worker in ((2, "w1"), (3, "w2")):
+            self.agents.connect(id, worker)
+        cluster.until("both workers wait", lambda: all(
+            cluster.status(worker)["backlog"]["events"] for worker in WORKERS))
         time.sleep(2)
         for worker in WORKERS:
             # Every acked event is in the log's files, and the others are still in the outboxes.
