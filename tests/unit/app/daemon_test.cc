@@ -1,16 +1,14 @@
 // --check-config and the command line of the two daemons, as their user meets them.
 #include <gmock/gmock.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "net/pki.h"
+#include "tests/unit/run_program.h"
 
 namespace rollcall {
 namespace {
@@ -18,11 +16,6 @@ namespace {
 using std::chrono::system_clock;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Ended {
-  int code = -1;
-  std::string output;  // standard output and standard error
-};
 
 class Daemons : public testing::Test {
  protected:
@@ -54,19 +47,12 @@ class Daemons : public testing::Test {
            "/" + node + ".key\n";
   }
 
-  static Ended run(const std::string& command) {
-    Ended ended;
-    std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-    std::array<char, 4096> buffer;
-    while (const std::size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) {
-      ended.output.append(buffer.data(), count);
-    }
-    const int status = pclose(pipe);
-    if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
-    return ended;
+  static Ended sidecar(const std::string& arguments) {
+    return run_program(ROLLCALLD " " + arguments);
   }
-  static Ended sidecar(const std::string& arguments) { return run(ROLLCALLD " " + arguments); }
-  static Ended master(const std::string& arguments) { return run(ROLLCALL_MASTER " " + arguments); }
+  static Ended master(const std::string& arguments) {
+    return run_program(ROLLCALL_MASTER " " + arguments);
+  }
   static Ended check(const std::string& ini) { return sidecar("--check-config --config " + ini); }
 
   // 78 and one line for each fault, the first one as given.

@@ -3,22 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
+
+#include "tests/unit/run_program.h"
 
 namespace rollcall::cli {
 namespace {
 
 using testing::HasSubstr;
-
-struct Ended {
-  int code;
-  std::string output;  // standard output and standard error
-};
 
 class PkiCommand : public testing::Test {
  protected:
@@ -29,15 +23,7 @@ class PkiCommand : public testing::Test {
   ~PkiCommand() override { std::filesystem::remove_all(dir); }
 
   static Ended rollcall(const std::string& arguments) {
-    Ended ended{-1, ""};
-    std::FILE* pipe = popen((std::string(ROLLCALL_TOOL) + " " + arguments + " 2>&1").c_str(), "r");
-    std::array<char, 4096> buffer;
-    while (const std::size_t count = fread(buffer.data(), 1, buffer.size(), pipe)) {
-      ended.output.append(buffer.data(), count);
-    }
-    const int status = pclose(pipe);
-    if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
-    return ended;
+    return run_program(ROLLCALL_TOOL " " + arguments);
   }
 
   std::string dir;

@@ -126,6 +126,18 @@ class WazuhDbSourceTest : public ::testing::Test {
   void until_failures(std::size_t more) {
     until([this, wanted = failures_.size() + more] { return failures_.size() >= wanted; });
   }
+  // Observes until that fails, as a user who may nothing; root may everything.
+  void fail_as_nobody() {
+    const bool root = ::geteuid() == 0;
+    if (root) {
+      ASSERT_EQ(::seteuid(65534), 0);
+    }
+    observe();
+    until_failures(1);
+    if (root) {
+      ASSERT_EQ(::seteuid(0), 0);
+    }
+  }
 
   std::string folder_;
   StandinServer server_;
@@ -561,15 +573,7 @@ TEST_F(WazuhDbSourceTest, ASocketThatNobodyListensOnIsSaid) {
 TEST_F(WazuhDbSourceTest, AMissingPermissionIsSaidWithTheGroupToJoin) {
   serve();
   ASSERT_EQ(::chmod(options_.socket_path.c_str(), 0), 0);
-  const bool root = ::geteuid() == 0;
-  if (root) {
-    ASSERT_EQ(::seteuid(65534), 0);
-  }
-  observe();
-  until_failures(1);
-  if (root) {
-    ASSERT_EQ(::seteuid(0), 0);
-  }
+  fail_as_nobody();
   EXPECT_EQ(failures_[0], "wazuh-db socket " + options_.socket_path +
                               ": permission denied; add the rollcall user to group wazuh");
 }
@@ -577,15 +581,7 @@ TEST_F(WazuhDbSourceTest, AMissingPermissionIsSaidWithTheGroupToJoin) {
 TEST_F(WazuhDbSourceTest, AFolderThatMayNotBeEnteredIsSaidTheSameWay) {
   serve();
   ASSERT_EQ(::chmod(folder_.c_str(), 0), 0);
-  const bool root = ::geteuid() == 0;
-  if (root) {
-    ASSERT_EQ(::seteuid(65534), 0);
-  }
-  observe();
-  until_failures(1);
-  if (root) {
-    ASSERT_EQ(::seteuid(0), 0);
-  }
+  fail_as_nobody();
   ::chmod(folder_.c_str(), 0755);
   EXPECT_THAT(failures_[0], HasSubstr("add the rollcall user to group wazuh"));
 }
