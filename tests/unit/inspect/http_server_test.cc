@@ -471,8 +471,10 @@ TEST_F(Http, APortInUseIsAnErrorThatNamesIt) {
                         ": Address already in use; set [inspect] address"));
 }
 
-TEST_F(Http, AServerThatNeverStartedMayEnd) {
+TEST_F(Http, AServerThatNeverStartedMayBeStoppedAndMayEnd) {
   HttpServer unused{HttpOptions{}};
+  unused.stop();
+  EXPECT_EQ(unused.port(), 0);
 }
 
 }  // namespace

@@ -393,15 +393,22 @@ TEST_F(TlsStreams, MayBeDestroyedInsideOnData) {
 
 TEST_F(TlsStreams, MayBeDestroyedInsideOnClosed) {
   connect_both();
+  auto captured = std::make_shared<int>(1);
+  const std::weak_ptr<int> held = captured;
+  int told = 0;
   server->start({.on_data = {},
                  .on_closed =
-                     [&](const std::string&) {
+                     [&, captured = std::move(captured)](const std::string&) {
                        server.reset();
+                       EXPECT_FALSE(held.expired()) << "the running callback has its captures";
+                       ++told;
                        loop.stop();
                      },
                  .on_drained = {}});
   client.reset();
   run();
+  run_for_a_moment();
+  EXPECT_EQ(told, 1);
 }
 
 TEST_F(TlsStreams, MayBeDestroyedInsideOnDrained) {

@@ -165,14 +165,21 @@ TEST_F(UnixStreams, MayBeDestroyedInsideOnData) {
 
 TEST_F(UnixStreams, MayBeDestroyedInsideOnClosed) {
   auto client = std::make_unique<UnixStream>(loop);
+  auto captured = std::make_shared<int>(1);
+  const std::weak_ptr<int> held = captured;
+  int told = 0;
   client->connect(path, {.on_data = {},
                          .on_closed =
-                             [&](const std::string&) {
+                             [&, captured = std::move(captured)](const std::string&) {
                                client.reset();
+                               EXPECT_FALSE(held.expired())
+                                   << "the running callback has its captures";
+                               ++told;
                                loop.stop();
                              },
                          .on_drained = {}});
   run();
+  EXPECT_EQ(told, 1);
 }
 
 TEST_F(UnixStreams, DestroyedBeforeItIsConnectedSaysNothing) {
