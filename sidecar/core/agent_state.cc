@@ -1,5 +1,7 @@
 #include "sidecar/core/agent_state.h"
 
+#include <algorithm>
+
 #include "protocol/codec.h"
 #include "protocol/wire.h"
 
@@ -48,7 +50,18 @@ class Fields {
   bool ok_ = true;
 };
 
+// Relative to the epoch a moment must fit the wire, whatever the source's clock said.
+MasterTime within_bounds(MasterTime t) {
+  return {std::clamp(t.us, -kMaxTimeUs / 2, kMaxTimeUs / 2)};
+}
+
 }  // namespace
+
+Evidence sent_evidence(const LocalEvidence& evidence, const Timeline& timeline, const Now& now) {
+  const MasterTime lo = within_bounds(timeline.earliest(evidence.lo, now));
+  const MasterTime hi = within_bounds(timeline.latest(evidence.hi, now));
+  return {lo, std::max(lo, hi)};
+}
 
 std::string encode(const AgentState& s) {
   std::string out;

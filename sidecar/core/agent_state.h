@@ -22,6 +22,9 @@ struct LocalEvidence {
   bool operator==(const LocalEvidence&) const = default;
 };
 
+// As it is told: in the master's time, and widened by what the translation can be off.
+Evidence sent_evidence(const LocalEvidence& evidence, const Timeline& timeline, const Now& now);
+
 // The newest stay of an agent on this worker.
 struct Session {
   Epoch epoch = kUnstamped;  // unstamped until the master's time is known
@@ -58,10 +61,10 @@ struct AgentState {
   // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
   std::optional<Due> due;
   std::optional<Missing> missing;
-  std::uint64_t seen_at_look = 0;   // the number of the look that last had its row
-  std::int64_t largest_gap_us = 0;  // between two pieces of evidence of one session
-  std::int64_t restamp_after = -1;  // clock samples to exceed before stamping anew; -1: no need
-  std::int64_t info_asked_us = 0;   // monotonic; a read is under way since then; 0: none is
+  std::uint64_t seen_at_look = 0;     // the number of the look that last had its row
+  std::int64_t largest_gap_us = 0;    // between two pieces of evidence of one session
+  std::int64_t restamp_after = -1;    // clock samples to exceed before stamping anew; -1: no need
+  std::int64_t info_asked_us = 0;     // monotonic; a read is under way since then; 0: none is
   std::int64_t heard_covered_us = 0;  // when it last spoke, by the time that looks covered
   std::uint32_t info_print = 0;       // of its fields, as the source last showed it
 };

@@ -63,10 +63,14 @@ SidecarCore::SidecarCore(Config config, std::uint64_t seed)
     : config_(std::move(config)),
       random_(seed),
       timeline_(config_.boot),
-      tracker_(config_.tracker, config_.node, timeline_) {}
+      tracker_(config_.tracker, config_.node, timeline_),
+      reconciler_(tracker_, timeline_, random_) {}
 
 std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const Now& now) {
+  Output out;
+  const Keep keep = claim_store(image, out);
   for (const auto& [id, bytes] : image.agents) {
+    if (keep == Keep::nothing) break;
     auto state = decode_agent_state(bytes);
     if (!state)
       return std::unexpected(
@@ -74,6 +78,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     tracker_.restore(AgentId{id}, std::move(*state));
   }
   for (const auto& [position, bytes] : image.outbox) {
+    if (keep != Keep::everything) break;
     auto event = decode_local_event(bytes);
     if (!event)
       return std::unexpected(
@@ -85,22 +90,33 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     outbox_bytes_ += size;
     position_ = position;
   }
+  position_ = std::max(position_, read_meta(image, "position"));
+  if (keep == Keep::everything) {
+    acked_position_ = read_meta(image, "acked");
+    master_ = MasterId{read_meta(image, "master")};
+    term_ = Term{read_meta(image, "term")};
+    store_ = StoreId{read_meta(image, "store")};
+    if (store_ == StoreId{}) new_store();
+    if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
+  } else {
+    forget_master();
+  }
   std::unordered_set<AgentId> waiting;
   for (const Entry& e : outbox_) waiting.insert(e.event.agent);
   tracker_.tell_untaken(waiting);
-  position_ = std::max(position_, read_meta(image, "position"));
-  acked_position_ = read_meta(image, "acked");
-  master_ = MasterId{read_meta(image, "master")};
-  term_ = Term{read_meta(image, "term")};
-  store_ = StoreId{read_meta(image, "store")};
-  if (store_ == StoreId{}) {
-    store_ = StoreId{nonzero(random_)};
-    set_meta("store", static_cast<std::uint64_t>(store_));
-  }
-  if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
   new_stream();
+  collect(now);
+  settle_through_ = position_;
+  reconciler_.rebuild(Reconciler::Untaken::leave_out);
   last_commit_mono_us_ = now.mono_us;
-  return finish(now, {});
+  return finish(now, std::move(out));
+}
+
+// Under this name more may have been told than it knows.
+void SidecarCore::new_store() {
+  store_ = StoreId{nonzero(random_)};
+  set_meta("store", static_cast<std::uint64_t>(store_));
+  source_first_ = !heard_out();
 }
 
 void SidecarCore::new_stream() {
@@ -112,6 +128,7 @@ void SidecarCore::new_stream() {
   in_flight_ = 0;
   next_unsent_ = 0;
   for (Entry& e : outbox_) e.seq = 0;
+  settle_through_ = position_;
 }
 
 // ---- the source ------------------------------------------------------------------------------
@@ -146,8 +163,10 @@ Output SidecarCore::store_now(const Now& now) {
 Output SidecarCore::watch(bool there, const Now& now) {
   if (there) {
     tracker_.watched(now);
+    hear_out(now);
   } else {
     tracker_.unwatched();
+    watched_mono_us_.reset();
   }
   return finish(now, {});
 }
@@ -284,6 +303,8 @@ void SidecarCore::fold(const Now& now) {
   outbox_ = std::move(kept);
   next_unsent_ = unsent_at;
   counters_.folded += gone;
+  // What was told before and is queued again may be in a newer event now.
+  if (gone > 0) settle_through_ = position_;
   urgent_ = true;
   // What remains may be over the bound by itself (one event for each agent): look again later.
   fold_at_ = outbox_.size() + outbox_.size() / 2;
@@ -330,6 +351,11 @@ void SidecarCore::put_infos(StoreChange& change) {
 Output SidecarCore::finish(const Now& now, Output out) {
   give_wanted_info(now, out);
   collect(now);
+  // What the source said by then is told first.
+  if (source_first_ && heard_out()) {
+    source_first_ = false;
+    settle_through_ = position_;
+  }
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
 
@@ -360,6 +386,8 @@ Output SidecarCore::finish(const Now& now, Output out) {
     last_commit_mono_us_ = now.mono_us;
   }
   pump(now, out);
+  if (link_ == Link::streaming && !out.close)
+    reconciler_.pump({last_sent_seq(), settled()}, now, out.send);
   return out;
 }
 
@@ -373,21 +401,13 @@ void SidecarCore::store_ack(const Now& now) {
 
 // ---- the stream ------------------------------------------------------------------------------
 
-// Relative to the epoch a moment must fit the wire, whatever the source's clock said.
-MasterTime within_bounds(MasterTime t) {
-  return {std::clamp(t.us, -kMaxTimeUs / 2, kMaxTimeUs / 2)};
-}
-
 Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
   Event w;
   w.agent = e.agent;
   w.epoch = e.epoch;
   w.change = e.change;
   w.kind = e.kind;
-  // Widened by what the translation can be off; the epoch is not.
-  w.evidence.lo = within_bounds(timeline_.earliest(e.evidence.lo, now));
-  w.evidence.hi = within_bounds(timeline_.latest(e.evidence.hi, now));
-  w.evidence.hi = std::max(w.evidence.hi, w.evidence.lo);
+  w.evidence = sent_evidence(e.evidence, timeline_, now);
   w.reason = e.reason;
   if (e.info_hash != InfoHash{}) w.info_hash = e.info_hash;
   w.info = e.info;
@@ -406,7 +426,10 @@ void SidecarCore::pump(const Now& now, Output& out) {
       Entry& e = outbox_[next_unsent_];
       // Durable before sent: this is the only place that sends an event.
       if (e.ticket > stored_ticket_ || e.event.epoch == kUnstamped) break;
-      if (e.seq == 0) e.seq = next_seq_++;
+      if (e.seq == 0) {
+        e.seq = next_seq_++;
+        e.before = reconciler_.take(e.event);
+      }
       if (delta.events.empty()) delta.first_seq = e.seq;
       delta.position = e.position;
       delta.events.push_back(on_wire(e.event, now));
@@ -443,6 +466,8 @@ Output SidecarCore::connected(const Now& now) {
   last_heard_mono_us_ = now.mono_us;
   hello_t0_ = now.boot_us;
   Hello h;
+  h.protocol_min = config_.protocol_min;
+  h.protocol_max = config_.protocol_max;
   h.cluster = config_.cluster;
   h.node = config_.node;
   h.machine = config_.machine;
@@ -459,6 +484,7 @@ Output SidecarCore::connected(const Now& now) {
   h.open_sessions = tracker_.open_sessions();
   h.software = config_.software;
   h.t0 = hello_t0_;
+  if (settled() && term_ != Term{}) h.digest = reconciler_.open().digest();
   h.features = {std::string(kFeatureZstd)};
   compression_ = Compression::none;
   Output out;
@@ -471,6 +497,7 @@ Output SidecarCore::disconnected(const Now& now) {
   // All that was sent and not acked is sent again, under the seqs that it had.
   next_unsent_ = 0;
   in_flight_ = 0;
+  reconciler_.lost(now);
   return finish(now, {});
 }
 
@@ -511,7 +538,8 @@ Output SidecarCore::message(const Message& message, const Now& now) {
         using T = std::decay_t<decltype(m)>;
         if constexpr (std::is_same_v<T, Welcome> || std::is_same_v<T, Ack> ||
                       std::is_same_v<T, Superseded> || std::is_same_v<T, Challenge> ||
-                      std::is_same_v<T, HeartbeatAck>) {
+                      std::is_same_v<T, HeartbeatAck> || std::is_same_v<T, Want> ||
+                      std::is_same_v<T, InventoryAck>) {
           on(m, now, out);
         } else if constexpr (std::is_same_v<T, UnknownMessage>) {
           ErrorMessage e;
@@ -535,6 +563,12 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     note(out, NoteLevel::error, *out.close);
     return;
   }
+  if (m.protocol < config_.protocol_min || m.protocol > config_.protocol_max) {
+    out.close = "the master chose protocol version " + std::to_string(m.protocol) +
+                ", which was not offered";
+    note(out, NoteLevel::error, *out.close);
+    return;
+  }
   if (m.store_is_older) {
     // Another copy of this store has told the master more than this one knows. It goes on as a
     // store of its own and tells everything; the master's answers then outbid nothing that it does
@@ -542,10 +576,9 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     note(out, NoteLevel::warning,
          "this store is an older copy: the master has heard more from it than it remembers; every "
          "session is told anew");
-    store_ = StoreId{nonzero(random_)};
+    new_store();
     acked_position_ = 0;
     term_ = Term{};
-    set_meta("store", static_cast<std::uint64_t>(store_));
     set_meta("acked", 0);
     set_meta("term", 0);
     new_stream();
@@ -556,9 +589,9 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
   link_ = Link::streaming;
   if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
     compression_ = Compression::zstd;
-  heartbeat_us_ = std::clamp<std::int64_t>(m.heartbeat_us, 100'000, 600'000'000);
+  set_heartbeat(m.heartbeat_us, now);
+  reconciler_.welcomed(m, now);
   window_ = std::clamp<std::size_t>(m.window, 64u << 10, 64u << 20);
-  last_heartbeat_mono_us_ = now.mono_us;
   const bool another_master = m.master != master_;
   if (another_master) timeline_.reset();
   timeline_.add(m.time_began, m.t0, m.t1, m.t2, now.boot_us);
@@ -581,6 +614,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
       next_unsent_ = 0;
       acked_position_ = 0;
       set_meta("acked", 0);
+      reconciler_.rebuild(Reconciler::Untaken::leave_out);
       if (sent) {
         // HELLO promised seqs that are dropped now: another stream promises anew.
         master_ = m.master;
@@ -601,6 +635,9 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     set_meta("master", static_cast<std::uint64_t>(master_));
     set_meta("term", static_cast<std::uint64_t>(term_));
     tracker_.tell_everything(now);
+    collect(now);
+    settle_through_ = position_;
+    reconciler_.want_full();
     urgent_ = true;
   }
   tracker_.sampled(now);
@@ -616,6 +653,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
   std::unordered_map<std::uint64_t, const AckException*> exceptions;
   for (const AckException& e : m.exceptions) exceptions[e.seq] = &e;
   std::vector<std::pair<LocalEvent, const AckException*>> answered;
+  std::set<AgentId> put_back;
   while (!outbox_.empty() && outbox_.front().seq != 0 && outbox_.front().seq <= m.through) {
     Entry& e = outbox_.front();
     acked_seq_ = e.seq;
@@ -628,10 +666,16 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     outbox_bytes_ -= std::min(outbox_bytes_, e.bytes);
     const auto it = exceptions.find(e.seq);
     const AckException* exception = it == exceptions.end() ? nullptr : it->second;
-    if (!exception || exception->kind != ExceptionKind::future_epoch) tracker_.acked(e.event);
+    if (exception && exception->kind == ExceptionKind::future_epoch) {
+      if (put_back.insert(e.event.agent).second) reconciler_.put_back(e.event.agent, e.before);
+    } else {
+      tracker_.acked(e.event);
+      if (put_back.contains(e.event.agent)) reconciler_.take(e.event);
+    }
     if (exception) answered.emplace_back(std::move(e.event), exception);
     outbox_.pop_front();
   }
+  if (!put_back.empty()) take_again(put_back);
   if (outbox_.size() < config_.max_events / 2) fold_at_ = 0;
   if (outbox_bytes_ < config_.max_bytes / 2) fold_at_bytes_ = 0;
   if (fold_at_ == 0 && fold_at_bytes_ == 0) over_bounds_ = false;
@@ -670,12 +714,6 @@ void SidecarCore::on(const Challenge& m, const Now& now, Output&) {
   }
 }
 
-void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
-  if (m.t1 == 0) return;  // the master's time stands still: its log cannot be written
-  timeline_.add(m.t0, m.t1, m.t2, now.boot_us);
-  tracker_.sampled(now);
-}
-
 void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
   counters_.last_error = std::string(to_string(m.code)) + ": " + m.text;
   note(out, m.fatal ? NoteLevel::error : NoteLevel::warning, "the master says: " + m.text,
@@ -687,6 +725,7 @@ void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
 
 Output SidecarCore::tick(const Now& now) {
   Output out;
+  notice_halt(now);
   const std::int64_t silence = now.mono_us - last_heard_mono_us_;
   if (link_ == Link::greeting && silence > kGreetingTimeoutUs) {
     out.close = "no WELCOME within 10 s";
@@ -694,9 +733,8 @@ Output SidecarCore::tick(const Now& now) {
   } else if (link_ == Link::streaming && silence > kSilentHeartbeats * heartbeat_us_) {
     out.close = "nothing from the master for three heartbeats";
     note(out, NoteLevel::warning, *out.close);
-  } else if (link_ == Link::streaming && now.mono_us - last_heartbeat_mono_us_ >= heartbeat_us_) {
-    last_heartbeat_mono_us_ = now.mono_us;
-    out.send.emplace_back(Heartbeat{next_seq_ - 1, tracker_.open_sessions(), now.boot_us});
+  } else if (link_ == Link::streaming && now.mono_us >= next_heartbeat_mono_us_) {
+    heartbeat(now, out);
   }
   return finish(now, std::move(out));
 }
@@ -722,6 +760,10 @@ SidecarCore::Status SidecarCore::status(const Now& now) const {
   s.term = term_;
   s.stream = stream_;
   s.store = store_;
+  s.reconciliation = reconciler_.status(now);
+  s.settled = settled();
+  if (lease_until_mono_us_)
+    s.lease_us = std::max<std::int64_t>(0, *lease_until_mono_us_ - now.mono_us);
   s.clock_known = timeline_.known();
   if (s.clock_known) {
     s.clock_offset_us = timeline_.clock().offset_us() + now.boot_us - now.wall_us;

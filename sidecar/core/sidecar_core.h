@@ -18,6 +18,7 @@
 #include "protocol/messages.h"
 #include "protocol/note.h"
 #include "protocol/now.h"
+#include "sidecar/core/reconciler.h"
 #include "sidecar/core/tracker.h"
 
 namespace rollcall::sidecar {
@@ -72,6 +73,7 @@ class SidecarCore {
     std::size_t max_events = 1'000'000;  // of the backlog, then older ones are folded
     std::size_t max_bytes = 256u << 20;
     std::int64_t lazy_commit_us = 1'000'000;  // how long a change may wait that sends nothing
+    std::uint32_t protocol_min = kProtocolMin, protocol_max = kProtocolMax;
     Tracker::Config tracker;
   };
 
@@ -124,6 +126,9 @@ class SidecarCore {
     std::uint64_t folded = 0;
     std::uint64_t superseded = 0, challenged = 0, future_epoch = 0, need_info = 0;
     std::string last_error;  // what the master last complained of
+    Reconciler::Status reconciliation;
+    bool settled = false;  // digests are told: all of before was told (again) and acked
+    std::optional<std::int64_t> lease_us;  // how long it still runs, as the master last said
   };
   Status status(const Now& now) const;
   Link link() const { return link_; }
@@ -131,6 +136,8 @@ class SidecarCore {
   Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
   const Timeline& timeline() const { return timeline_; }
+  // What the stream left open: what digests are of.
+  const OpenSessions& stream_sessions() const { return reconciler_.open(); }
   const NodeName& node() const { return config_.node; }
 
  private:
@@ -142,6 +149,7 @@ class SidecarCore {
     std::size_t bytes = 0;       // in the store
     std::size_t wire_bytes = 0;  // in flight
     std::int64_t made_boot_us = 0;
+    Reconciler::Session before = {};  // what the stream had left open of the agent
   };
 
   Output finish(const Now& now, Output out);
@@ -159,10 +167,27 @@ class SidecarCore {
   void on(const Superseded& m, const Now& now, Output& out);
   void on(const Challenge& m, const Now& now, Output& out);
   void on(const HeartbeatAck& m, const Now& now, Output& out);
+  void on(const Want& m, const Now& now, Output& out);
+  void on(const InventoryAck& m, const Now& now, Output& out);
   void on(const ErrorMessage& m, const Now& now, Output& out);
   void note(Output& out, NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
+  void new_store();
   void new_stream();
+  // sidecar_reconcile.cc
+  enum class Keep { everything, agents, nothing };
+  Keep claim_store(const StoreImage& image, Output& out);
+  void forget_master();
+  void hear_out(const Now& now);
+  bool heard_out() const;
+  bool settled() const;
+  std::uint64_t last_sent_seq() const;
+  void notice_halt(const Now& now);
+  void heartbeat(const Now& now, Output& out);
+  void set_heartbeat(std::int64_t heartbeat_us, const Now& now);
+  void plan_heartbeat(const Now& now);
+  void check_set(Output& out);
+  void take_again(const std::set<AgentId>& agents);
   void remember_time(const Now& now);
   void restore_time(const std::string& text);
   void drop_unsent(const std::set<std::pair<AgentId, Epoch>>& refused);
@@ -172,6 +197,7 @@ class SidecarCore {
   std::mt19937_64 random_;
   Timeline timeline_;
   Tracker tracker_;
+  Reconciler reconciler_;
 
   // The store.
   StoreId store_{};
@@ -203,7 +229,13 @@ class SidecarCore {
   std::size_t in_flight_ = 0;
   std::size_t unstamped_ = 0;
   std::size_t fold_at_ = 0, fold_at_bytes_ = 0;  // no sooner than this
-  bool over_bounds_ = false;  // after the last fold
+  bool over_bounds_ = false;                     // after the last fold
+  // No digest before all up to this position is acked: the set is ahead of the master until then.
+  std::uint64_t settle_through_ = 0;
+  // Nor before the source was heard out: the store knows nothing, or less than was told.
+  bool source_first_ = false;
+  std::int64_t watched_us_ = 0;  // so long an events source was there
+  std::optional<std::int64_t> watched_mono_us_;
 
   // The connection.
   Link link_ = Link::down;
@@ -211,12 +243,14 @@ class SidecarCore {
   int useless_ = 0;  // messages of unknown types, and complaints
   std::int64_t hello_t0_ = 0;
   std::int64_t last_heard_mono_us_ = 0;
-  std::int64_t last_heartbeat_mono_us_ = 0;
+  std::int64_t next_heartbeat_mono_us_ = 0;
+  std::optional<Now> last_tick_;
   std::int64_t heartbeat_us_ = 10'000'000;
   std::size_t window_ = 1u << 20;
 
   Status counters_;
   std::optional<std::int64_t> acked_mono_us_, looked_mono_us_;
+  std::optional<std::int64_t> lease_until_mono_us_;
 };
 
 }  // namespace rollcall::sidecar

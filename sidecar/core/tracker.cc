@@ -526,8 +526,8 @@ void Tracker::outbid_own(AgentId agent, AgentState& state, const Winner& winner,
     // This session has gone further than the store remembers. It goes on from there, and what is
     // known of the agent is told again.
     s.change = top.change;
-    dirty_.insert(agent);
-    if (state.info_hash != InfoHash{}) change_session(agent, state, EventKind::info, Reason::none);
+    const bool info = state.info_hash != InfoHash{};
+    change_session(agent, state, info ? EventKind::info : EventKind::confirmed, Reason::none);
     return;
   }
   if (!here && !winner.open) return;

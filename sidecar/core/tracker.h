@@ -29,7 +29,7 @@ class Tracker {
     std::int64_t missing_for_us = 30'000'000;  // how far apart two looks find a row gone
     // How often an open session's info is read again though nothing says that it changed.
     std::int64_t info_refresh_us = 600'000'000;
-    std::size_t info_batch = 400;               // agents asked for at one look
+    std::size_t info_batch = 400;  // agents asked for at one look
   };
   using Agents = std::unordered_map<AgentId, AgentState>;
 
@@ -77,6 +77,10 @@ class Tracker {
 
   const Agents& agents() const { return agents_; }
   std::size_t open_sessions() const { return open_; }
+  // Whether the master holds sessions of this node that it does not know, and that a look decides.
+  bool undecided() const { return !own_winners_.empty(); }
+  // Whether sessions that were refused as from the future wait to be stamped anew.
+  bool restamping() const { return !restamp_.empty(); }
   // Agents that the newest complete look did not find; more than `many_missing` at once is a sign
   // of trouble at the source.
   std::size_t missing() const { return missing_reported_; }
@@ -151,9 +155,9 @@ class Tracker {
   std::int64_t last_from_s_ = 0, last_to_s_ = 0;
   std::optional<Now> last_complete_started_;
   std::optional<std::int64_t> last_good_mono_us_;
-  std::uint64_t looks_ = 0;            // so far
-  std::int64_t covered_us_ = 0;        // by this look and the successful one before it
-  std::int64_t covered_total_us_ = 0;  // by all looks of this process
+  std::uint64_t looks_ = 0;              // so far
+  std::int64_t covered_us_ = 0;          // by this look and the successful one before it
+  std::int64_t covered_total_us_ = 0;    // by all looks of this process
   std::int64_t silence_checked_us_ = 0;  // covered_total_us_ when an events source's were checked
   SourceDefaults defaults_;
   std::unordered_set<AgentId> due_;  // agents that may have a CHALLENGE waiting

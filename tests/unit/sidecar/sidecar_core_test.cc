@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <set>
 
 #include "protocol/codec.h"
 #include "tests/scenario/describe.h"
@@ -128,7 +130,10 @@ class Machine {
       ++commits;
       committing = std::move(out.commit);
     }
-    for (Message& m : out.send) messages.push_back(std::move(m));
+    // Inventories are the matter of reconciler_test.cc.
+    for (Message& m : out.send) {
+      if (!std::holds_alternative<InventoryBegin>(m)) messages.push_back(std::move(m));
+    }
     if (out.close) {
       closed = out.close;
       retry_after_us = out.retry_after_us;
@@ -553,10 +558,32 @@ TEST(SidecarCore, ABacklogOfEventsWithoutEpochsIsFoldedIntoOneSession) {
 TEST(SidecarCore, SendsAHeartbeatAsOftenAsTheMasterWantsIt) {
   Machine m;
   m.greet(5, [](Welcome& w) { w.heartbeat_us = 4 * kSecond; });
-  EXPECT_EQ(m.tick(8.9), "");
-  EXPECT_EQ(m.tick(9), "HEARTBEAT");
-  EXPECT_EQ(m.tick(12), "");
-  EXPECT_EQ(m.tick(13), "HEARTBEAT");
+  double last = 5;
+  std::set<double> gaps;
+  for (int i = 1; i <= 1000; ++i) {
+    const double s = 5 + i * 0.1;
+    if (m.tick(s).empty()) {
+      EXPECT_LT(s - last, 4.05);
+      continue;
+    }
+    gaps.insert(std::round((s - last) * 10));
+    EXPECT_GT(s - last, 3.55) << "at most a tenth early";
+    last = s;
+    m.message(s, HeartbeatAck{us(s), master_time(s).us, master_time(s).us});
+  }
+  EXPECT_GT(gaps.size(), 2u) << "workers that came together do not stay together";
+}
+
+TEST(SidecarCore, TheMasterMakesHeartbeatsRarer) {
+  Machine m;
+  m.greet(5, [](Welcome& w) { w.heartbeat_us = 4 * kSecond; });
+  HeartbeatAck ack{us(9), master_time(9).us, master_time(9).us};
+  ack.heartbeat_us = 40 * kSecond;
+  m.message(9, ack);
+  for (double s = 9; s < 44; s += 1) EXPECT_EQ(m.tick(s), "") << s;
+  std::string sent;
+  for (double s = 44; s < 50; s += 1) sent += m.tick(s);
+  EXPECT_EQ(sent, "HEARTBEAT");
 }
 
 TEST(SidecarCore, GivesUpAConnectionThatIsSilentForThreeHeartbeats) {
@@ -564,10 +591,35 @@ TEST(SidecarCore, GivesUpAConnectionThatIsSilentForThreeHeartbeats) {
   m.greet(5, [](Welcome& w) { w.heartbeat_us = 4 * kSecond; });
   m.tick(9);
   m.message(10, HeartbeatAck{us(9), master_time(9).us, master_time(9).us});
-  m.tick(22);
+  for (double s = 10; s <= 22; s += 1) m.tick(s);
   EXPECT_FALSE(m.closed);
   m.tick(22.1);
   EXPECT_TRUE(m.closed);
+}
+
+TEST(SidecarCore, AHaltIsNotTheMastersSilence) {
+  Machine m;
+  m.greet(5, [](Welcome& w) { w.heartbeat_us = 4 * kSecond; });
+  m.tick(6);
+  EXPECT_EQ(m.tick(300), "HEARTBEAT") << "and the master hears at once that the worker is back";
+  EXPECT_FALSE(m.closed);
+  for (double s = 301; s <= 311; s += 1) m.tick(s);
+  EXPECT_FALSE(m.closed);
+  m.tick(312);
+  EXPECT_TRUE(m.closed) << "now it is";
+}
+
+TEST(SidecarCore, AfterTheMachineWasSuspendedAHeartbeatIsDueAtOnce) {
+  Machine m;
+  m.greet(5, [](Welcome& w) { w.heartbeat_us = 10 * kSecond; });
+  EXPECT_EQ(m.tick(6), "");
+  Now later = at(6.1);
+  later.boot_us += 3'600 * kSecond;  // the monotonic clock stood still
+  later.wall_us += 3'600 * kSecond;
+  const Output out = m.core.tick(later);
+  EXPECT_FALSE(out.close);
+  ASSERT_EQ(out.send.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<Heartbeat>(out.send[0]));
 }
 
 TEST(SidecarCore, GivesUpAConnectionThatDoesNotWelcomeIt) {

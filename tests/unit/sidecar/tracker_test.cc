@@ -248,7 +248,8 @@ TEST_F(TrackerWindow, WhatTheLookBeforeWouldHaveLeftOutMayBeAsOldAsTheLastComple
   for (double s = 11; s < 20; ++s) window(s, static_cast<std::int64_t>(s) - 1, 70, {});
   Look set = look_at(20, {row(7, kActive, -5000)});
   for (Now* now : {&set.started, &set.finished}) now->wall_us -= 3000 * kSecond;
-  EXPECT_EQ(look(set), "7 opened @9.9+0 [9.9, 20]") << "the clock was set, so its second is no help";
+  EXPECT_EQ(look(set), "7 opened @9.9+0 [9.9, 20]")
+      << "the clock was set, so its second is no help";
   EXPECT_EQ(window(21, 18, 70, {}), "");
   EXPECT_EQ(window(22, 18, 70, {row(8, kGone, 500, 3)}), "8 closed @19.9+1 [19.9, 22] shutdown")
       << "from beyond what the look before showed";
@@ -480,8 +481,9 @@ TEST_F(TrackerSuperseded, TheMastersOwnCloseOfThisVerySessionIsOutbid) {
 
 TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionGoesOnFromTheChangeItIsTold) {
   look(10, {row(7, kActive, 9)});
-  EXPECT_EQ(superseded(11, "w1", epoch(9), 4, true), "") << "nothing is known of it to tell again";
-  EXPECT_EQ(look(20, {row(7, kGone, 9, 3)}), "7 closed @9+5 [9, 10] shutdown");
+  EXPECT_EQ(superseded(11, "w1", epoch(9), 4, true), "7 confirmed @9+5 [9, 10]")
+      << "both sides know then how far it has gone";
+  EXPECT_EQ(look(20, {row(7, kGone, 9, 3)}), "7 closed @9+6 [9, 10] shutdown");
 }
 
 TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionTellsItsInfoAgain) {
@@ -898,7 +900,8 @@ TEST_F(TrackerMaster, ANewTermIsToldEverySessionAsItStandsWithItsOldVersion) {
             "7 opened @9+0 [9, 10]; 8 closed @9+1 [9, 10] shutdown; 9 released @9+1 [9, 10] moved");
 }
 
-// An older copy of the log may begin at a time that is far behind the one that the fence was made in.
+// An older copy of the log may begin at a time that is far behind the one that the fence was made
+// in.
 TEST_F(TrackerMaster, ANewTermMayHaveLostTheWinnerThatReleasedASession) {
   look(9, {});
   look(10, {row(7, kActive, 9)});
