@@ -69,6 +69,12 @@ int run(const app::MasterConfig& config) {
   core.boot = std::hash<std::string>{}(clock.boot_id());
   core.heartbeat_us = config.timing.heartbeat.count();
   core.ttl_us = config.timing.ttl.count();
+  core.grace_us = config.timing.grace.count();
+  core.inventory_us = config.timing.inventory.count();
+  core.inventory_differs_us = config.timing.inventory_differs.count();
+  core.removed_retention_us = config.timing.keep_removed.count();
+  core.max_inventories = config.limits.inventories;
+  core.max_inventory_entries = config.limits.inventory_entries;
   app::MasterDriver driver(core, {config.store.snapshot_every, recovery.behind_snapshot()},
                            std::move(*state),
                            recovery.torn_tail_dropped ? "the end of the log was torn" : "",

@@ -2,6 +2,8 @@
 // Messages in the words of docs/protocol.md, one line each. Moments are seconds after `base`.
 #include <cstdio>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "protocol/messages.h"
@@ -39,6 +41,25 @@ inline std::string describe(AgentId agent, const Winner& w, MasterTime base) {
          (w.open ? " open" : " ended");
 }
 
+inline std::string describe(Agreement agreement) {
+  return agreement == Agreement::unknown ? "" : ", " + std::string(to_string(agreement));
+}
+
+inline std::string describe(const Want& want) {
+  std::string out;
+  const auto list = [&out](std::string_view of, const auto& numbers) {
+    if (numbers.empty()) return;
+    out += " " + std::string(of);
+    for (const auto number : numbers) out += " " + std::to_string(std::to_underlying(number));
+  };
+  list("digests of", want.digests_of);
+  list("leaves", want.leaves);
+  list("infos", want.infos);
+  if (want.inventory) out += " inventory";
+  if (want.retry_after_us != 0) out += " later";
+  return out;
+}
+
 inline std::string describe(const Message& message, MasterTime base) {
   std::string out(name_of(message));
   if (const auto* hello = std::get_if<Hello>(&message)) {
@@ -46,6 +67,7 @@ inline std::string describe(const Message& message, MasterTime base) {
   } else if (const auto* welcome = std::get_if<Welcome>(&message)) {
     out += ", have seq " + std::to_string(welcome->last_seq);
     if (welcome->store_is_older) out += ", the store is older";
+    out += describe(welcome->agreement);
   } else if (const auto* delta = std::get_if<Delta>(&message)) {
     for (std::size_t i = 0; i < delta->events.size(); ++i)
       out += (i == 0 ? " " : "; ") + std::to_string(delta->first_seq + i) + ": " +
@@ -65,6 +87,12 @@ inline std::string describe(const Message& message, MasterTime base) {
       out += " " + std::to_string(static_cast<std::uint32_t>(e.agent)) + " session " +
              seconds(time_of(e.epoch), base) + " upto " + seconds(e.upto, base);
     }
+  } else if (const auto* beat = std::get_if<HeartbeatAck>(&message)) {
+    out += describe(beat->agreement);
+  } else if (const auto* want = std::get_if<Want>(&message)) {
+    out += describe(*want);
+  } else if (const auto* come = std::get_if<InventoryAck>(&message)) {
+    out += " " + std::to_string(come->entries);
   } else if (const auto* error = std::get_if<ErrorMessage>(&message)) {
     out += " " + std::string(to_string(error->code)) + (error->fatal ? " fatal" : "");
   }

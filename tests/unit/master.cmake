@@ -1,8 +1,10 @@
 rollcall_test(master_core_test THREADS
   SOURCES
     master/history_test.cc
+    master/leases_test.cc
     master/master_core_test.cc
     master/master_time_test.cc
+    master/reconciliation_test.cc
     master/state_test.cc
   LIBS rollcall_master_core
   LABELS unit

@@ -92,6 +92,11 @@ class Master {
     take(core.malformed(conn, error, at(s)), s);
     return said();
   }
+  // What an operator asked for; false if it was refused.
+  bool act(double s, std::expected<Output, Error> out) {
+    if (out) take(*std::move(out), s);
+    return out.has_value();
+  }
   std::string tick(double s) {
     take(core.tick(at(s)), s);
     return said();

@@ -540,7 +540,7 @@ TEST_F(MasterCoreTest, TimeThatStandsStillIsNobodysSample) {
     return std::get<HeartbeatAck>(m.core.message(kW1, beat, at(s)).send.at(0).message);
   };
   EXPECT_EQ(answer(12).t1, master_time(12).us);
-  EXPECT_EQ(answer(60), (HeartbeatAck{7, 0, 0})) << "nothing was reserved for so long";
+  EXPECT_EQ(answer(60).t1, 0) << "nothing was reserved for so long";
 }
 
 TEST_F(MasterCoreTest, KeepsTheNewestDecisionsOnly) {
