@@ -327,6 +327,7 @@ class Master {
         must(r && r->top.epoch >= e.epoch, "what is asked about is in the log");
       }
     } else if (const auto* beat = std::get_if<HeartbeatAck>(&m)) {
+      if (beat->t1 == 0) return;  // no sample
       must(beat->t1 >= w.answered_us && beat->t2 >= beat->t1, "time told does not step back");
       w.answered_us = beat->t2;
     }

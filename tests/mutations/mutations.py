@@ -78,8 +78,8 @@ MUTATIONS = [
         "seq deduplication across streams",
         "a restarted sidecar's first events are dropped",
         (Edit("master/core/state.cc",
-              "      node.last_seq = w->first_seq - 1;\n",
-              "      node.last_seq = std::max(node.last_seq, w->first_seq - 1);\n"),
+              "    node.last_seq = r.first_seq - 1;\n",
+              "    node.last_seq = std::max(node.last_seq, r.first_seq - 1);\n"),
          Edit("master/core/master_core.cc",
               """        add_exception(seq, d.node, e, rule, r, now, ack);
         continue;
@@ -140,12 +140,17 @@ MUTATIONS = [
               "if (may_be_older_copy_ && ",
               "if (false && "),
          Edit("master/core/master_core.cc",
-              "} else if (may_be_older_copy_) {",
-              "} else if (false) {"))),
+              "  if (may_be_older_copy_) {\n",
+              "  if (false) {\n"))),
     Mutation(
         "a sidecar's older store not noticed",
         "its versions are given a second meaning",
-        (Edit("master/core/master_core.cc", "      older = true;\n", "", count=2),)),
+        (Edit("master/core/master_core.cc",
+              "    return log.stream != m.stream && m.start_position < log.position;\n",
+              "    return false;\n"),
+         Edit("master/core/master_core.cc",
+              "  if (known != state_.nodes().end()) return true;\n",
+              "  if (known != state_.nodes().end()) return false;\n"))),
     Mutation(
         "an older copy within one session goes on from where it was",
         "its changes are refused as older ones",
@@ -396,4 +401,59 @@ MUTATIONS = [
               "  if (is_kept(state) && hash != state.info_hash) return;\n",
               ""),),
         unit=("sidecar_core_test", "TrackerEvents.*")),
+    # ---- reconciliation ----------------------------------------------------------------------
+    Mutation(
+        "absence judged by BEGIN instead of the cut",
+        "a session that was opened while the inventory came in is closed",
+        (Edit("master/core/reconciliation.cc",
+              "  leave_out(found_.absent, touched_, agent_of);\n", ""),),
+        unit=("master_core_test", "ReconciliationTest.AgentsThatChange*")),
+    Mutation(
+        "an inventory believed while events are sent again",
+        "a session that ended is taken for open again",
+        (Edit("master/core/master_core_reconcile.cc",
+              "  if (state_.nodes().at(conn.node).last_seq + 1 > conn.expected_seq) {\n",
+              "  if (false) {\n"),),
+        unit=("master_core_test", "ReconciliationTest.AnInventoryThatOvertakes*")),
+    Mutation(
+        "a worker not told of the master's own close",
+        "an agent that it has stays closed",
+        (Edit("master/core/master_core_reconcile.cc",
+              "      superseded_[d.node].push_back({e.agent, {r->top, r->is_open()}});\n", ""),),
+        unit=("master_core_test", "ReconciliationTest.AnAbsentSession*")),
+    Mutation(
+        "digests compared while events are sent again",
+        "a difference is found where there is none",
+        (Edit("master/core/master_core_reconcile.cc",
+              "  if (log.last_seq + 1 > conn.expected_seq) return Agreement::unknown;",
+              "  if (false) return Agreement::unknown;"),),
+        unit=("master_core_test", "ReconciliationTest.WhileEventsAreSentAgain*")),
+    # ---- leases ------------------------------------------------------------------------------
+    Mutation(
+        "the master's own halt taken for silence",
+        "workers lapse because the master stood still",
+        (Edit("master/core/leases.cc",
+              "  if (!deaf && !suspended && gap <= kHaltedUs) return;\n",
+              "  if (!deaf) return;\n"),),
+        unit=("master_core_test", "LeaseTest.TimeInWhich*")),
+    Mutation(
+        "mass expiry not held",
+        "a master that is cut off disconnects everybody",
+        (Edit("master/core/leases.cc",
+              "too_many(state, times, now) ? LeaseStatus::held", "false ? LeaseStatus::held"),),
+        unit=("master_core_test", "LeaseTest.WhenEverybody*")),
+    Mutation(
+        "all leases run again after a start",
+        "workers that were gone count as active",
+        (Edit("master/core/state.cc",
+              "  if (*format > 1) {\n",
+              "  for (auto& [name, node] : s.nodes_) node.lease.status = LeaseStatus::valid;\n"
+              "  if (*format > 1) {\n"),),
+        unit=("master_core_test", "State.ReplayFromAnySnapshot*")),
+    Mutation(
+        "a forgotten node taken for a lost log",
+        "every worker tells everything again because one came back",
+        (Edit("master/core/master_core.cc",
+              "gone != state_.forgotten().end()) {", "false) {"),),
+        unit=("master_core_test", "LeaseTest.AForgottenWorkerThatComesBack*")),
 ]
