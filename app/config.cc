@@ -629,6 +629,11 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   add_inspect_keys(keys, config.inspect, 9472);
   keys.push_back({"timing", "heartbeat", duration_into(config.timing.heartbeat, 100ms, 5min)});
   keys.push_back({"timing", "ttl", duration_into(config.timing.ttl, 200ms, 1h)});
+  keys.push_back({"timing", "grace", duration_into(config.timing.grace, 0ms, 24h)});
+  keys.push_back({"timing", "inventory", duration_into(config.timing.inventory, 1s, 24h)});
+  keys.push_back(
+      {"timing", "inventory_differs", duration_into(config.timing.inventory_differs, 1s, 24h)});
+  keys.push_back({"timing", "keep_removed", duration_into(config.timing.keep_removed, 1h, 8784h)});
   add_log_keys(keys, config.log);
   keys.push_back(
       {"limits", "max_connections", count_into(config.limits.max_connections, 1, 65'536)});
@@ -638,6 +643,9 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   keys.push_back({"limits", "handshakes", count_into(config.limits.handshakes, 1, 65'536)});
   keys.push_back({"limits", "connections_per_address",
                   count_into(config.limits.connections_per_address, 0, 65'536)});
+  keys.push_back({"limits", "inventories", count_into(config.limits.inventories, 1, 1'000)});
+  keys.push_back({"limits", "inventory_entries",
+                  count_into(config.limits.inventory_entries, 1'000, 1'000'000'000)});
 
   Reader reader(text, file, keys);
   reader.read();

@@ -140,6 +140,10 @@ struct MasterConfig {
   struct Timing {
     std::chrono::microseconds heartbeat = std::chrono::seconds(10);
     std::chrono::microseconds ttl = std::chrono::seconds(30);  // at least twice the heartbeat
+    std::chrono::microseconds grace = std::chrono::minutes(10);
+    std::chrono::microseconds inventory = std::chrono::hours(1);
+    std::chrono::microseconds inventory_differs = std::chrono::minutes(10);
+    std::chrono::microseconds keep_removed = std::chrono::hours(7 * 24);
     bool operator==(const Timing&) const = default;
   } timing;
   LogConfig log;
@@ -149,6 +153,8 @@ struct MasterConfig {
     std::uint32_t history = 250'000;  // decisions kept in memory for /agents/{id}/history
     std::uint32_t handshakes = 1024;  // of workers, unfinished
     std::uint32_t connections_per_address = 0;
+    std::uint32_t inventories = 4;                 // full ones under way
+    std::uint64_t inventory_entries = 16'000'000;  // of one
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

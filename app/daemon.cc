@@ -177,7 +177,7 @@ void run(net::Loop& loop, const std::function<void()>& tick, const std::function
   often.repeat(std::chrono::milliseconds(100), tick);
   seldom.repeat(std::chrono::seconds(10), [&tidy] {
     flush_log();
-    tidy();
+    if (tidy) tidy();
   });
   tick();
   loop.run();

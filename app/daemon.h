@@ -70,7 +70,7 @@ std::uint64_t boot_number(Clock& clock);
 // SIGTERM and SIGINT end run(). Before anybody is told that the daemon is there.
 void stop_on_signals(net::Loop& loop);
 // Until the loop is stopped: `tick` now and ten times a second, `tidy` every ten seconds.
-void run(
-    net::Loop& loop, const std::function<void()>& tick, const std::function<void()>& tidy = [] {});
+void run(net::Loop& loop, const std::function<void()>& tick,
+         const std::function<void()>& tidy = nullptr);
 
 }  // namespace rollcall::app

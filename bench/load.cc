@@ -185,6 +185,51 @@ void syncs(const std::string& directory, int samples) {
   print_result("p99", percentile(took, 0.99) * 1000);
 }
 
+// ---- what flows in quiet times ---------------------------------------------------------------
+
+// Every agent speaks once in `interval_ms`, evenly spread.
+void keepalives(const std::string& socket, std::uint32_t agents, int interval_ms, int seconds) {
+  constexpr int kStepMs = 50;
+  EventsClient sidecar(socket);
+  const Stopwatch watch;
+  std::uint32_t next = 0;
+  std::uint64_t told = 0;
+  for (int step = 1; step * kStepMs <= seconds * 1000; ++step) {
+    const std::uint64_t due = std::uint64_t{agents} * static_cast<unsigned>(step) * kStepMs /
+                              static_cast<unsigned>(interval_ms);
+    std::string lines;
+    for (; told < due; ++told)
+      lines += event_line(next++ % agents + 1, "keepalive", wall_us(), nullptr);
+    sidecar.tell(lines);
+    while (watch.seconds() * 1000 < step * kStepMs)
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  print_result("told", static_cast<double>(told));
+  print_result("seconds", watch.seconds());
+}
+
+// Agents of the first worker go to the second one, and back when all have gone; half of them say
+// goodbye, which comes late.
+void moves(const std::string& first, const std::string& second, std::uint32_t agents,
+           int per_minute, int seconds, std::uint64_t seed) {
+  EventsClient sidecars[] = {EventsClient(first), EventsClient(second)};
+  const Stopwatch watch;
+  const int count = per_minute * seconds / 60;
+  for (int i = 0; i < count; ++i) {
+    while (watch.seconds() * count < i * static_cast<double>(seconds))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::uint32_t agent = static_cast<std::uint32_t>(i) % agents + 1;
+    const bool back = static_cast<std::uint32_t>(i) / agents % 2 == 1;
+    const AgentInfo info = info_of(agent, seed);
+    sidecars[back ? 0 : 1].tell(event_line(agent, "connect", wall_us(), &info));
+    if (i % 2 == 0)
+      sidecars[back ? 1 : 0].tell(event_line(agent, "disconnect", wall_us() - 1'000, nullptr));
+  }
+  while (watch.seconds() < seconds) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  print_result("moved", count);
+  print_result("seconds", watch.seconds());
+}
+
 // ---- a relay that counts ---------------------------------------------------------------------
 
 struct Counted {
@@ -278,6 +323,12 @@ int main(int argc, char** argv) {
     latency(s, static_cast<int>(num(4)));
   } else if (what == "syncs") {  // DIR SAMPLES
     syncs(arg(1), static_cast<int>(num(2)));
+  } else if (what == "keepalives") {  // SOCKET AGENTS INTERVAL_MS SECONDS
+    keepalives(arg(1), static_cast<std::uint32_t>(num(2)), static_cast<int>(num(3)),
+               static_cast<int>(num(4)));
+  } else if (what == "moves") {  // SOCKET SOCKET AGENTS PER_MINUTE SECONDS SEED
+    moves(arg(1), arg(2), static_cast<std::uint32_t>(num(3)), static_cast<int>(num(4)),
+          static_cast<int>(num(5)), num(6));
   } else if (what == "relay") {  // TARGET_PORT
     relay(port(1));
   } else if (what == "pki") {  // DIR COUNT
@@ -290,7 +341,8 @@ int main(int argc, char** argv) {
     handshakes_alone(arg(1), static_cast<int>(num(2)));
   } else {
     fail(
-        "usage: bench_load storm|verify|entropy|latency|syncs|relay|pki|restart|workers|"
+        "usage: bench_load "
+        "storm|verify|entropy|latency|syncs|keepalives|moves|relay|pki|restart|workers|"
         "handshakes …, as bench/run does");
   }
   return 0;

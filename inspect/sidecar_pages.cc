@@ -105,6 +105,24 @@ Json link_json(const Moment& m) {
           {"master_says", or_null(m.core.last_error)}};
 }
 
+// How far both sides hold the same sessions of this worker open.
+Json agreement_json(const Moment& m) {
+  const sidecar::Reconciler::Status& r = m.core.reconciliation;
+  Json j = {{"state", to_string(r.agreement)},
+            {"compared", m.core.settled},
+            {"equal_ago_us", or_null(r.equal_ago_us)},
+            {"lease_us", or_null(m.core.lease_us)},
+            {"inventories", r.full_inventories},
+            {"partial_inventories", r.partial_inventories},
+            {"digests_asked", r.digests_sent},
+            {"inventory_under_way", r.inventory_under_way},
+            {"last_inventory", nullptr}};
+  if (r.inventory_ago_us) {
+    j["last_inventory"] = {{"ago_us", *r.inventory_ago_us}, {"entries", r.inventory_entries}};
+  }
+  return j;
+}
+
 Json clock_json(const Moment& m) {
   const bool known = m.core.clock_known;
   return {{"known", known},
@@ -222,6 +240,7 @@ Response SidecarPages::status() const {
         j["agents"] = m.agents;
         j["open_sessions"] = m.open_sessions;
         j["link"] = link_json(m);
+        j["agreement"] = agreement_json(m);
         j["backlog"] = {{"events", m.core.unacked},
                         {"unsent", m.core.unsent},
                         {"bytes", m.core.backlog_bytes},
@@ -252,6 +271,7 @@ Response SidecarPages::sync() const {
           j["last_ack"] = {{"ago_us", *m.core.acked_ago_us}, {"seq", m.core.acked_seq}};
         }
         j["link"] = link_json(m);
+        j["agreement"] = agreement_json(m);
         j["clock"] = clock_json(m);
         j["source"] = {{"connected", m.source.connected},
                        {"error", or_null(m.source.last_error)},

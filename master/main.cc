@@ -29,6 +29,12 @@ master::MasterCore::Config core_of(const app::MasterConfig& config, app::Clock& 
   core.boot = app::boot_number(clock);
   core.heartbeat_us = config.timing.heartbeat.count();
   core.ttl_us = config.timing.ttl.count();
+  core.grace_us = config.timing.grace.count();
+  core.inventory_us = config.timing.inventory.count();
+  core.inventory_differs_us = config.timing.inventory_differs.count();
+  core.removed_retention_us = config.timing.keep_removed.count();
+  core.max_inventories = config.limits.inventories;
+  core.max_inventory_entries = config.limits.inventory_entries;
   return core;
 }
 

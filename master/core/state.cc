@@ -172,7 +172,7 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     const Rule rule = record.apply(r.node, e, r.at);
     if (accepted(rule)) {
       active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
-      if (had) --had->on_top;
+      if (had && had->on_top > 0) --had->on_top;
       if (record.is_open()) ++node.on_top;
       if (was_removed || is_removed(record)) note_removed(e.agent, record, r.at);
     }

@@ -15,6 +15,12 @@
 
 namespace rollcall::sidecar {
 
+// clear() of a hash table takes as long as the table ever was large; after a storm that shows.
+template <typename Table>
+void drop_all(Table& table) {
+  Table().swap(table);
+}
+
 // Evidence in local terms.
 struct LocalEvidence {
   LocalMoment lo;

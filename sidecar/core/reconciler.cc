@@ -166,13 +166,14 @@ void Reconciler::answer_digests(const Stream& stream, std::vector<Message>& send
 
 void Reconciler::begin(std::vector<TreeNode> leaves, const Stream& stream, const Now& now,
                        std::vector<Message>& send) {
-  Inventory& i = inventory_.emplace();
+  Inventory i;
   i.id = std::max<std::uint64_t>(1, random_());
   i.cut = open_;
   i.ranges = ranges_of(leaves);
   i.leaves = std::move(leaves);
   i.heard_mono_us = now.mono_us;
   send.emplace_back(InventoryBegin{i.id, stream.last_seq, ttl_us_, i.leaves});
+  inventory_ = std::move(i);
 }
 
 void Reconciler::send_chunks(const Now& now, std::vector<Message>& send) {

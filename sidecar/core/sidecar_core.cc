@@ -184,7 +184,7 @@ Output SidecarCore::info_read(AgentId agent, const AgentInfo& info, const Now& n
 
 Output SidecarCore::stored(std::uint64_t ticket, const Now& now) {
   stored_ticket_ = std::max(stored_ticket_, ticket);
-  if (stored_ticket_ == ticket_) committing_infos_.clear();
+  if (stored_ticket_ == ticket_) drop_all(committing_infos_);
   return finish(now, {});
 }
 
@@ -373,7 +373,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
       if (it != tracker_.agents().end())
         pending_.agents.emplace_back(static_cast<std::uint32_t>(agent), encode(it->second));
     }
-    tracker_.dirty().clear();
+    drop_all(tracker_.dirty());
     put_infos(pending_);
     if (!pending_outbox_.empty()) set_meta("position", position_);
     for (auto& [position, bytes] : pending_outbox_)

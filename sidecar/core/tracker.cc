@@ -649,8 +649,8 @@ void Tracker::stamp(LocalEvent& event, const Now& now) {
 }
 
 void Tracker::end_stamping() {
-  stamped_.clear();
-  stamping_.clear();
+  drop_all(stamped_);
+  drop_all(stamping_);
 }
 
 }  // namespace rollcall::sidecar

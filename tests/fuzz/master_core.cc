@@ -4,7 +4,9 @@
 #include "master/core/master_core.h"
 
 #include <array>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "tests/fuzz/core_input.h"
 
@@ -38,6 +40,8 @@ class Master {
     NodeName node;        // as it first called itself
     std::uint64_t next_seq = 1;
     std::int64_t answered_us = 0;
+    std::uint64_t entries = 0;  // of its inventory
+    Digest sum;
   };
 
   void start(std::string may_have_lost) {
@@ -93,7 +97,7 @@ class Master {
         return check(core_->tick(now_));
       default: {
         const std::uint8_t how = in_.byte();
-        if ((how & 3) != 3) return;  // rare: it costs all connections
+        if ((how & 3) != 3) return reconcile(w, how >> 2 & 7);  // rare: it costs all connections
         if ((how & 4) != 0) ++boot_;
         return start((how & 8) != 0 ? "torn" : "");
       }
@@ -102,7 +106,7 @@ class Master {
 
   void connect(Worker& w) {
     if (w.connected) return;
-    w = {ConnId{++conns_}, true, false, {}, 1, 0};
+    w = {ConnId{++conns_}, true, false, {}, 1, 0, 0, {}};
     ++open_;
     std::vector<std::string> names{fuzz::node(in_)};
     if (in_.flag()) names.push_back(fuzz::node(in_));
@@ -164,6 +168,82 @@ class Master {
     }
     w.next_seq = d.first_seq + d.events.size();
     return d;
+  }
+
+  void reconcile(Worker& w, int how) {
+    const auto known = core_->state().nodes().find(w.node);
+    const OpenSessions open =
+        known == core_->state().nodes().end() ? OpenSessions() : known->second.open;
+    const std::uint64_t seq = w.next_seq - (in_.byte() < 250 ? 1 : 0);
+    switch (how) {
+      case 0:
+        return hear(w, Heartbeat{seq, 0, now_.boot_us, open.digest()});
+      case 1:
+        return hear(w, Heartbeat{seq, 0, now_.boot_us, Digest{in_.byte(), in_.byte()}});
+      case 2:
+        return hear(w, digests(open, seq));
+      case 3:
+        return hear(w, begin(seq));
+      case 4:
+        return hear(w, chunk(w, open));
+      case 5:
+        return hear(w, InventoryEnd{in_.byte() % 3u + 1, w.entries, w.sum});
+      case 6:
+        return operate();
+      default:
+        return check_result(core_->forget_node(fuzz::node(in_), now_));
+    }
+  }
+  // All the way down to the leaf of one agent.
+  Message digests(const OpenSessions& open, std::uint64_t seq) {
+    Digests d;
+    d.seq = seq;
+    std::uint32_t node = std::to_underlying(leaf_of(fuzz::agent(in_))) / kTreeFanout;
+    const bool same = in_.flag();
+    for (; node != 0; node /= kTreeFanout) {
+      auto children = open.children(TreeNode{node});
+      if (!same) children[in_.byte() % kTreeFanout] += Digest{0, 1};
+      d.entries.push_back({TreeNode{node}, children});
+    }
+    return d;
+  }
+  Message begin(std::uint64_t seq) {
+    InventoryBegin b;
+    b.id = in_.byte() % 3u + 1;
+    b.seq = seq;
+    if (in_.flag()) b.leaves.push_back(leaf_of(fuzz::agent(in_)));
+    return b;
+  }
+  // Some of what is open, some with another session, and an agent that is not.
+  Message chunk(Worker& w, const OpenSessions& open) {
+    InventoryChunk c;
+    c.id = in_.byte() % 3u + 1;
+    std::map<AgentId, OpenSessions::Session> all;
+    for (const auto& [agent, session] : open.table()) {
+      const std::uint8_t how = in_.byte();
+      if ((how & 3) == 0) continue;
+      all[agent] = session;
+      if ((how & 3) == 1) all[agent].change += (how & 4) != 0 ? 1u : ~0u;
+    }
+    if (in_.flag()) all[fuzz::agent(in_)] = {epoch_at({fuzz::moment(in_, master_us())}), 0};
+    if (in_.flag()) w.entries = 0, w.sum = {};
+    for (const auto& [agent, session] : all) {
+      const MasterTime lo = time_of(session.epoch);
+      c.entries.push_back({agent, session.epoch, session.change, {lo, {lo.us + in_.byte()}}});
+      ++w.entries;
+      w.sum += digest_of(agent, session.epoch, session.change);
+    }
+    return c;
+  }
+  void operate() {
+    const std::uint8_t how = in_.byte();
+    const auto node = (how & 4) != 0 ? std::optional(fuzz::node(in_)) : std::nullopt;
+    if ((how & 3) == 0) return check(core_->confirm_expiry(now_));
+    if ((how & 3) == 1) return check_result(core_->unfreeze(node, now_));
+    check_result(core_->freeze(node, in_.byte() * fuzz::kSecond, now_));
+  }
+  void check_result(std::expected<Output, Error> out) {
+    if (out) check(*std::move(out));
   }
   std::int64_t master_us() { return core_->time(now_).us; }
 
@@ -247,6 +327,7 @@ class Master {
         must(r && r->top.epoch >= e.epoch, "what is asked about is in the log");
       }
     } else if (const auto* beat = std::get_if<HeartbeatAck>(&m)) {
+      if (beat->t1 == 0) return;  // no sample
       must(beat->t1 >= w.answered_us && beat->t2 >= beat->t1, "time told does not step back");
       w.answered_us = beat->t2;
     }

@@ -32,7 +32,8 @@ class Run {
         disk_.agents.insert_or_assign(in_.byte(), std::string(in_.text()));
       for (std::size_t n = in_.below(4); n > 0; --n)
         disk_.outbox.insert_or_assign(in_.number<std::uint16_t>(), std::string(in_.text()));
-      static const char* const kKeys[] = {"position", "acked", "master", "term", "store", "time"};
+      static const char* const kKeys[] = {"position", "acked", "master",  "term",
+                                          "store",    "time",  "machine", "node"};
       for (const char* key : kKeys) {
         if (in_.flag()) disk_.meta.insert_or_assign(key, std::string(in_.text()));
       }
@@ -48,8 +49,8 @@ class Run {
  private:
   void start() {
     SidecarCore::Config config;
-    config.node = "w1";
-    config.machine = "m";
+    config.node = node_;
+    config.machine = machine_;
     config.boot = boot_;
     config.max_events = 12;
     config.tracker.info_batch = 3;
@@ -57,6 +58,7 @@ class Run {
     committing_.reset();
     last_ticket_ = 0;
     connected_ = false;
+    inventory_.reset();
     auto out = core_->start(disk_, now_);
     if (!out) {
       must(foreign_disk_ && !out.error().message.empty(), "what was stored is enough to go on");
@@ -68,7 +70,7 @@ class Run {
 
   void step() {
     const std::uint8_t what = in_.byte();
-    switch (what % 18) {
+    switch (what % 21) {
       case 0:
       case 1:
         return check(core_->look(look()));
@@ -94,7 +96,7 @@ class Run {
       case 10:
         return hear(challenge());
       case 11:
-        return hear(HeartbeatAck{fuzz::moment(in_, now_.boot_us), master_us(), master_us() + 1});
+        return hear(heartbeat_ack());
       case 12:
         return hear(error());
       case 13:
@@ -103,6 +105,14 @@ class Run {
       case 15:
         return stored();
       case 16:
+        return hear(want());
+      case 17:
+        return hear(inventory_ack());
+      case 18:
+        // A worker that comes back on another machine, or under another name.
+        (in_.flag() ? machine_ : node_) = in_.flag() ? "a" : "b";
+        return start();
+      case 19:
         fuzz::let_time_pass(in_, now_);
         return check(core_->tick(now_));
       default:
@@ -147,6 +157,7 @@ class Run {
     closed_ = false;
     next_seq_.reset();
     sent_ = 0;
+    inventory_.reset();
     check(core_->connected(now_));
   }
 
@@ -207,6 +218,38 @@ class Run {
       c.entries.push_back({agent, epoch, {fuzz::moment(in_, master_us())}});
     }
     return c;
+  }
+  Message heartbeat_ack() {
+    const std::uint8_t how = in_.byte();
+    HeartbeatAck a{fuzz::moment(in_, now_.boot_us), master_us(), master_us() + 1};
+    a.agreement = static_cast<Agreement>(how % 3);
+    if ((how & 4) != 0) a.lease_us = fuzz::moment(in_, 30 * fuzz::kSecond);
+    if ((how & 8) != 0) a.heartbeat_us = fuzz::moment(in_, fuzz::kSecond);
+    return a;
+  }
+  TreeNode node_above(std::uint32_t agent, unsigned depth) {
+    return TreeNode{static_cast<std::uint32_t>(leaf_of(AgentId{agent})) >>
+                    4 * (kTreeLeafDepth - depth)};
+  }
+  Message want() {
+    Want w;
+    const std::uint8_t how = in_.byte();
+    w.inventory = (how & 1) != 0;
+    for (std::size_t n = how >> 1 & 3; n > 0; --n)
+      w.digests_of.push_back(node_above(in_.byte(), in_.below(kTreeLeafDepth)));
+    for (std::size_t n = how >> 3 & 3; n > 0; --n)
+      w.leaves.push_back(leaf_of(AgentId{static_cast<std::uint32_t>(16 * (4 - n))}));
+    if ((how & 32) != 0) w.infos = {fuzz::agent(in_)};
+    if ((how & 64) != 0) w.retry_after_us = fuzz::moment(in_, fuzz::kSecond);
+    return w;
+  }
+  Message inventory_ack() {
+    InventoryAck a;
+    const std::uint8_t how = in_.byte();
+    a.id = inventory_ && how != 0xff ? inventory_->id : 1 + how;
+    a.entries = inventory_ ? how % (inventory_->sent.size() + 2) : how;
+    if (inventory_ && a.id == inventory_->id) inventory_->admitted = true;
+    return a;
   }
   Message error() {
     ErrorMessage e;
@@ -271,11 +314,42 @@ class Run {
       first_seq_ = hello->first_seq;
     } else if (const auto* delta = std::get_if<Delta>(&m)) {
       check_delta(*delta);
-    } else if (!std::holds_alternative<ErrorMessage>(m)) {
-      must(std::holds_alternative<Heartbeat>(m), "a sidecar says only what a sidecar says");
+    } else if (const auto* beat = std::get_if<Heartbeat>(&m)) {
+      check_seq(beat->seq);
+    } else if (const auto* digests = std::get_if<Digests>(&m)) {
+      check_seq(digests->seq);
+    } else if (const auto* begin = std::get_if<InventoryBegin>(&m)) {
+      check_seq(begin->seq);
+      inventory_ = Sending{begin->id, false, {}};
+    } else if (const auto* chunk = std::get_if<InventoryChunk>(&m)) {
+      check_chunk(*chunk);
+    } else if (const auto* end = std::get_if<InventoryEnd>(&m)) {
+      check_end(*end);
+    } else {
+      must(std::holds_alternative<ErrorMessage>(m), "a sidecar says only what a sidecar says");
     }
     must(greeted_, "HELLO comes first");
     fuzz::check_frame(m);
+  }
+
+  void check_seq(std::uint64_t seq) {
+    must(seq + 1 == next_seq_.value_or(first_seq_), "a digest is of the last event sent");
+  }
+  void check_chunk(const InventoryChunk& chunk) {
+    must(inventory_ && inventory_->id == chunk.id, "a chunk follows its BEGIN");
+    must(inventory_->admitted, "no chunk before the master let it in");
+    must(!chunk.entries.empty(), "no chunk is empty");
+    for (const InventoryEntry& e : chunk.entries) {
+      must(inventory_->sent.size() == 0 || e.agent > inventory_->last, "agents come in order");
+      inventory_->last = e.agent;
+      inventory_->sent.set(e.agent, {e.epoch, e.change});
+    }
+  }
+  void check_end(const InventoryEnd& end) {
+    must(inventory_ && inventory_->id == end.id, "END follows its BEGIN");
+    must(end.count == inventory_->sent.size(), "END counts its entries");
+    must(end.digest == inventory_->sent.digest(), "END sums its entries");
+    inventory_.reset();
   }
 
   void check_delta(const Delta& delta) {
@@ -320,6 +394,15 @@ class Run {
   std::unique_ptr<SidecarCore> core_;
   std::optional<Output::Commit> committing_;
   std::uint64_t last_ticket_ = 0;
+
+  std::string node_ = "w1", machine_ = "m";
+  struct Sending {
+    std::uint64_t id = 0;
+    bool admitted = false;
+    OpenSessions sent = {};
+    AgentId last{};
+  };
+  std::optional<Sending> inventory_;
 
   bool connected_ = false, greeted_ = false, closed_ = false;
   std::int64_t hello_t0_ = 0;

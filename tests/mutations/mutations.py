@@ -146,12 +146,11 @@ MUTATIONS = [
         "a sidecar's older store not noticed",
         "its versions are given a second meaning",
         (Edit("master/core/master_core.cc",
-              "    return log.stream != m.stream && m.start_position < log.position;\n"
-              "  }\n"
-              "  if (!was_ours",
-              "    return false;\n"
-              "  }\n"
-              "  if (!was_ours"),)),
+              "    return log.stream != m.stream && m.start_position < log.position;\n",
+              "    return false;\n"),
+         Edit("master/core/master_core.cc",
+              "  if (known != state_.nodes().end()) return true;\n",
+              "  if (known != state_.nodes().end()) return false;\n"))),
     Mutation(
         "an older copy within one session goes on from where it was",
         "its changes are refused as older ones",
@@ -180,14 +179,6 @@ MUTATIONS = [
               ": false && r.is_open() &&"),),
         seeds=10000),
     # ---- reconciliation ----------------------------------------------------------------------
-    Mutation(
-        "absence judged by BEGIN instead of the cut",
-        "an agent that came while its worker's inventory was under way is closed",
-        (Edit("master/core/master_core.cc",
-              "    for (const Event& e : m.events) inventory.touch(e.agent);\n",
-              ""),),
-        # In the simulator an inventory is under way for a second.
-        unit=("master_core_test", "ReconciliationTest.AgentsThatChangeSinceTheCut*")),
     Mutation(
         "digest over the table instead of the stream",
         "a move elsewhere makes the old worker differ",
@@ -221,14 +212,6 @@ MUTATIONS = [
               "    if (!cause) continue;\n",
               "    continue;\n"),)),
     Mutation(
-        "a halt of the master is its workers' silence",
-        "a master that was starved expires those whom it was too slow to hear",
-        (Edit("master/core/leases.cc",
-              "  if (!deaf && !suspended && gap <= kHaltedUs) return;\n",
-              "  if (true) return;\n"),),
-        # Those who are there are heard again within a heartbeat.
-        unit=("master_core_test", "LeaseTest.TimeInWhich*")),
-    Mutation(
         "equal digests confirm nothing",
         "workers lapse although both sides agree",
         (Edit("master/core/master_core_reconcile.cc",
@@ -236,26 +219,12 @@ MUTATIONS = [
               "    log_lease(leases_.confirmed(state_, conn.node, lease_times(), now), now, out);\n",
               "    r.walks = 0;\n"),)),
     Mutation(
-        "mass expiry without hold",
-        "a master that is cut off shows everybody as disconnected",
-        (Edit("master/core/leases.cc",
-              "too_many(state, times, now) ? LeaseStatus::held : LeaseStatus::expired",
-              "LeaseStatus::expired"),),
-        unit=("master_core_test", "LeaseTest.WhenEverybody*")),
-    Mutation(
         "freeze ignored",
         "agents expire during an operator's work on the network",
         (Edit("master/core/leases.cc",
               "until && *until > at) {\n",
               "false) {\n"),),
         unit=("master_core_test", "LeaseTest.AFreeze*")),
-    Mutation(
-        "absent closes not told",
-        "a worker that does hold the agent does not know that it has to open a session",
-        (Edit("master/core/master_core_reconcile.cc",
-              "      superseded_[d.node].push_back({e.agent, {r->top, r->is_open()}});\n",
-              "      ;\n"),),
-        unit=("master_core_test", "ReconciliationTest.AnAbsentSession*")),
     Mutation(
         "absent sessions stay",
         "a store that was lost leaves what it knew on the table",
@@ -535,4 +504,51 @@ MUTATIONS = [
               "  if (is_kept(state) && hash != state.info_hash) return;\n",
               ""),),
         unit=("sidecar_core_test", "TrackerEvents.*")),
+    # ---- reconciliation ----------------------------------------------------------------------
+    Mutation(
+        "absence judged by BEGIN instead of the cut",
+        "a session that was opened while the inventory came in is closed",
+        (Edit("master/core/reconciliation.cc",
+              "  leave_out(found_.absent, touched_, agent_of);\n", ""),),
+        unit=("master_core_test", "ReconciliationTest.AgentsThatChange*")),
+    Mutation(
+        "an inventory believed while events are sent again",
+        "a session that ended is taken for open again",
+        (Edit("master/core/master_core_reconcile.cc",
+              "  if (state_.nodes().at(conn.node).last_seq + 1 > conn.expected_seq) {\n",
+              "  if (false) {\n"),),
+        unit=("master_core_test", "ReconciliationTest.AnInventoryThatOvertakes*")),
+    Mutation(
+        "a worker not told of the master's own close",
+        "an agent that it has stays closed",
+        (Edit("master/core/master_core_reconcile.cc",
+              "      superseded_[d.node].push_back({e.agent, {r->top, r->is_open()}});\n", ""),),
+        unit=("master_core_test", "ReconciliationTest.AnAbsentSession*")),
+    Mutation(
+        "digests compared while events are sent again",
+        "a difference is found where there is none",
+        (Edit("master/core/master_core_reconcile.cc",
+              "  if (log.last_seq + 1 > conn.expected_seq) return Agreement::unknown;",
+              "  if (false) return Agreement::unknown;"),),
+        unit=("master_core_test", "ReconciliationTest.WhileEventsAreSentAgain*")),
+    # ---- leases ------------------------------------------------------------------------------
+    Mutation(
+        "the master's own halt taken for silence",
+        "workers lapse because the master stood still",
+        (Edit("master/core/leases.cc",
+              "  if (!deaf && !suspended && gap <= kHaltedUs) return;\n",
+              "  if (!deaf) return;\n"),),
+        unit=("master_core_test", "LeaseTest.TimeInWhich*")),
+    Mutation(
+        "mass expiry not held",
+        "a master that is cut off disconnects everybody",
+        (Edit("master/core/leases.cc",
+              "too_many(state, times, now) ? LeaseStatus::held", "false ? LeaseStatus::held"),),
+        unit=("master_core_test", "LeaseTest.WhenEverybody*")),
+    Mutation(
+        "a forgotten node taken for a lost log",
+        "every worker tells everything again because one came back",
+        (Edit("master/core/master_core.cc",
+              "gone != state_.forgotten().end()) {", "false) {"),),
+        unit=("master_core_test", "LeaseTest.AForgottenWorkerThatComesBack*")),
 ]

@@ -132,8 +132,8 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   std::uint64_t decisions_read_ = 0;
 };
 
-// That what happened is what NAME.txt beside this file says; with ROLLCALL_REWRITE_TRANSCRIPTS=1 it is
-// written there instead.
+// Expects that what happened is what NAME.txt beside this file says; with
+// ROLLCALL_REWRITE_TRANSCRIPTS=1 writes it there instead.
 void expect_transcript(const Cluster& cluster, const std::string& name);
 
 }  // namespace rollcall::scenario

@@ -130,5 +130,27 @@ TEST_F(Scenario, AGhostThatOverlapsInTimeIsChallengedAndEndsInUnderAMinute) {
   expect_transcript(cluster, "s7_ghost");
 }
 
+// A storm of moves to another worker is no difference between a worker and the master.
+TEST_F(Scenario, TenThousandAgentsThatMoveMakeNoMismatch) {
+  constexpr std::uint32_t kAgents = 10'000;
+  cluster.run_until(5.2);
+  for (std::uint32_t agent = 1; agent <= kAgents; ++agent) w1.agent_speaks(agent);
+  const auto state = [&]() -> const master::State& { return cluster.master().core().state(); };
+  cluster.run_until(25.2);
+  ASSERT_EQ(state().nodes().at("w1").on_top, kAgents);
+  // A tenth each 4 s, so that heartbeats fall among them.
+  for (std::uint32_t part = 0; part < 10; ++part) {
+    for (std::uint32_t agent = part * 1'000 + 1; agent <= (part + 1) * 1'000; ++agent)
+      w2.agent_speaks(agent);
+    cluster.run_until(25.2 + 4 * (part + 1));
+  }
+  cluster.run_until(90);
+  const auto& counters = cluster.master().core().counters();
+  EXPECT_EQ(state().nodes().at("w2").on_top, kAgents);
+  EXPECT_GE(counters.digests_equal, 8u);
+  EXPECT_EQ(counters.digest_mismatches, 0u);
+  EXPECT_TRUE(counters.repairs.empty());
+}
+
 }  // namespace
 }  // namespace rollcall::scenario

@@ -115,6 +115,10 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.inspect.address, (Address{"127.0.0.1", 9472}));
   EXPECT_EQ(config.timing.heartbeat, 10s);
   EXPECT_EQ(config.timing.ttl, 30s);
+  EXPECT_EQ(config.timing.grace, 10min);
+  EXPECT_EQ(config.timing.inventory, 1h);
+  EXPECT_EQ(config.timing.inventory_differs, 10min);
+  EXPECT_EQ(config.timing.keep_removed, 168h);
   EXPECT_EQ(config.log, LogConfig{});
   EXPECT_EQ(config.limits.max_connections, 4096u);
   EXPECT_EQ(config.limits.http_connections, 256u);
@@ -186,6 +190,7 @@ TEST(MasterConfig, TakesEveryKey) {
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\nallow = w1,w2 , w3\n"
       "[store]\npath = /s\nsnapshot_every = 1000\nsegment = 64KiB\n"
       "[inspect]\naddress = localhost\n[timing]\nheartbeat = 1s\nttl = 2s\n"
+      "grace = 0ms\ninventory = 2h\ninventory_differs = 3m\nkeep_removed = 1h\n"
       "[log]\nlevel = error\nformat = json\n"
       "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\nhandshakes = 7\n"
       "connections_per_address = 3\n");
@@ -195,7 +200,7 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_THAT(config.allow, ElementsAre("w1", "w2", "w3"));
   EXPECT_EQ(config.store, (MasterConfig::Store{"/s", 1000, 64 << 10}));
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
-  EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s}));
+  EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s, 0s, 2h, 3min, 1h}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
   EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3}));
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <set>
 
@@ -541,6 +542,110 @@ TEST_F(BadInventoryTest, WithMoreEntriesThanTheMasterTakes) {
   Worker w(small, kW1);
   w.begin(20);
   EXPECT_EQ(w.chunk(20, {entry(8, 15, 0), entry(9, 15, 0)}), "1 ERROR inventory fatal");
+}
+
+// ---- state that was lost or restored, and names
+
+class LostStateTest : public ReconciliationTest {
+ protected:
+  void SetUp() override {
+    ReconciliationTest::SetUp();
+    w1.tell(20, {opened(7, 15)});
+    m.lose(21, kW1);
+  }
+  // A worker that this log has acked everything to.
+  Hello acked(const NodeName& node, std::uint64_t store, std::uint64_t stream) const {
+    Hello h = hello(node, stream, 2);
+    h.store = StoreId{store};
+    h.last_master = m.core.state().master();
+    h.last_term = m.core.state().term();
+    h.start_position = h.acked_position = m.position;
+    return h;
+  }
+  bool noted(const std::string& text) const {
+    return std::ranges::any_of(
+        m.notes, [&](const Note& n) { return n.text.find(text) != std::string::npos; });
+  }
+};
+
+TEST_F(LostStateTest, AWorkerUnderANewNameWithItsOldStoreBeginsNoNewTerm) {
+  const Term term = m.core.state().term();
+  EXPECT_EQ(m.connect(22, ConnId{3}, acked("w1-new", 101, 101)),
+            "3 WELCOME, have seq 0, the store is older");
+  EXPECT_TRUE(noted("a store that belongs to another node"));
+  // It comes back as a store of its own, and the old name can be forgotten.
+  m.lose(23, ConnId{3});
+  EXPECT_EQ(m.connect(24, ConnId{4}, hello("w1-new", 103)), "4 WELCOME, have seq 0");
+  EXPECT_EQ(m.core.state().term(), term);
+}
+
+TEST_F(LostStateTest, AWorkerUnderANewNameWithAStoreOfItsOwnBeginsNoNewTerm) {
+  const Term term = m.core.state().term();
+  Hello h = acked("w1-new", 103, 103);
+  h.start_position = h.acked_position = 0;
+  EXPECT_EQ(m.connect(22, ConnId{3}, h), "3 WELCOME, have seq 1");
+  EXPECT_EQ(m.core.state().term(), term);
+}
+
+TEST_F(LostStateTest, TheStoreThatANodeHadBeforeIsAnOlderCopy) {
+  m.connect(22, ConnId{3}, hello("w1", 103));
+  m.lose(23, ConnId{3});
+  EXPECT_EQ(m.connect(24, ConnId{4}, acked("w1", 101, 104)),
+            "4 WELCOME, have seq 0, the store is older");
+}
+
+TEST_F(LostStateTest, TwoMachinesWithOneNameDoNotChaseEachOther) {
+  m.connect(22, ConnId{3}, hello("w1", 101, 2));
+  Hello clone = acked("w1", 101, 105);
+  clone.machine = "a clone";
+  EXPECT_EQ(m.connect(23, ConnId{4}, clone), "4 ERROR node_in_use fatal");
+  m.lose(60, ConnId{3});
+  // The first fell silent: the clone takes over, as what it is.
+  EXPECT_EQ(m.connect(61, ConnId{5}, hello("w1", 106)), "5 WELCOME, have seq 0");
+  Hello first = acked("w1", 101, 107);
+  EXPECT_EQ(m.connect(62, ConnId{6}, first), "6 ERROR node_in_use fatal");
+  m.lose(80, ConnId{5});
+  EXPECT_EQ(m.connect(81, ConnId{7}, first), "7 WELCOME, have seq 0, the store is older");
+}
+
+TEST_F(LostStateTest, ANewStoreIsNotComparedBeforeItHasSaidWhatIsOpen) {
+  Hello h = hello("w1", 103);
+  h.last_master = m.core.state().master();
+  h.last_term = m.core.state().term();
+  h.digest = Digest{};
+  EXPECT_EQ(m.connect(22, ConnId{3}, h), "3 WELCOME, have seq 0");
+  EXPECT_EQ(m.top(7), "15@w1+0 open");
+}
+
+TEST_F(LostStateTest, OfADeletedStoreWhatIsNotThereAnyMoreIsAbsent) {
+  m.connect(22, ConnId{3}, hello("w1", 103));
+  Worker fresh(m, ConnId{3});
+  fresh.tell(23, {opened(8, 22)});
+  EXPECT_THAT(fresh.heartbeat(24), HasSubstr("differs"));
+  fresh.inventory(25);
+  EXPECT_EQ(m.top(7), "15@w1+4294967295 closed");
+  EXPECT_EQ(fresh.heartbeat(26), "3 HEARTBEAT_ACK, equal");
+}
+
+TEST_F(LostStateTest, AWorkerOfBothVersionsIsWelcomedToTheHighestInCommon) {
+  Hello h = hello("w1", 101, 2);
+  h.protocol_max = 2;
+  m.connect(22, ConnId{3}, h);
+  EXPECT_EQ(m.welcome.protocol, 1u);
+  MasterCore::Config c = config();
+  c.protocol_max = 2;
+  Master newer({}, "", 1, c);
+  newer.connect(10, kW1, h);
+  EXPECT_EQ(newer.welcome.protocol, 2u);
+  newer.connect(10, kW2, hello("w2", 102));
+  EXPECT_EQ(newer.welcome.protocol, 1u) << "an older worker goes on";
+}
+
+TEST_F(LostStateTest, AWorkerOfAnotherVersionOnlyIsRefused) {
+  Hello h = hello("w1", 101, 2);
+  h.protocol_min = h.protocol_max = 2;
+  EXPECT_EQ(m.connect(22, ConnId{3}, h), "3 ERROR version fatal");
+  EXPECT_THAT(last_close(), HasSubstr("protocol 2 to 2, this master 1 to 1; upgrade the older"));
 }
 
 // ---- admission

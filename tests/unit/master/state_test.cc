@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "tests/unit/master/fixture.h"
@@ -45,6 +46,33 @@ std::vector<LogRecord> story() {
   };
 }
 
+// And of those that say what the master found out, or what an operator said.
+std::vector<LogRecord> whole_story() {
+  std::vector<LogRecord> records = story();
+  Event removed = event(8, EventKind::removed, 15, 2, 30);
+  removed.reason = Reason::removed;
+  records.emplace_back(frame("w2", 6, 40, {removed}));
+  Event close = closed(7, 20, kMasterCloses, 20);
+  close.reason = Reason::absent_from_inventory;
+  for (const Cause cause : {Cause::absent, Cause::forgotten}) {
+    Decided found = frame("w2", 0, 45, {close});
+    found.position = 0;
+    found.cause = cause;
+    records.emplace_back(found);
+  }
+  records.emplace_back(
+      LeaseChanged{"w1", LeaseStatus::lapsed, LeaseCause::silent, master_time(50)});
+  records.emplace_back(
+      LeaseChanged{"w2", LeaseStatus::held, LeaseCause::unconfirmed, master_time(50)});
+  records.emplace_back(ExpiryFrozen{"", master_time(99), master_time(51)});
+  records.emplace_back(ExpiryFrozen{"w2", master_time(99), master_time(51)});
+  records.emplace_back(ExpiryFrozen{"", {}, master_time(52)});
+  records.emplace_back(NodeForgotten{"w1", master_time(60)});
+  records.emplace_back(AgentsForgotten{{AgentId{8}, AgentId{4'000'000'000}}, master_time(61)});
+  records.emplace_back(NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{2}, 9, 100, master_time(62)});
+  return records;
+}
+
 TEST(State, DecidesAndWritesTheRulesDown) {
   State state;
   std::string rules;
@@ -71,7 +99,7 @@ struct Live {
 };
 Live live() {
   Live l;
-  for (LogRecord r : story()) {
+  for (LogRecord r : whole_story()) {
     EXPECT_TRUE(l.state.apply(r));
     l.records.push_back(encode(r));
     l.states.push_back(l.state.encode());
@@ -114,6 +142,36 @@ TEST(State, ASnapshotKeepsWhatItIsMadeOf) {
   EXPECT_EQ(back->time(), l.state.time());
   EXPECT_TRUE(back->agents() == l.state.agents());
   EXPECT_TRUE(back->nodes() == l.state.nodes());
+}
+
+TEST(State, WhatTheMasterFindsOutHasNoSeqAndNoPosition) {
+  const Live l = live();
+  const NodeLog& w2 = l.state.nodes().at("w2");
+  EXPECT_EQ(w2.last_seq, 6u);
+  EXPECT_EQ(w2.position, 107u);
+  EXPECT_EQ(w2.open.find(AgentId{7}), nullptr);
+  EXPECT_EQ(l.state.find(AgentId{7})->reason, Reason::absent_from_inventory);
+}
+
+TEST(State, AForgottenNodeComesBackWithTheStoreThatItHad) {
+  const Live l = live();
+  EXPECT_EQ(l.state.nodes().at("w1").position, 109u) << "as far as it had ever told";
+  EXPECT_EQ(l.state.lease_of("w1"), LeaseStatus::valid);
+  EXPECT_TRUE(l.state.forgotten().empty());
+}
+
+TEST(State, CountsTheAgentsOfEachNode) {
+  State state;
+  for (LogRecord r : whole_story()) {
+    ASSERT_TRUE(state.apply(r));
+    std::map<NodeName, std::size_t> open;
+    std::size_t all = 0;
+    for (const auto& [agent, record] : state.agents()) {
+      if (record.is_open()) ++open[record.top.node], ++all;
+    }
+    for (const auto& [name, node] : state.nodes()) EXPECT_EQ(node.on_top, open[name]);
+    EXPECT_EQ(state.active(), all);
+  }
 }
 
 TEST(State, EqualStatesGiveEqualBytesHoweverTheyCameAbout) {
@@ -179,7 +237,7 @@ TEST(State, TheTimeReservedNeverShrinks) {
 
 TEST(LogRecordBytes, KeepEverything) {
   State state;
-  for (LogRecord r : story()) {
+  for (LogRecord r : whole_story()) {
     ASSERT_TRUE(state.apply(r));
     const auto back = decode_log_record(encode(r));
     ASSERT_TRUE(back) << back.error().message;
@@ -239,6 +297,27 @@ TEST(SnapshotBytes, OfANewerFormatNameTheRemedy) {
   const auto state = State::decode(bytes);
   ASSERT_FALSE(state);
   EXPECT_THAT(state.error().message, HasSubstr("newer version"));
+}
+
+// As 0.1.0 wrote it before there were leases: node w1 with agent 7 open.
+TEST(SnapshotBytes, OfFormat1AreReadAndAllLeasesRun) {
+  std::string bytes;
+  wire::Packer p(bytes);
+  p.array(9).u64(1).u64(11).u64(22).i64(master_time(100).us);
+  p.array(1).array(8).str("w1").str("m1").u64(1).u64(2).u64(5).u64(105).i64(master_time(3).us);
+  p.array(1).array(3).u64(7).u64(std::to_underlying(epoch(10))).u64(0);
+  p.array(1).array(11).u64(7).array(3).u64(std::to_underlying(epoch(10))).str("w1").u64(0);
+  p.u64(std::to_underlying(Phase::open)).u64(0).i64(master_time(10).us).i64(master_time(11).us);
+  p.array(2).str("w1").i64(master_time(11).us).array(2).str("").i64(0).nil().nil().nil();
+  p.i64(0).u64(kBoot).i64(0);
+  const auto state = State::decode(bytes);
+  ASSERT_TRUE(state) << state.error().message;
+  EXPECT_EQ(state->lease_of("w1"), LeaseStatus::valid);
+  EXPECT_EQ(state->nodes().at("w1").lease.since, master_time(3));
+  EXPECT_EQ(state->counts().active, 1u);
+  const auto again = State::decode(state->encode());
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->nodes() == state->nodes());
 }
 
 TEST(SnapshotBytes, OfAnEmptyStateAreRead) {
