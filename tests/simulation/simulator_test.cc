@@ -107,6 +107,13 @@ TEST(Simulator, LastWriterWinsFailsOnThirtyOfAHundredSeeds) {
   EXPECT_GE(failed * 10, kSeeds * 3);
 }
 
+// Otherwise nothing shows that lost state is found.
+TEST(Simulator, SomeSeedsLoseStateThatInventoriesRepair) {
+  std::uint64_t repaired = 0;
+  for (const Result& r : results()) repaired += r.repairs > 0 ? 1u : 0u;
+  EXPECT_GE(repaired, 3u);
+}
+
 // ---- what no table row can tell --------------------------------------------------------------
 
 TEST(Undecidable, IsRare) {
