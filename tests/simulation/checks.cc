@@ -102,6 +102,7 @@ void Promises::table(const master::State& state) {
 // What the one before decided and had not made durable is forgotten, and nobody was told of it.
 void Promises::master_started(const master::State& state) {
   table(state);
+  breaches_ = 0;
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
@@ -140,6 +141,16 @@ void Promises::heard(WorkerNode& w, std::int64_t came) {
   w.arrived = std::max(w.arrived, came);
   if (came <= w.expired && w.expired - came < kTtl)
     world_.broken(w.name + ": its lease expired while what it said waited to be read");
+}
+
+// Between programs that keep to the protocol, nothing is refused as a breach of it.
+void Promises::master_ticked() {
+  const master::MasterCore& core = world_.master->driver->core();
+  if (core.counters().protocol_errors > breaches_) {
+    breaches_ = core.counters().protocol_errors;
+    world_.broken("the master refuses what a worker says as a breach of the protocol");
+  }
+  leases();
 }
 
 void Promises::leases() {

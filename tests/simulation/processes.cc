@@ -18,7 +18,7 @@ template <typename Node>
 void World::tick_always(Node& n, std::int64_t every) {
   at_process(n, now_ + every, [this, &n, every] {
     n.driver->tick();
-    if constexpr (std::is_same_v<Node, MasterNode>) promises_.leases();
+    if constexpr (std::is_same_v<Node, MasterNode>) promises_.master_ticked();
     tick_always(n, every);
   });
 }

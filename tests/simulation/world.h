@@ -166,7 +166,7 @@ class Promises {
   void master_started(const master::State& state);
   void queues();
   void heard(WorkerNode& w, std::int64_t came);
-  void leases();
+  void master_ticked();
   // The master lost some of what it knew: from here on nothing of before holds it to anything.
   void master_lost();
 
@@ -180,10 +180,12 @@ class Promises {
     Version acked;
   };
   void repaired(const master::Decision& d, Known& known);
+  void leases();
   static bool holds(const WorkerNode& w, const Event& e);
 
   World& world_;
   std::map<AgentId, Known> known_;
+  std::uint64_t breaches_ = 0;  // of the protocol, that the present master counted
   std::map<const WorkerNode*, std::pair<std::int64_t, std::uint64_t>> messages_;  // in a minute
 };
 
