@@ -10,6 +10,7 @@
 #include "app/ports.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/token.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/file_event_log.h"
@@ -56,11 +57,16 @@ int run(const app::MasterConfig& config) {
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
   master::History history(config.limits.history);
   auto state = app::fold_log(**event_log, recovery, &history);
-  if (!state) return fail(1, "log " + config.store.path + ": " + state.error().message);
+  if (!state) {
+    return fail(1, "the log in " + config.store.path + ": " + state.error().message +
+                       "; \"rollcall log verify " + config.store.path + "\" says more");
+  }
+  auto token = inspect::Token::load_or_make(config.inspect.token);
+  if (!token) return fail(app::kExitConfig, token.error().message);
 
   net::Loop loop;
   app::DiskThread disk;
-  app::DiskLog log(loop, disk, **event_log);
+  app::DiskLog log(loop, disk, **event_log, {config.store.retention, config.store.max_size});
   app::TlsLinks links(tls->revoked);
 
   master::MasterCore::Config core;
@@ -75,7 +81,11 @@ int run(const app::MasterConfig& config) {
   core.removed_retention_us = config.timing.keep_removed.count();
   core.max_inventories = config.limits.inventories;
   core.max_inventory_entries = config.limits.inventory_entries;
-  app::MasterDriver driver(core, {config.store.snapshot_every, recovery.behind_snapshot()},
+  app::MasterDriver driver(core,
+                           {.snapshot_every = config.store.snapshot_every,
+                            .since_snapshot = recovery.behind_snapshot(),
+                            // Two snapshots and what is between them must fit.
+                            .snapshot_every_bytes = config.store.max_size / 4},
                            std::move(*state),
                            recovery.torn_tail_dropped ? "the end of the log was torn" : "",
                            app::random_seed(), clock, log, links, app::log_note);
@@ -88,7 +98,10 @@ int run(const app::MasterConfig& config) {
   inspect::add_master_pages(
       http, [&loop](auto task) { return loop.post(std::move(task)); },
       {driver, clock, ROLLCALL_VERSION,
-       [&listener] { return listener ? listener->counters() : net::TlsListener::Counters{}; }});
+       [&listener] { return listener ? listener->counters() : net::TlsListener::Counters{}; },
+       config.store.path});
+  inspect::add_master_actions(
+      http, [&loop](auto task) { return loop.post(std::move(task)); }, driver, *token);
   if (auto started = http.start(); !started) return fail(1, started.error().message);
 
   int status = 0;

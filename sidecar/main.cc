@@ -12,6 +12,7 @@
 #include "app/stored_infos.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/token.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/lmdb_session_store.h"
@@ -55,6 +56,8 @@ int run(const app::SidecarConfig& config) {
   if (!store) return fail(1, store.error().message);
   auto contents = app::load_with_infos(**store);
   if (!contents) return fail(1, contents.error().message);
+  auto token = inspect::Token::load_or_make(config.inspect.token);
+  if (!token) return fail(app::kExitConfig, token.error().message);
 
   net::Loop loop;
   app::DiskThread disk;
@@ -137,8 +140,9 @@ int run(const app::SidecarConfig& config) {
     out.last_error = s.failing ? s.last_error : "";
     return out;
   };
-  inspect::add_sidecar_pages(http, [&loop](auto task) { return loop.post(std::move(task)); },
-                             {driver, clock, source_status, ROLLCALL_VERSION});
+  const auto post = [&loop](auto task) { return loop.post(std::move(task)); };
+  inspect::add_sidecar_pages(http, post, {driver, clock, source_status, ROLLCALL_VERSION});
+  inspect::add_sidecar_actions(http, post, [&driver] { return driver.send_inventory(); }, *token);
   if (auto started = http.start(); !started) return fail(1, started.error().message);
 
   net::Timer tick(loop), flush(loop);
