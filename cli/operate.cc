@@ -46,7 +46,8 @@ std::string of_whom(const Options& options) {
 Exit confirm(const Options& options) {
   return operate(options, "/confirm", [](const Json& answer) {
     std::string names;
-    for (const Json& name : answer["confirmed"]) names += (names.empty() ? "" : ", ") + shown(name);
+    for (const Json& name : field(answer, "confirmed"))
+      names += (names.empty() ? "" : ", ") + shown(name);
     if (names.empty()) return std::string("No lease waits for a word: nothing was changed.");
     return "The leases of " + names + " expired: what was unreachable there is disconnected now.";
   });
@@ -54,7 +55,8 @@ Exit confirm(const Options& options) {
 
 Exit freeze(const Options& options) {
   return operate(options, "/freeze" + query(options), [&](const Json& answer) {
-    return "No lease of " + of_whom(options) + " expires for " + shown_length(answer["for_us"]) +
+    return "No lease of " + of_whom(options) + " expires for " +
+           shown_length(field(answer, "for_us")) +
            ". It ends by itself, or with \"rollcall unfreeze" +
            (options.node.empty() ? "" : " --node " + options.node) + "\".";
   });

@@ -57,66 +57,72 @@ std::string counts(const Json& by_name) {
 
 void show_master(const Json& s) {
   print_field("master",
-              "rollcall-master " + shown(s["version"]) +
-                  (s["ready"] == true ? ", ready" : ", not ready: it cannot tell the time"));
-  print_field("id, term", shown(s["master"]) + ", " + shown(s["term"]));
-  print_field("time", shown_time(s["master_time"]));
-  print_field("agents", number(s["agents"]) + " known: " + number(s["active"]) + " active, " +
-                            number(s["unreachable"]) + " unreachable, " +
-                            number(s["disconnected"]) + " disconnected; " + number(s["in_doubt"]) +
-                            " in doubt");
-  const Json& leases = s["leases"];
-  print_field("workers", number(s["connections"]) + " connected; leases: " +
-                             number(leases["valid"]) + " valid, " + number(leases["lapsed"]) +
-                             " lapsed, " + std::to_string(leases["held"].size()) + " held, " +
-                             number(leases["expired"]) + " expired");
-  if (!leases["held"].empty()) {
-    print_field("", list_of(leases["held"]) +
+              "rollcall-master " + shown(field(s, "version")) +
+                  (field(s, "ready") == true ? ", ready" : ", not ready: it cannot tell the time"));
+  print_field("id, term", shown(field(s, "master")) + ", " + shown(field(s, "term")));
+  print_field("time", shown_time(field(s, "master_time")));
+  print_field("agents", number(field(s, "agents")) + " known: " + number(field(s, "active")) +
+                            " active, " + number(field(s, "unreachable")) + " unreachable, " +
+                            number(field(s, "disconnected")) + " disconnected; " +
+                            number(field(s, "in_doubt")) + " in doubt");
+  const Json& leases = field(s, "leases");
+  print_field("workers", number(field(s, "connections")) +
+                             " connected; leases: " + number(field(leases, "valid")) + " valid, " +
+                             number(field(leases, "lapsed")) + " lapsed, " +
+                             std::to_string(field(leases, "held").size()) + " held, " +
+                             number(field(leases, "expired")) + " expired");
+  if (!field(leases, "held").empty()) {
+    print_field("", list_of(field(leases, "held")) +
                         ": too many would expire at once; \"rollcall confirm\" "
                         "lets them, if they are really gone");
   }
-  for (const Json& f : s["frozen"]) {
-    print_field("frozen", (f["node"].is_null() ? "every worker" : shown(f["node"])) + " until " +
-                              shown_time(f["until"]));
+  for (const Json& f : field(s, "frozen")) {
+    print_field("frozen", (field(f, "node").is_null() ? "every worker" : shown(field(f, "node"))) +
+                              " until " + shown_time(field(f, "until")));
   }
-  print_field("decisions", counts(s["decisions"]));
-  print_field("repairs", counts(s["repairs"]));
-  print_field("log",
-              s["log_error"].is_null() ? "ok" : "cannot be written: " + shown(s["log_error"]));
+  print_field("decisions", counts(field(s, "decisions")));
+  print_field("repairs", counts(field(s, "repairs")));
+  print_field("log", field(s, "log_error").is_null()
+                         ? "ok"
+                         : "cannot be written: " + shown(field(s, "log_error")));
 }
 
 void show_sidecar(const Json& s) {
-  print_field("sidecar", "rollcalld " + shown(s["version"]) + " of " + shown(s["node"]));
-  print_field("agents", number(s["agents"]) + " known, " + number(s["open_sessions"]) + " here");
-  const Json& link = s["link"];
-  std::string state = shown(link["state"]);
-  if (!link["error"].is_null()) state += ": " + shown(link["error"]);
-  if (!link["master_says"].is_null()) state += "; the master says: " + shown(link["master_says"]);
+  print_field("sidecar",
+              "rollcalld " + shown(field(s, "version")) + " of " + shown(field(s, "node")));
+  print_field("agents", number(field(s, "agents")) + " known, " +
+                            number(field(s, "open_sessions")) + " here");
+  const Json& link = field(s, "link");
+  std::string state = shown(field(link, "state"));
+  if (!field(link, "error").is_null()) state += ": " + shown(field(link, "error"));
+  if (!field(link, "master_says").is_null())
+    state += "; the master says: " + shown(field(link, "master_says"));
   print_field("link", state);
-  const Json& backlog = s["backlog"];
-  std::string waiting = number(backlog["events"]) + " events";
-  if (!backlog["oldest_us"].is_null()) {
-    waiting += ", the oldest for " + shown_length(backlog["oldest_us"]);
+  const Json& backlog = field(s, "backlog");
+  std::string waiting = number(field(backlog, "events")) + " events";
+  if (!field(backlog, "oldest_us").is_null()) {
+    waiting += ", the oldest for " + shown_length(field(backlog, "oldest_us"));
   }
   print_field("backlog", waiting);
-  const Json& agreement = s["agreement"];
-  std::string agreed = shown(agreement["state"]);
-  if (!agreement["equal_ago_us"].is_null()) {
-    agreed += ", last equal " + shown_length(agreement["equal_ago_us"]) + " ago";
+  const Json& agreement = field(s, "agreement");
+  std::string agreed = shown(field(agreement, "state"));
+  if (!field(agreement, "equal_ago_us").is_null()) {
+    agreed += ", last equal " + shown_length(field(agreement, "equal_ago_us")) + " ago";
   }
   print_field("agreement", agreed);
-  const Json& clock = s["clock"];
-  print_field("clock", clock["known"] == true
-                           ? "the master's is " + shown_length(clock["offset_us"]) +
-                                 " ahead, give or take " + shown_length(clock["error_us"])
+  const Json& clock = field(s, "clock");
+  print_field("clock", field(clock, "known") == true
+                           ? "the master's is " + shown_length(field(clock, "offset_us")) +
+                                 " ahead, give or take " + shown_length(field(clock, "error_us"))
                            : "the master's is not known yet");
-  const Json& source = s["source"];
-  print_field("source", source["error"].is_null()
-                            ? (source["connected"] == true ? "connected" : "not connected")
-                            : shown(source["error"]));
-  const Json& store = s["store"];
-  print_field("store",
-              store["error"].is_null() ? "ok" : "cannot be written: " + shown(store["error"]));
+  const Json& source = field(s, "source");
+  print_field("source", field(source, "error").is_null()
+                            ? (field(source, "connected") == true ? "connected" : "not connected")
+                            : shown(field(source, "error")));
+  const Json& store = field(s, "store");
+  print_field("store", field(store, "error").is_null()
+                           ? "ok"
+                           : "cannot be written: " + shown(field(store, "error")));
 }
 
 Exit status(const Options& options) {
@@ -128,12 +134,13 @@ Exit status(const Options& options) {
 Exit nodes(const Options& options) {
   return page(options, "/nodes", [](const Json& answer, bool) {
     Table table({"NODE", "LINK", "LEASE", "ENDS IN", "SESSIONS", "DIGEST", "ADDRESS"});
-    for (const Json& n : answer["nodes"]) {
-      const bool frozen = !n["frozen_until"].is_null();
-      table.add({shown(n["node"]), n["connected"] == true ? "up" : "down",
-                 shown(n["lease"]["status"]),
-                 frozen ? "frozen" : shown_length(n["lease"]["left_us"]),
-                 number(n["open_sessions"]), shown(n["agreement"]), shown(n["address"])});
+    for (const Json& n : field(answer, "nodes")) {
+      const bool frozen = !field(n, "frozen_until").is_null();
+      table.add({shown(field(n, "node")), field(n, "connected") == true ? "up" : "down",
+                 shown(field(field(n, "lease"), "status")),
+                 frozen ? "frozen" : shown_length(field(field(n, "lease"), "left_us")),
+                 number(field(n, "open_sessions")), shown(field(n, "agreement")),
+                 shown(field(n, "address"))});
     }
     table.print();
   });
@@ -145,14 +152,11 @@ Table sidecar_agents_table() {
 
 void add_sidecar_agents(Table& table, const Json& agents) {
   for (const Json& a : agents) {
-    const Json& row = a["row"];
-    const Json& session = a["session"];
-    const Json none;
-    const auto in = [&none](const Json& object, const char* name) {
-      return object.is_null() ? none : object[name];
-    };
-    table.add({shown(a["id"]), shown(in(row, "status")), shown(in(session, "phase")),
-               shown_time(in(session, "evidence_hi")).substr(0, 19), shown(in(session, "reason"))});
+    const Json& row = field(a, "row");
+    const Json& session = field(a, "session");
+    table.add({shown(field(a, "id")), shown(field(row, "status")), shown(field(session, "phase")),
+               shown_time(field(session, "evidence_hi")).substr(0, 19),
+               shown(field(session, "reason"))});
   }
 }
 
@@ -183,45 +187,50 @@ Exit agents(const Options& options) {
     if (options.json) {
       std::fputs(body->c_str(), stdout);
     } else if (daemon->is_sidecar()) {
-      add_sidecar_agents(table, answer["agents"]);
+      add_sidecar_agents(table, field(answer, "agents"));
     } else {
-      add_agents(table, answer["agents"]);
+      add_agents(table, field(answer, "agents"));
     }
-    left -= std::min<std::uint64_t>(left, answer["agents"].size());
-    if (answer["next_after"].is_null()) break;
-    after = answer["next_after"].get<std::uint64_t>();
+    left -= std::min<std::uint64_t>(left, field(answer, "agents").size());
+    if (field(answer, "next_after").is_null()) break;
+    after = field(answer, "next_after").get<std::uint64_t>();
   }
   if (!options.json) table.print();
   return Exit::kDone;
 }
 
 void show_masters_agent(const Json& a) {
-  std::string where = shown(a["status"]);
-  if (!a["node"].is_null())
-    where += (a["status"] == "active" ? " on " : ", last on ") + shown(a["node"]);
-  if (!a["reason"].is_null()) where += " (" + shown(a["reason"]) + ")";
-  print_field("agent", shown(a["id"]) + ": " + where);
-  print_field("name", shown(a["info"]["name"]));
-  print_field("address", shown(a["info"]["ip"]));
-  print_field("system", shown(a["info"]["os_name"]) + " " + shown(a["info"]["os_version"]));
-  print_field("software", shown(a["info"]["version"]));
-  print_field("reported", shown_time(a["evidence_lo"]) + " to " + shown_time(a["evidence_hi"]));
-  print_field("lease", shown(a["lease"]) +
-                           (a["node_connected"] == true ? ", connected" : ", not connected"));
-  if (a["in_doubt"] == true) print_field("in doubt", "another worker may have heard it later");
-  if (a["contested"] == true) print_field("contested", "perhaps two agents share one key");
+  std::string where = shown(field(a, "status"));
+  if (!field(a, "node").is_null())
+    where += (field(a, "status") == "active" ? " on " : ", last on ") + shown(field(a, "node"));
+  if (!field(a, "reason").is_null()) where += " (" + shown(field(a, "reason")) + ")";
+  print_field("agent", shown(field(a, "id")) + ": " + where);
+  print_field("name", shown(field(field(a, "info"), "name")));
+  print_field("address", shown(field(field(a, "info"), "ip")));
+  print_field("system", shown(field(field(a, "info"), "os_name")) + " " +
+                            shown(field(field(a, "info"), "os_version")));
+  print_field("software", shown(field(field(a, "info"), "version")));
+  print_field("reported",
+              shown_time(field(a, "evidence_lo")) + " to " + shown_time(field(a, "evidence_hi")));
+  print_field("lease",
+              shown(field(a, "lease")) +
+                  (field(a, "node_connected") == true ? ", connected" : ", not connected"));
+  if (field(a, "in_doubt") == true)
+    print_field("in doubt", "another worker may have heard it later");
+  if (field(a, "contested") == true) print_field("contested", "perhaps two agents share one key");
 }
 
 void show_sidecars_agent(const Json& a) {
-  print_field("agent", shown(a["id"]));
-  if (const Json& row = a["row"]; !row.is_null()) print_field("row", shown(row["status"]));
-  const Json& session = a["session"];
+  print_field("agent", shown(field(a, "id")));
+  if (const Json& row = field(a, "row"); !row.is_null())
+    print_field("row", shown(field(row, "status")));
+  const Json& session = field(a, "session");
   if (session.is_null()) return print_field("session", "was never here");
-  std::string text = shown(session["phase"]);
-  if (!session["reason"].is_null()) text += " (" + shown(session["reason"]) + ")";
+  std::string text = shown(field(session, "phase"));
+  if (!field(session, "reason").is_null()) text += " (" + shown(field(session, "reason")) + ")";
   print_field("session", text);
-  print_field("heard",
-              shown_time(session["evidence_lo"]) + " to " + shown_time(session["evidence_hi"]));
+  print_field("heard", shown_time(field(session, "evidence_lo")) + " to " +
+                           shown_time(field(session, "evidence_hi")));
 }
 
 Exit agent(const Options& options) {
@@ -234,7 +243,7 @@ Exit agent(const Options& options) {
 Exit why(const Options& options) {
   return page(options, "/agents/" + std::to_string(options.agent) + "/why",
               [](const Json& answer, bool) {
-                std::fputs(wrapped(harmless(shown(answer["text"]))).c_str(), stdout);
+                std::fputs(wrapped(harmless(shown(field(answer, "text")))).c_str(), stdout);
               });
 }
 

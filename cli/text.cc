@@ -106,6 +106,13 @@ void print_field(std::string_view name, std::string_view value) {
   }
 }
 
+const Json& field(const Json& of, std::string_view name) {
+  static const Json none;
+  if (!of.is_object()) return none;
+  const auto found = of.find(std::string(name));
+  return found == of.end() ? none : *found;
+}
+
 std::string shown(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_string()) return value.get<std::string>();
@@ -127,9 +134,9 @@ Table agents_table() {
 
 void add_agents(Table& table, const Json& agents) {
   for (const Json& a : agents) {
-    table.add({shown(a["id"]), shown(a["status"]), shown(a["node"]),
-               shown_time(a["evidence_hi"]).substr(0, 19), shown(a["reason"]),
-               shown(a["info"]["name"])});
+    table.add({shown(field(a, "id")), shown(field(a, "status")), shown(field(a, "node")),
+               shown_time(field(a, "evidence_hi")).substr(0, 19), shown(field(a, "reason")),
+               shown(field(field(a, "info"), "name"))});
   }
 }
 

@@ -33,6 +33,9 @@ class Table {
 // "name       value", the value wrapped behind its column.
 void print_field(std::string_view name, std::string_view value);
 
+// A field of an answer; null if it is not there, as in those of another version.
+const Json& field(const Json& of, std::string_view name);
+
 // A field of an answer as text: "-" for null and for what is not there.
 std::string shown(const Json& value);
 std::string shown_time(const Json& us);

@@ -46,6 +46,14 @@ TEST(Text, ALongFieldGoesOnBehindItsColumn) {
       "name         " + std::string(60, 'a') + "\n             " + std::string(20, 'b') + "\n");
 }
 
+TEST(Text, AFieldThatIsNotThereIsNull) {
+  const Json answer{{"a", 1}};
+  EXPECT_EQ(field(answer, "a"), 1);
+  EXPECT_EQ(field(answer, "b"), nullptr);
+  EXPECT_EQ(field(field(answer, "b"), "c"), nullptr);
+  EXPECT_EQ(field(Json(7), "a"), nullptr);
+}
+
 TEST(Text, WhatIsNotKnownIsADash) {
   EXPECT_EQ(shown(nullptr), "-");
   EXPECT_EQ(shown_time(nullptr), "-");
