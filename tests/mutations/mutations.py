@@ -137,8 +137,8 @@ MUTATIONS = [
         "a master's older log not noticed",
         "what was acked and lost is not told again",
         (Edit("master/core/master_core.cc",
-              "if (may_be_older_copy_ && ",
-              "if (false && "),
+              "    if (may_be_older_copy_ && ",
+              "    if (false && "),
          Edit("master/core/master_core.cc",
               "  if (may_be_older_copy_) {\n",
               "  if (false) {\n"))),
@@ -178,6 +178,109 @@ MUTATIONS = [
               ": e.kind != EventKind::contact && r.is_open() &&",
               ": false && r.is_open() &&"),),
         seeds=10000),
+    # ---- reconciliation ----------------------------------------------------------------------
+    Mutation(
+        "digest over the table instead of the stream",
+        "a move elsewhere makes the old worker differ",
+        (Edit("master/core/state.cc",
+              "    const Rule rule = record.apply(r.node, e, r.at);\n",
+              "    const NodeName owner = record.top.node;\n"
+              "    const Rule rule = record.apply(r.node, e, r.at);\n"
+              "    if (accepted(rule) && owner != r.node && nodes_.contains(owner))\n"
+              "      nodes_.at(owner).open.erase(e.agent);\n"),)),
+    Mutation(
+        "gap never accepted",
+        "a worker whose acked events the master lost can never speak to it again",
+        (Edit("master/core/master_core.cc",
+              "  conn.expected_seq = m.first_seq;\n",
+              "  conn.expected_seq = 1;\n"),)),
+    Mutation(
+        "lease begun for all at master start",
+        "workers that were gone before are there again",
+        (Edit("master/core/master_core.cc",
+              "    begin_term(may_have_lost_, out);\n"
+              "  }\n",
+              "    begin_term(may_have_lost_, out);\n"
+              "  }\n"
+              "  for (const auto& [name, node] : std::map(state_.nodes()))\n"
+              "    log_lease(LeaseChanged{name, LeaseStatus::valid, LeaseCause::none, {}}, now, out);\n"),),
+        unit=("master_core_test", "LeaseTest.AfterAStartOnly*")),
+    Mutation(
+        "leases do not lapse",
+        "a worker that is gone for good has its agents for ever",
+        (Edit("master/core/leases.cc",
+              "    if (!cause) continue;\n",
+              "    continue;\n"),)),
+    Mutation(
+        "equal digests confirm nothing",
+        "workers lapse although both sides agree",
+        (Edit("master/core/master_core_reconcile.cc",
+              "    r.walks = 0;\n"
+              "    log_lease(leases_.confirmed(state_, conn.node, lease_times(), now), now, out);\n",
+              "    r.walks = 0;\n"),)),
+    Mutation(
+        "freeze ignored",
+        "agents expire during an operator's work on the network",
+        (Edit("master/core/leases.cc",
+              "until && *until > at) {\n",
+              "false) {\n"),),
+        unit=("master_core_test", "LeaseTest.AFreeze*")),
+    Mutation(
+        "absent sessions stay",
+        "a store that was lost leaves what it knew on the table",
+        (Edit("master/core/reconciliation.cc",
+              "          found_.absent.push_back({agent, session});\n",
+              ""),)),
+    Mutation(
+        "went_back ignored",
+        "a worker that forgot a change is never told, and both sides differ for ever",
+        (Edit("master/core/reconciliation.cc",
+              "    found_.went_back.push_back({entry.agent, *own});\n",
+              ""),),
+        unit=("master_core_test", "ReconciliationTest.AWorkerThatWentBack*")),
+    Mutation(
+        "equal sessions that do not stand not told",
+        "a SUPERSEDED that was lost with its connection is never said again",
+        (Edit("master/core/reconciliation.cc",
+              "    found_.not_standing.push_back(entry.agent);\n",
+              ""),),
+        # The next HELLO tells it too.
+        unit=("master_core_test", "ReconciliationTest.AnEqualSession*")),
+    Mutation(
+        "digest sent while resending",
+        "both sides compare different moments, and differ without a reason",
+        (Edit("sidecar/core/sidecar_reconcile.cc",
+              "  return told && !to_be_sent_again && ",
+              "  return told && "),
+         Edit("sidecar/core/sidecar_reconcile.cc",
+              "  return (to_be_sent_again ? outbox_[next_unsent_].seq : next_seq_) - 1;\n",
+              "  return next_seq_ - 1;\n"),
+         Edit("sidecar/core/sidecar_reconcile.cc",
+              "std::uint64_t SidecarCore::last_sent_seq() const {\n"
+              "  const bool to_be_sent_again = next_unsent_ < outbox_.size() && "
+              "outbox_[next_unsent_].seq != 0;\n",
+              "std::uint64_t SidecarCore::last_sent_seq() const {\n"))),
+    Mutation(
+        "an entry refused for the time kept in the sidecar's set",
+        "it differs from the master's until everything is told anew",
+        (Edit("sidecar/core/sidecar_core.cc",
+              "      if (put_back.insert(e.event.agent).second) "
+              "reconciler_.put_back(e.event.agent, e.before);\n",
+              ""),),
+        unit=("sidecar_core_test", "ReconcilerModel.*")),
+    Mutation(
+        "digests before the source was heard out",
+        "a sidecar with an empty store has all its agents closed before it looked",
+        (Edit("sidecar/core/sidecar_core.cc",
+              "  source_first_ = !heard_out();\n",
+              "  source_first_ = false;\n"),),
+        seeds=6000),
+    Mutation(
+        "a renamed node's store taken as it is",
+        "nothing is told under the new name",
+        (Edit("sidecar/core/sidecar_reconcile.cc",
+              "  if (node.empty() || node == config_.node) {\n",
+              "  if (true) {\n"),)),
     # ---- time --------------------------------------------------------------------------------
     Mutation(
         "master time stepping back",
@@ -442,14 +545,6 @@ MUTATIONS = [
         (Edit("master/core/leases.cc",
               "too_many(state, times, now) ? LeaseStatus::held", "false ? LeaseStatus::held"),),
         unit=("master_core_test", "LeaseTest.WhenEverybody*")),
-    Mutation(
-        "all leases run again after a start",
-        "workers that were gone count as active",
-        (Edit("master/core/state.cc",
-              "  if (*format > 1) {\n",
-              "  for (auto& [name, node] : s.nodes_) node.lease.status = LeaseStatus::valid;\n"
-              "  if (*format > 1) {\n"),),
-        unit=("master_core_test", "State.ReplayFromAnySnapshot*")),
     Mutation(
         "a forgotten node taken for a lost log",
         "every worker tells everything again because one came back",

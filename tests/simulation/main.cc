@@ -1,8 +1,10 @@
 // simulate --seeds FROM-TO: the cluster on virtual time, one run for each seed.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 #include "tests/simulation/simulator.h"
@@ -14,7 +16,9 @@ namespace {
 [[noreturn]] void usage(const char* why) {
   std::fprintf(stderr,
                "simulate: %s\nusage: simulate --seeds FROM-TO [--workers N] [--agents N] "
-               "[--stop-at N] [--transcript]\n  --stop-at N   end after N failed runs\n"
+               "[--minutes M] [--stop-at N] [--transcript]\n"
+               "  --minutes M   of the cluster's time, from 3 up; the last two are quiet\n"
+               "  --stop-at N   end after N failed runs\n"
                "  --transcript  print what happened in each run, failed or not\n",
                why);
   std::exit(64);
@@ -63,6 +67,10 @@ int main(int argc, char** argv) {
       options.workers = static_cast<int>(number(value));
     } else if (flag == "--agents") {
       options.agents = static_cast<int>(number(value));
+    } else if (flag == "--minutes") {
+      const long long minutes = number(value);
+      if (minutes < 3 || minutes > 10'000) usage("--minutes takes 3 to 10000");
+      options.chaos_us = minutes * 60'000'000 - options.quiet_us;
     } else if (flag == "--stop-at") {
       stop_at = static_cast<unsigned long long>(number(value));
     } else {
@@ -71,12 +79,15 @@ int main(int argc, char** argv) {
   }
   if (to < from) usage("--seeds FROM-TO is wanted");
   unsigned long long runs = 0, failed = 0, undecidable = 0, last_writer = 0;
+  unsigned long long busiest = 0, repaired = 0;
   for (unsigned long long seed = from; seed <= to && failed < stop_at; ++seed) {
     options.transcript = transcript;
     Result r = run(seed, options);
     ++runs;
     undecidable += r.undecidable() ? 1u : 0u;
     last_writer += r.last_writer_failed() ? 1u : 0u;
+    busiest = std::max<unsigned long long>(busiest, r.busiest_minute);
+    repaired += r.repairs > 0 ? 1u : 0u;
     if (transcript && !r.failed()) {
       std::fputs(r.transcript.c_str(), stdout);
       describe(r);
@@ -88,6 +99,10 @@ int main(int argc, char** argv) {
     std::fputs(r.transcript.c_str(), stdout);
     describe(r);
   }
+  const double took = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;  // of one core
+  std::printf("repairs in %llu runs, at most %llu messages of a worker in a minute\n", repaired,
+              busiest);
+  std::printf("%.0f runs/s\n", static_cast<double>(runs) / std::max(took, 1e-9));
   std::printf("last writer wins on the same deliveries: %llu of %llu runs wrong\n", last_writer,
               runs);
   std::printf("simulate: %llu runs, %llu failed, %llu undecidable\n", runs, failed, undecidable);

@@ -3,9 +3,12 @@
 // disk, link and source exchanged. One seed gives one schedule; the same seed replays exactly.
 //
 // Agents move between workers with and without goodbye; each worker's table has whole seconds of a
-// skewed, stepping wall clock; links break and lose what is in flight; sidecars and the master
-// crash, lose their disks or get older copies of them. After a quiet time the master's table must
-// equal the truth, which comes from the schedule.
+// skewed, stepping wall clock. Links break, lose one way without a word, stall, and are slow one
+// way; disks lose what was not synced, fill up, come back older, empty or from another machine;
+// processes halt and crash, machines are suspended, cloned and renamed, sources go blind; the
+// master loses its log or gets an older one. Which of these a seed has is drawn (faults.cc). After
+// a quiet time the master's table must equal the truth, which comes from the schedule; what must
+// hold at every moment is in checks.cc.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,8 +43,10 @@ struct AgentResult {
 struct Result {
   std::uint64_t seed = 0;
   std::vector<AgentResult> agents;
-  std::vector<std::string> broken;  // promises that did not hold on the way
-  std::uint64_t events = 0;         // that the master decided
+  std::vector<std::string> broken;   // promises that did not hold on the way
+  std::uint64_t events = 0;          // that the master decided
+  std::uint64_t busiest_minute = 0;  // messages of one worker, both ways
+  std::uint64_t repairs = 0;         // of what inventories found
   std::string transcript;
 
   bool undecidable() const;         // some agent's truth cannot be told
