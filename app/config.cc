@@ -481,6 +481,7 @@ void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
 void add_inspect_keys(std::vector<Key>& keys, InspectConfig& inspect, std::uint16_t port) {
   keys.push_back({"inspect", "address", address_into(inspect.address, port)});
   keys.push_back({"inspect", "hosts", hosts_into(inspect.hosts)});
+  keys.push_back({"inspect", "token", path_into(inspect.token)});
 }
 
 void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
@@ -605,6 +606,7 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
     }
   }
   if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
+  if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();
   if (!origin) return std::unexpected(origin.error());
   config.origin = *std::move(origin);
@@ -626,6 +628,9 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   keys.push_back(
       {"store", "snapshot_every", count_into(config.store.snapshot_every, 100, 1'000'000'000)});
   keys.push_back({"store", "segment", size_into(config.store.segment, 64ULL << 10, 4ULL << 30)});
+  keys.push_back({"store", "retention", duration_into(config.store.retention, 1h, 8784h)});
+  keys.push_back(
+      {"store", "max_size", size_into(config.store.max_size, 1ULL << 20, 1024ULL << 30)});
   add_inspect_keys(keys, config.inspect, 9472);
   keys.push_back({"timing", "heartbeat", duration_into(config.timing.heartbeat, 100ms, 5min)});
   keys.push_back({"timing", "ttl", duration_into(config.timing.ttl, 200ms, 1h)});
@@ -658,6 +663,20 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
                           " is too short for a heartbeat of " + to_text(config.timing.heartbeat) +
                           "; allowed is twice the heartbeat and more");
   }
+  // Only whole segments can go, and those behind the older snapshot stay.
+  const std::uint64_t least_size = 4 * config.store.segment;
+  if (!reader.given("store", "max_size")) {
+    config.store.max_size = std::max(config.store.max_size, least_size);
+  }
+  if (reader.good() && config.store.max_size < least_size) {
+    const int line =
+        std::max(reader.line_of("store", "max_size"),
+                 reader.given("store", "segment") ? reader.line_of("store", "segment") : 1);
+    reader.fail(line, "[store] max_size of " + size_text(config.store.max_size) +
+                          " is too small for segments of " + size_text(config.store.segment) +
+                          "; allowed is four segments and more");
+  }
+  if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();
   if (!origin) return std::unexpected(origin.error());
   config.origin = *std::move(origin);

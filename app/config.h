@@ -60,6 +60,7 @@ struct LogConfig {
 struct InspectConfig {
   Address address;
   std::vector<std::string> hosts = {};  // further names by which it may be asked, in lower case
+  std::string token = {};  // file of the token, see inspect/token.h; in [store] path unless given
   bool operator==(const InspectConfig&) const = default;
 };
 
@@ -105,7 +106,7 @@ struct SidecarConfig {
     std::uint64_t max_bytes = 256ULL << 20;
     bool operator==(const Store&) const = default;
   } store;
-  InspectConfig inspect{{"127.0.0.1", 9470}};
+  InspectConfig inspect{{"127.0.0.1", 9470}, {}, "/var/lib/rollcall/sidecar/token"};
   LogConfig log;
   struct Limits {
     std::uint32_t http_connections = 256;
@@ -134,9 +135,11 @@ struct MasterConfig {
     std::string path = "/var/lib/rollcall/master";
     std::uint64_t snapshot_every = 100'000;  // records
     std::uint64_t segment = 64ULL << 20;     // bytes
+    std::chrono::microseconds retention = std::chrono::hours(30 * 24);
+    std::uint64_t max_size = 8ULL << 30;  // bytes of the log and its snapshots
     bool operator==(const Store&) const = default;
   } store;
-  InspectConfig inspect{{"127.0.0.1", 9472}};
+  InspectConfig inspect{{"127.0.0.1", 9472}, {}, "/var/lib/rollcall/master/token"};
   struct Timing {
     std::chrono::microseconds heartbeat = std::chrono::seconds(10);
     std::chrono::microseconds ttl = std::chrono::seconds(30);  // at least twice the heartbeat

@@ -42,6 +42,13 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
   return state;
 }
 
+std::expected<void, Error> check_snapshot(const persist::EventLog& log, std::uint64_t upto_index) {
+  const auto bytes = log.snapshot(upto_index);
+  if (!bytes) return std::unexpected(bytes.error());
+  if (auto state = master::State::decode(*bytes); !state) return std::unexpected(state.error());
+  return {};
+}
+
 MasterDriver::MasterDriver(master::MasterCore::Config config, Options options, master::State state,
                            std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log,
                            Links& links, Notes notes)
@@ -106,13 +113,16 @@ void MasterDriver::carry_out(master::Output out) {
     appending_ = std::move(out.append->records);
     appending_ticket_ = out.append->ticket;
     since_snapshot_ += appending_.size();
+    for (const auto& record : appending_) bytes_since_snapshot_ += record.size();
     // Nothing is pending in the core now: its state is the fold of all up to this group.
-    if (since_snapshot_ >= options_.snapshot_every) {
+    if (since_snapshot_ >= options_.snapshot_every ||
+        bytes_since_snapshot_ >= options_.snapshot_every_bytes) {
       // A copy costs little; encoding a million agents would hold up the loop for a second.
       snapshot_ = [state = std::make_shared<const master::State>(core_.state())] {
         return state->encode();
       };
       since_snapshot_ = 0;
+      bytes_since_snapshot_ = 0;
     }
     append(appending_ticket_);
   }
@@ -152,7 +162,27 @@ void MasterDriver::append(std::uint64_t ticket) {
     appending_.clear();
     snapshot_ = {};
     carry_out(core_.stored(ticket, clock_.now()));
+    tell_durable();
   });
+}
+
+void MasterDriver::change(const Change& change,
+                          std::function<void(std::expected<void, Error>)> done) {
+  auto out = change(core_, clock_.now());
+  if (!out) return done(std::unexpected(out.error()));
+  carry_out(std::move(*out));
+  if (appending_.empty()) return done({});
+  wait_for_disk_.push_back({2, std::move(done)});
+}
+
+void MasterDriver::tell_durable() {
+  std::vector<WaitsForDisk> told;
+  std::erase_if(wait_for_disk_, [&](WaitsForDisk& one) {
+    if (--one.groups > 0 && !appending_.empty()) return false;
+    told.push_back(std::move(one));
+    return true;
+  });
+  for (const auto& one : told) one.done({});
 }
 
 }  // namespace rollcall::app

@@ -26,6 +26,9 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
                                              master::History* history = nullptr);
 
+// Whether a snapshot is there, whole, and one that a master can begin with.
+std::expected<void, Error> check_snapshot(const persist::EventLog& log, std::uint64_t upto_index);
+
 class MasterDriver {
  public:
   class Log {
@@ -49,6 +52,7 @@ class MasterDriver {
   struct Options {
     std::uint64_t snapshot_every = 100'000;  // records
     std::uint64_t since_snapshot = 0;        // records that the log holds behind its newest one
+    std::uint64_t snapshot_every_bytes = std::uint64_t{1} << 40;
   };
 
   MasterDriver(master::MasterCore::Config config, Options options, master::State state,
@@ -65,6 +69,12 @@ class MasterDriver {
   void link_closed(master::ConnId conn);
   void tick();  // a few times a second
 
+  // Carries out what an operator's `change` orders, and calls `done` once everything that it put
+  // into the log is on the disk (as long as the disk refuses, not at all), or with its error.
+  using Change =
+      std::function<std::expected<master::Output, Error>(master::MasterCore&, const Now&)>;
+  void change(const Change& change, std::function<void(std::expected<void, Error>)> done);
+
   master::MasterCore& core() { return core_; }
   const master::MasterCore& core() const { return core_; }
   const std::string& log_error() const { return log_error_; }
@@ -74,6 +84,7 @@ class MasterDriver {
 
   void carry_out(master::Output out);
   void append(std::uint64_t ticket);
+  void tell_durable();
 
   Clock& clock_;
   Log& log_;
@@ -89,6 +100,13 @@ class MasterDriver {
   Log::Snapshot snapshot_;
   std::uint64_t appending_ticket_ = 0;
   std::uint64_t since_snapshot_;
+  std::uint64_t bytes_since_snapshot_ = 0;
+  // What a change put into the log is in the group under way or in the next one.
+  struct WaitsForDisk {
+    int groups = 2;
+    std::function<void(std::expected<void, Error>)> done;
+  };
+  std::vector<WaitsForDisk> wait_for_disk_;
   std::optional<std::int64_t> retry_at_mono_us_;
   std::string log_error_;
 };

@@ -69,12 +69,49 @@ void DiskLog::append(std::vector<std::string> records, Snapshot snapshot, Done d
 void DiskLog::write_snapshot(std::uint64_t upto_index, Snapshot snapshot) {
   const auto taken = snapshots_.submit([this, upto_index, snapshot = std::move(snapshot)] {
     // Only a shortcut: the log has everything.
-    if (auto written = log_.write_snapshot(upto_index, snapshot()); !written)
+    if (auto written = log_.write_snapshot(upto_index, snapshot()); !written) {
       log(Level::Warn, "no snapshot could be written", {{"why", written.error().message}});
+      return;
+    }
+    retain();
   });
   if (taken == DiskThread::Submitted::Full) {
     log(Level::Warn, "a snapshot is left out, for the one before is not written yet");
   }
+}
+
+void DiskLog::retain() {
+  const auto plan =
+      persist::plan_retention(log_.files(), retention_, std::chrono::system_clock::now());
+  const bool over_budget = plan.left_bytes > retention_.bytes;
+  if (over_budget && !over_budget_) {
+    log(Level::Warn,
+        "the log is larger than [store] max_size allows, and the rest of it is needed: give it "
+        "more, or make snapshots more often",
+        {{"bytes", std::to_string(plan.left_bytes)},
+         {"max_size", std::to_string(retention_.bytes)}});
+  }
+  over_budget_ = over_budget;
+  if (plan.keep_from == 0) return;
+  if (auto good = check_snapshot(log_, plan.head); !good) {
+    log(Level::Error, "no old part of the log is removed: the snapshot that stands for it is bad",
+        {{"why", good.error().message}});
+    return;
+  }
+  // Removing is the writer's business. A master that stops meanwhile removes it another time.
+  [[maybe_unused]] const auto submitted = disk_.submit([this, plan] {
+    if (auto removed = log_.remove_segments_before(plan.keep_from); !removed) {
+      log(Level::Warn, "an old part of the log could not be removed",
+          {{"why", removed.error().message}});
+      return;
+    }
+    log(Level::Info, "an old part of the log was removed",
+        {{"records", std::to_string(plan.first_index) + "-" + std::to_string(plan.keep_from - 1)},
+         {"segments", std::to_string(plan.segments)},
+         {"bytes", std::to_string(plan.bytes)},
+         {"snapshot", std::to_string(plan.head)},
+         {"left_bytes", std::to_string(plan.left_bytes)}});
+  });
 }
 
 TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,

@@ -16,6 +16,7 @@
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/event_log.h"
+#include "persist/log_retention.h"
 #include "persist/session_store.h"
 
 namespace rollcall::app {
@@ -40,19 +41,24 @@ class DiskStore final : public SidecarDriver::Store {
 };
 
 // Snapshots are made on a thread of their own, so that nothing that is to be acked waits for one.
+// After each, what `retention` does not keep is removed.
 class DiskLog final : public MasterDriver::Log {
  public:
-  DiskLog(net::Loop& loop, DiskThread& disk, persist::EventLog& log)
-      : loop_(loop), disk_(disk), log_(log) {}
+  DiskLog(net::Loop& loop, DiskThread& disk, persist::EventLog& log,
+          const persist::Retention& retention)
+      : loop_(loop), disk_(disk), log_(log), retention_(retention) {}
   void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
   void stop() { snapshots_.stop(); }  // after the disk thread: waits for the snapshot under way
 
  private:
   void write_snapshot(std::uint64_t upto_index, Snapshot snapshot);
+  void retain();  // snapshots' thread
 
   net::Loop& loop_;
   DiskThread& disk_;
   persist::EventLog& log_;
+  const persist::Retention retention_;
+  bool over_budget_ = false;  // snapshots' thread
   DiskThread snapshots_{1};
 };
 

@@ -49,6 +49,18 @@ void SidecarDriver::watch(bool there) {
   carry_out(core_.watch(there, clock_.now()));
 }
 
+std::expected<void, Error> SidecarDriver::send_inventory() {
+  if (core_.link() != sidecar::SidecarCore::Link::streaming) {
+    return std::unexpected(
+        Error{"nothing is streamed to the master now: it is told everything "
+              "that it lacks once it can be reached; see /sync"});
+  }
+  Want want;
+  want.inventory = true;
+  carry_out(core_.message(want, clock_.now()));
+  return {};
+}
+
 void SidecarDriver::link_connected() {
   if (stopped_) return;
   state_ = State::connected;

@@ -67,6 +67,9 @@ class SidecarDriver {
   void link_received(std::string_view bytes);
   void link_closed(const std::string& reason);
 
+  // An operator asks what the master could ask: a full inventory, as soon as it may be sent.
+  std::expected<void, Error> send_inventory();
+
   // A few times a second.
   void tick();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace CLI {
 class App;
@@ -8,9 +9,14 @@ class App;
 
 namespace rollcall::cli {
 
-// How a command ends: 0 done, 1 it failed (the reason is on standard error), 2 it was called
-// wrongly.
-enum class Exit : int { kDone = 0, kFailed = 1, kUsage = 2 };
+// How a command ends. docs/cli.md has the table.
+enum class Exit : int {
+  kDone = 0,
+  kFailed = 1,    // the reason is on standard error
+  kUsage = 2,     // it was called wrongly
+  kDamaged = 3,   // a log is not whole
+  kNoAnswer = 4,  // no daemon answers
+};
 
 // Each group of subcommands lives in a file of its own and has one function here. It describes
 // its commands to `app`; the callback of the command that the user chose puts into `run` what is
@@ -18,5 +24,11 @@ enum class Exit : int { kDone = 0, kFailed = 1, kUsage = 2 };
 using Run = std::function<Exit()>;
 
 void add_pki(CLI::App& app, Run& run);
+void add_show(CLI::App& app, Run& run);     // status, nodes, agents, agent, why
+void add_operate(CLI::App& app, Run& run);  // confirm, freeze, unfreeze, forget, inventory
+void add_log(CLI::App& app, Run& run);      // log verify, replay, export, repair
+
+// Says it on standard error.
+Exit fail(const std::string& message, Exit how = Exit::kFailed);
 
 }  // namespace rollcall::cli

@@ -14,6 +14,9 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
 
     rollcall::cli::Run run;
+    rollcall::cli::add_show(app, run);
+    rollcall::cli::add_operate(app, run);
+    rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);
 
     try {

@@ -136,8 +136,12 @@ class HttpEngine::Impl final : private httplib::Server {
     if (head.gzip) text += "Accept-Encoding: gzip\r\n";
     MemoryStream stream(text + "\r\n");
     bool closed = false;
-    process_request(stream, head.close, closed,
-                    [&](httplib::Request& request) { request.body = std::move(body); });
+    process_request(stream, head.close, closed, [&](httplib::Request& request) {
+      request.body = std::move(body);
+      if (!head.authorization.empty()) {
+        request.set_header("Authorization", head.authorization);
+      }
+    });
     return stream.take_output();
   }
 
@@ -168,7 +172,8 @@ class HttpEngine::Impl final : private httplib::Server {
                       .path = from.path,
                       .query = {},
                       .matches = *std::move(matches),
-                      .body = from.body};
+                      .body = from.body,
+                      .authorization = from.get_header_value("Authorization")};
       for (const auto& [name, value] : from.params) request.query.try_emplace(name, value);
       return run(route, request);
     }

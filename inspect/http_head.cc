@@ -158,6 +158,9 @@ std::expected<Head, Refusal> parse_head(std::string_view text, const HeadLimits&
           !is_own_host(value.substr(scheme + 3), limits.hosts)) {
         return refuse(403, "this Origin may not ask here");
       }
+    } else if (name == "authorization") {
+      if (!head.authorization.empty()) return refuse(400, "there are two Authorization headers");
+      head.authorization = value;
     } else if (name == "connection") {
       each_item(value, [&](const std::string& item) { head.close |= item == "close"; });
     } else if (name == "accept-encoding") {

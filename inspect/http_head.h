@@ -26,6 +26,7 @@ struct Head {
   std::size_t body_bytes = 0;
   bool close = false;  // the connection ends after the answer
   bool gzip = false;   // the answer may be compressed
+  std::string authorization = {};
 };
 
 struct Refusal {

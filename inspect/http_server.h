@@ -34,6 +34,7 @@ struct Request {
   std::map<std::string, std::string> query;  // decoded; the first of equal names
   std::vector<std::string> matches;          // what stood at each {} of the pattern, in order
   std::string body;
+  std::string authorization = {};  // the header of this name
 };
 
 struct Response {

@@ -24,4 +24,16 @@ auto ask(const Post& post, F question) -> std::optional<decltype(question())> {
   return answer.get();
 }
 
+// The same for a question that is answered later, on the loop thread, by calling what it is given.
+template <typename T>
+std::optional<T> ask_later(const Post& post,
+                           std::function<void(std::function<void(T)> answer)> question) {
+  auto promise = std::make_shared<std::promise<T>>();
+  auto answer = promise->get_future();
+  const auto tell = [promise](T value) { promise->set_value(std::move(value)); };
+  if (!post([question = std::move(question), tell] { question(tell); })) return std::nullopt;
+  if (answer.wait_for(std::chrono::seconds(2)) != std::future_status::ready) return std::nullopt;
+  return answer.get();
+}
+
 }  // namespace rollcall::inspect

@@ -3,99 +3,29 @@
 #include <map>
 #include <memory>
 
+#include "inspect/master_json.h"
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
+#include "inspect/why.h"
 
 namespace rollcall::inspect {
 namespace {
 
 using master::Decision;
 using master::History;
+using master::LeaseStatus;
 using master::MasterCore;
-using Agents = AgentTable<AgentRecord>;
 
-// The fields that an agent of Wazuh has; one that is not known is shown as null, never left out.
-constexpr const char* kInfoFields[] = {
-    "name",       "ip",          "version",  "os_name",
-    "os_version", "os_major",    "os_minor", "os_codename",
-    "os_build",   "os_platform", "os_uname", "os_arch",
-    "config_sum", "merged_sum",  "group",    "group_config_status",
-    "date_add"};
+// A copy of the table, and what says how it is shown.
+struct Table {
+  AgentTable<AgentRecord> agents;
+  std::map<NodeName, LeaseStatus> leases;
 
-enum class AgentStatus { active, disconnected, unknown };
-
-AgentStatus status_of(const AgentRecord& a) {
-  if (a.is_open()) return AgentStatus::active;
-  return a.has_session() ? AgentStatus::disconnected : AgentStatus::unknown;
-}
-
-std::string_view to_string(AgentStatus status) {
-  switch (status) {
-    case AgentStatus::active:
-      return "active";
-    case AgentStatus::disconnected:
-      return "disconnected";
-    case AgentStatus::unknown:
-      return "unknown";
+  LeaseStatus lease_of(const AgentRecord& a) const {
+    const auto lease = leases.find(a.top.node);
+    return lease == leases.end() ? LeaseStatus::lapsed : lease->second;
   }
-  return "?";
-}
-
-Json version_json(const Version& v) {
-  if (v.epoch == kUnstamped) return nullptr;
-  return {{"epoch", static_cast<std::uint64_t>(v.epoch)}, {"node", v.node}, {"change", v.change}};
-}
-
-Json reason_json(Reason reason) {
-  return reason == Reason::none ? Json(nullptr) : Json(to_string(reason));
-}
-
-Json info_json(const AgentRecord& a) {
-  Json fields;
-  for (const char* name : kInfoFields) fields[name] = nullptr;
-  fields["labels"] = nullptr;
-  if (!a.info) return fields;
-  Json labels = Json::object();
-  for (const auto& [name, value] : *a.info) {
-    if (name.starts_with("label.")) {
-      labels[std::string(name.substr(6))] = std::string(value);
-    } else if (const std::string field(name); fields.contains(field)) {
-      fields[field] = std::string(value);
-    }
-  }
-  fields["labels"] = std::move(labels);
-  return fields;
-}
-
-// What stands beside an agent's record and is not part of it.
-struct Beside {
-  bool node_connected = false;
-  bool contested = false;
 };
-
-Json agent_json(AgentId id, const AgentRecord& a, const Beside& beside) {
-  const bool known = a.has_session();
-  Json j;
-  j["id"] = id_of(id);
-  j["status"] = to_string(status_of(a));
-  j["node"] = known ? Json(a.top.node) : Json(nullptr);
-  // Until leases exist, "active" says nothing about the worker's link: it stands beside it.
-  j["node_connected"] = known ? Json(beside.node_connected) : Json(nullptr);
-  j["reason"] = known && !a.is_open() ? reason_json(a.reason) : Json(nullptr);
-  j["version"] = version_json(a.top);
-  j["evidence_lo"] = known ? Json(a.lo.us) : Json(nullptr);
-  j["evidence_hi"] = known ? Json(a.hi.us) : Json(nullptr);
-  j["in_doubt"] = a.doubt().has_value();
-  j["contested"] = beside.contested;
-  Json contacts = Json::array();
-  for (const auto& c : a.contacts) {
-    if (!c.node.empty()) contacts.push_back({{"node", c.node}, {"hi", c.hi.us}});
-  }
-  j["contacts"] = std::move(contacts);
-  j["info_complete"] = a.info != nullptr && !a.info_missing();
-  j["info"] = info_json(a);
-  return j;
-}
 
 // "web-*" takes the names that begin so, "web-1" that one only.
 struct NameFilter {
@@ -111,22 +41,23 @@ struct NameFilter {
 };
 
 struct AgentFilter {
-  std::optional<AgentStatus> status;
+  std::optional<std::string_view> status;
   std::optional<NodeName> node;
   std::optional<NameFilter> name;
 
-  bool takes(const AgentRecord& a) const {
-    return (!status || status_of(a) == *status) &&
+  bool takes(const AgentRecord& a, LeaseStatus lease) const {
+    return (!status || status_text(a, lease) == *status) &&
            (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a));
   }
 };
 
 std::vector<Parameter> parameters_of(AgentFilter& filter, Paging& page) {
   auto all = paging(page);
-  all.push_back(one_of<AgentStatus>("status", filter.status,
-                                    {{"active", AgentStatus::active},
-                                     {"disconnected", AgentStatus::disconnected},
-                                     {"unknown", AgentStatus::unknown}}));
+  std::vector<std::pair<std::string_view, std::string_view>> statuses;
+  for (const std::string_view one : {"active", "unreachable", "disconnected", "unknown"}) {
+    statuses.emplace_back(one, one);
+  }
+  all.push_back(one_of<std::string_view>("status", filter.status, std::move(statuses)));
   all.push_back({"node", "the name of a node", [&filter](const std::string& text) {
                    filter.node = text;
                    return is_valid_node_name(text);
@@ -141,66 +72,36 @@ std::vector<Parameter> parameters_of(AgentFilter& filter, Paging& page) {
   return all;
 }
 
-struct Node {
-  NodeName name;
-  MasterCore::NodeStatus status;
-  StreamId stream{};
-  StoreId store{};
-  std::uint64_t last_seq = 0;
-  std::size_t open_sessions = 0;
-};
-
-Json node_json(const Node& n) {
-  const auto now = [&n](const auto& value) {
-    return n.status.connected ? Json(value) : Json(nullptr);
-  };
-  return {{"node", n.name},
-          {"connected", n.status.connected},
-          {"address", now(n.status.address)},
-          {"software", now(n.status.software)},
-          {"connected_for_us", now(n.status.connected_for_us)},
-          {"silent_for_us", now(n.status.silent_for_us)},
-          {"open_sessions", n.open_sessions},
-          {"open_sessions_reported", now(n.status.open_sessions_reported)},
-          {"last_seq", n.last_seq},
-          {"stream", id_or_null(static_cast<std::uint64_t>(n.stream))},
-          {"store", id_or_null(static_cast<std::uint64_t>(n.store))}};
+// The workers by their leases; those that wait for an operator's word by name.
+Json leases_json(const master::State& state) {
+  std::map<LeaseStatus, std::size_t> count;
+  Json held = Json::array();
+  for (const auto& [name, node] : state.nodes()) {
+    ++count[node.lease.status];
+    if (node.lease.status == LeaseStatus::held) held.push_back(name);
+  }
+  return {{"valid", count[LeaseStatus::valid]},
+          {"lapsed", count[LeaseStatus::lapsed]},
+          {"held", std::move(held)},
+          {"expired", count[LeaseStatus::expired]}};
 }
 
-Json decision_json(const Decision& d) {
-  return {
-      {"number", d.number},
-      {"at", d.at.us},
-      {"node", d.node},
-      {"seq", d.seq},
-      {"agent", id_of(d.event.agent)},
-      {"event", to_string(d.event.kind)},
-      {"reason", reason_json(d.event.reason)},
-      {"version", version_json({d.event.epoch, d.node, d.event.change})},
-      {"evidence_lo", d.event.evidence.lo.us},
-      {"evidence_hi", d.event.evidence.hi.us},
-      {"accepted", accepted(d.rule)},
-      {"rule", to_string(d.rule)},
-      {"record", version_json(d.top)},
-      {"record_phase", d.top.epoch == kUnstamped ? Json(nullptr) : Json(to_string(d.top_phase))}};
+Json frozen_json(const master::State& state) {
+  Json list = Json::array();
+  for (const auto& [node, until] : state.frozen()) {
+    list.push_back({{"node", or_null(node)}, {"until", until.us}});
+  }
+  return list;
 }
 
-Json history_json(const History::Entry& e) {
-  const bool met = e.met.top.epoch != kUnstamped;
-  return {{"number", e.number},
-          {"at", e.at.us},
-          {"node", e.node},
-          {"seq", e.seq},
-          {"event", to_string(e.kind)},
-          {"reason", reason_json(e.reason)},
-          {"version", version_json(e.version)},
-          {"evidence_lo", e.evidence.lo.us},
-          {"evidence_hi", e.evidence.hi.us},
-          {"late_us", std::max<std::int64_t>(0, e.at.us - e.evidence.hi.us)},
-          {"accepted", accepted(e.rule)},
-          {"rule", to_string(e.rule)},
-          {"met", version_json(e.met.top)},
-          {"met_phase", met ? Json(to_string(e.met.phase)) : Json(nullptr)}};
+Json repairs_json(const MasterCore::Counters& counters) {
+  Json j = Json::object();
+  for (auto cause = master::Cause::missed_open; cause <= master::kLastCause;
+       cause = master::Cause{static_cast<std::uint8_t>(static_cast<std::uint8_t>(cause) + 1)}) {
+    const auto n = counters.repairs.find(cause);
+    j[to_string(cause)] = n == counters.repairs.end() ? 0 : n->second;
+  }
+  return j;
 }
 
 class MasterPages {
@@ -213,6 +114,7 @@ class MasterPages {
   Response agents(const Request& request) const;
   Response agent(const Request& request) const;
   Response history(const Request& request) const;
+  Response why(const Request& request) const;
   Response nodes() const;
   Response decisions(const Request& request) const;
 
@@ -222,8 +124,8 @@ class MasterPages {
     std::size_t total = 0;
     std::vector<std::pair<AgentId, const AgentRecord*>> rows;
   };
-  Response page_of(const Agents& agents, const AgentFilter& filter, const Paging& page) const;
-  Beside beside(AgentId id, const AgentRecord& record, const Now& now) const;  // loop thread
+  Response page_of(const Table& table, const AgentFilter& filter, const Paging& page) const;
+  AgentBeside beside(AgentId id, const AgentRecord& record, const Now& now) const;  // loop thread
 
   Post post_;
   MasterView view_;
@@ -278,9 +180,14 @@ Response MasterPages::status() const {
         j["term"] = id_or_null(static_cast<std::uint64_t>(core.state().term()));
         j["ready"] = core.ready();
         j["master_time"] = core.ready() ? Json(core.time(view_.clock.now()).us) : Json(nullptr);
+        const auto counts = core.state().counts();
         j["agents"] = core.state().agents().size();
-        j["active"] = core.state().active();
+        j["active"] = counts.active;
+        j["unreachable"] = counts.unreachable;
+        j["disconnected"] = counts.disconnected;
         j["in_doubt"] = core.in_doubt();
+        j["leases"] = leases_json(core.state());
+        j["frozen"] = frozen_json(core.state());
         j["connections"] = core.connections();
         j["decisions"] = std::move(rules);
         j["frames"] = c.frames;
@@ -289,6 +196,11 @@ Response MasterPages::status() const {
         j["superseded_sent"] = c.superseded_sent;
         j["challenges_sent"] = c.challenges_sent;
         j["refused_connections"] = c.refused_connections;
+        j["repairs"] = repairs_json(c);
+        j["digests"] = {{"equal", c.digests_equal}, {"differ", c.digest_mismatches}};
+        j["inventories"] = {{"full", c.inventories_full},
+                            {"partial", c.inventories_partial},
+                            {"refused", c.inventories_refused}};
         const auto l = view_.listener();
         j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
                          {"over_address", l.over_address}, {"gave_way", l.gave_way},
@@ -299,9 +211,10 @@ Response MasterPages::status() const {
       [](const Json& j) { return json(j); });
 }
 
-Beside MasterPages::beside(AgentId id, const AgentRecord& record, const Now& now) const {
+AgentBeside MasterPages::beside(AgentId id, const AgentRecord& record, const Now& now) const {
   auto& core = view_.driver.core();
-  return {record.has_session() && core.node_status(record.top.node, now).connected,
+  return {core.state().lease_of(record.top.node),
+          record.has_session() && core.node_status(record.top.node, now).connected,
           core.contested(id, now)};
 }
 
@@ -314,19 +227,25 @@ Response MasterPages::agents(const Request& request) const {
     return *std::move(refused);
   }
   return answered(
-      post_, [this] { return view_.driver.core().state().agents(); },
-      [&](const Agents& agents) { return page_of(agents, filter, page); });
+      post_,
+      [this] {
+        const auto& state = view_.driver.core().state();
+        Table table{state.agents(), {}};
+        for (const auto& [name, node] : state.nodes()) table.leases[name] = node.lease.status;
+        return table;
+      },
+      [&](const Table& table) { return page_of(table, filter, page); });
 }
 
-Response MasterPages::page_of(const Agents& agents, const AgentFilter& filter,
+Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
                               const Paging& page) const {
   constexpr std::uint64_t kLastId = 0xffff'ffffu;
   const AgentId after{static_cast<std::uint32_t>(std::min(page.after, kLastId))};
   Answer answer;
-  answer.total = agents.size();
-  for (auto it = agents.after(after); it != agents.end(); ++it) {
+  answer.total = table.agents.size();
+  for (auto it = table.agents.after(after); it != table.agents.end(); ++it) {
     const auto [id, record] = *it;
-    if (!filter.takes(record)) continue;
+    if (!filter.takes(record, table.lease_of(record))) continue;
     if (answer.rows.size() == page.limit) {
       answer.next = id_of(answer.rows.back().first);
       break;
@@ -342,18 +261,20 @@ Response MasterPages::page_of(const Agents& agents, const AgentFilter& filter,
         auto& core = view_.driver.core();
         const Now now = view_.clock.now();
         std::map<NodeName, bool> connected;
-        std::vector<Beside> out;
+        std::vector<AgentBeside> out;
         for (const auto& [id, node] : asked) {
           const auto [at, is_new] = connected.try_emplace(node, false);
           if (is_new) at->second = core.node_status(node, now).connected;
-          out.push_back({at->second, core.contested(id, now)});
+          out.push_back({LeaseStatus::lapsed, at->second, core.contested(id, now)});
         }
         return out;
       },
-      [&answer](const std::vector<Beside>& besides) {
+      [&answer, &table](std::vector<AgentBeside> besides) {
         Json list = Json::array();
         for (std::size_t i = 0; i < answer.rows.size(); ++i) {
-          list.push_back(agent_json(answer.rows[i].first, *answer.rows[i].second, besides[i]));
+          const auto& [id, record] = answer.rows[i];
+          besides[i].lease = table.lease_of(*record);
+          list.push_back(agent_json(id, *record, besides[i]));
         }
         return json(
             {{"total", answer.total}, {"next_after", answer.next}, {"agents", std::move(list)}});
@@ -366,7 +287,7 @@ Response MasterPages::agent(const Request& request) const {
   if (!id) return not_an_agent();
   return answered(
       post_,
-      [this, id = *id]() -> std::optional<std::pair<AgentRecord, Beside>> {
+      [this, id = *id]() -> std::optional<std::pair<AgentRecord, AgentBeside>> {
         const AgentRecord* record = view_.driver.core().state().find(id);
         if (!record) return std::nullopt;
         return std::pair(*record, beside(id, *record, view_.clock.now()));
@@ -415,22 +336,50 @@ Response MasterPages::history(const Request& request) const {
       });
 }
 
+Response MasterPages::why(const Request& request) const {
+  if (auto refused = read_parameters(request, {})) return *std::move(refused);
+  const auto id = agent_of(request.matches[0]);
+  if (!id) return not_an_agent();
+  return answered(
+      post_,
+      [this, id = *id]() -> std::optional<WhyFacts> {
+        const auto& core = view_.driver.core();
+        const AgentRecord* record = core.state().find(id);
+        if (!record) return std::nullopt;
+        const Now now = view_.clock.now();
+        WhyFacts facts;
+        facts.agent = id;
+        facts.record = *record;
+        facts.node = core.node_status(record->top.node, now);
+        facts.contested = core.contested(id, now);
+        facts.challenged = core.in_doubt(id);
+        facts.history_begins = core.history().missing_before();
+        facts.decisions = core.history().of(id, ~std::uint64_t{0}, kWhyDecisions);
+        facts.log_directory = view_.log_directory;
+        return facts;
+      },
+      [](const std::optional<WhyFacts>& facts) {
+        return facts ? json(why_json(*facts))
+                     : error_response(404, "no worker has told of an agent of this id");
+      });
+}
+
 Response MasterPages::nodes() const {
   return answered(
       post_,
       [this] {
         const auto& core = view_.driver.core();
         const Now now = view_.clock.now();
-        std::vector<Node> nodes;
+        std::vector<NodeView> nodes;
         for (const auto& [name, n] : core.state().nodes()) {
           nodes.push_back(
               {name, core.node_status(name, now), n.stream, n.store, n.last_seq, n.open.size()});
         }
         return nodes;
       },
-      [](const std::vector<Node>& nodes) {
+      [](const std::vector<NodeView>& nodes) {
         Json list = Json::array();
-        for (const Node& node : nodes) list.push_back(node_json(node));
+        for (const NodeView& node : nodes) list.push_back(node_json(node));
         return json({{"nodes", std::move(list)}});
       });
 }
@@ -478,6 +427,7 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
   server.route("GET", "/agents/{}", [pages](const Request& r) { return pages->agent(r); });
   server.route("GET", "/agents/{}/history",
                [pages](const Request& r) { return pages->history(r); });
+  server.route("GET", "/agents/{}/why", [pages](const Request& r) { return pages->why(r); });
   server.route("GET", "/decisions", [pages](const Request& r) { return pages->decisions(r); });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
 // The handlers run on HTTP threads and ask the loop thread by `post`.
+#include <expected>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "app/sidecar_driver.h"
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
+#include "inspect/token.h"
 #include "net/tls_stream.h"
 
 namespace rollcall::inspect {
@@ -40,12 +42,21 @@ struct SidecarView {
 };
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
 
+// `send_inventory`, on the loop thread, has the sidecar begin a full inventory; why not, if it
+// cannot.
+using SendInventory = std::function<std::expected<void, Error>()>;
+void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inventory, Token token);
+
 struct MasterView {
   app::MasterDriver& driver;
   app::Clock& clock;
   std::string version;
   std::function<net::TlsListener::Counters()> listener;  // loop thread
+  std::string log_directory = {};                        // named in advice
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+
+// What an operator may change, for those who show the token.
+void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);
 
 }  // namespace rollcall::inspect

@@ -4,6 +4,7 @@
 
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
+#include "inspect/texts.h"
 
 namespace rollcall::inspect {
 namespace {
@@ -80,6 +81,53 @@ Json agent_json(const AgentView& a) {
         {"fence", epoch_json(s->fence)},
         {"challenged", a.state.due.has_value()}};
   }
+  return j;
+}
+
+// What the source last said of it.
+std::string row_sentence(const AgentView& a) {
+  const auto& row = a.state.row;
+  if (!row) return "";
+  std::string text = " wazuh-db's row says " + std::string(name_of(row->status));
+  if (row->keepalive_s != 0) {
+    text += ", with a keepalive at " + time_text({row->keepalive_s * 1'000'000}) +
+            " by this machine's clock";
+  }
+  return text + ".";
+}
+
+std::string session_sentence(const AgentView& a) {
+  const auto& s = a.state.session;
+  if (!s) return " It was never here, so the master was told of no stay.";
+  if (s->epoch == kUnstamped) {
+    return " A stay here is open that the master was not told yet: its time is not known.";
+  }
+  std::string text = " Its newest stay here is " + std::string(to_string(s->phase));
+  if (s->reason != Reason::none) text += " (" + std::string(to_string(s->reason)) + ")";
+  text += ", began at " + time_text({static_cast<std::int64_t>(s->epoch)}) +
+          " in the master's time, and its change " + std::to_string(s->change) +
+          " is the newest that the master is told; it was last heard at " + time_text(a.lo) +
+          " or up to " + length_text(a.hi.us - a.lo.us) + " later.";
+  if (s->phase == Phase::released && s->fence != kUnstamped) {
+    text += " The master said that it went to another worker, at " +
+            time_text({static_cast<std::int64_t>(s->fence)}) + ".";
+  }
+  if (a.state.due) text += " The master asked for newer evidence, which has not come yet.";
+  return text;
+}
+
+Json why_json(const AgentView& a, const NodeName& node, bool streaming) {
+  std::string text = "Agent " + std::to_string(id_of(a.id)) + " as " + node +
+                     " sees it:" + row_sentence(a) + session_sentence(a);
+  if (!streaming) text += " Nothing is streamed to the master now.";
+  Json j;
+  j["agent"] = id_of(a.id);
+  j["node"] = node;
+  j["text"] = text;
+  j["streaming"] = streaming;
+  const Json all = agent_json(a);
+  j["row"] = all["row"];
+  j["session"] = all["session"];
   return j;
 }
 
@@ -169,6 +217,7 @@ class SidecarPages {
   Response sync() const;
   Response agents(const Request& request) const;
   Response agent(const Request& request) const;
+  Response why(const Request& request) const;
 
  private:
   Moment moment() const;  // loop thread
@@ -393,6 +442,30 @@ Response SidecarPages::agent(const Request& request) const {
       });
 }
 
+Response SidecarPages::why(const Request& request) const {
+  if (auto refused = read_parameters(request, {})) return *std::move(refused);
+  const auto id = agent_of(request.matches[0]);
+  if (!id) return not_an_agent();
+  struct Found {
+    AgentView agent;
+    NodeName node;
+    bool streaming = false;
+  };
+  return answered(
+      post_,
+      [this, id = *id]() -> std::optional<Found> {
+        const auto& core = view_.driver.core();
+        const auto it = core.tracker().agents().find(id);
+        if (it == core.tracker().agents().end()) return std::nullopt;
+        return Found{view_of(id, it->second), core.node(),
+                     core.link() == SidecarCore::Link::streaming};
+      },
+      [](const std::optional<Found>& found) {
+        return found ? json(why_json(found->agent, found->node, found->streaming))
+                     : error_response(404, "no agent of this id is known here");
+      });
+}
+
 }  // namespace
 
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
@@ -403,6 +476,7 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
   add_page(server, "/sync", [pages] { return pages->sync(); });
   server.route("GET", "/agents", [pages](const Request& r) { return pages->agents(r); });
   server.route("GET", "/agents/{}", [pages](const Request& r) { return pages->agent(r); });
+  server.route("GET", "/agents/{}/why", [pages](const Request& r) { return pages->why(r); });
 }
 
 }  // namespace rollcall::inspect

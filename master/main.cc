@@ -10,6 +10,7 @@
 #include "app/ports.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/token.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/file_event_log.h"
@@ -38,6 +39,15 @@ master::MasterCore::Config core_of(const app::MasterConfig& config, app::Clock& 
   return core;
 }
 
+app::MasterDriver::Options options_of(const app::MasterConfig& config,
+                                      const persist::LogRecovery& recovery) {
+  app::MasterDriver::Options options;
+  options.snapshot_every = config.store.snapshot_every;
+  options.since_snapshot = recovery.behind_snapshot();
+  options.snapshot_every_bytes = config.store.max_size / 4;  // two, and what is between, must fit
+  return options;
+}
+
 net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   net::TlsListener::Options options;
   options.address = config.listen.address.host;
@@ -63,20 +73,23 @@ void make_room_for_connections(const app::MasterConfig::Limits& limits) {
 class Master {
  public:
   Master(const app::MasterConfig& config, app::Credentials credentials, persist::EventLog& log,
-         const persist::LogRecovery& recovery, master::State state)
+         const persist::LogRecovery& recovery, master::State state, const inspect::Token& token)
       : config_(config),
         context_(std::move(credentials.context)),
-        log_(loop_, disk_, log),
+        log_(loop_, disk_, log, {config.store.retention, config.store.max_size}),
         links_(std::move(credentials.revoked)),
-        driver_(core_of(config, clock_), {config.store.snapshot_every, recovery.behind_snapshot()},
-                std::move(state), recovery.torn_tail_dropped ? "the end of the log was torn" : "",
-                app::random_seed(), clock_, log_, links_, app::log_note),
+        driver_(core_of(config, clock_), options_of(config, recovery), std::move(state),
+                recovery.torn_tail_dropped ? "the end of the log was torn" : "", app::random_seed(),
+                clock_, log_, links_, app::log_note),
         http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
     links_.attach(driver_);
     inspect::add_master_pages(
         http_, [this](auto task) { return loop_.post(std::move(task)); },
         {driver_, clock_, ROLLCALL_VERSION,
-         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; }});
+         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
+         config.store.path});
+    inspect::add_master_actions(
+        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
   }
 
   std::expected<void, Error> start(master::History history) {
@@ -155,9 +168,14 @@ int run(const app::MasterConfig& config) {
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
   master::History history(config.limits.history);
   auto state = app::fold_log(**log, recovery, &history);
-  if (!state) return fail({"log " + config.store.path + ": " + state.error().message});
+  if (!state) {
+    return fail({"the log in " + config.store.path + ": " + state.error().message +
+                 "; \"rollcall log verify " + config.store.path + "\" says more"});
+  }
+  const auto token = inspect::Token::load_or_make(config.inspect.token);
+  if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
-  Master master(config, *std::move(credentials), **log, recovery, *std::move(state));
+  Master master(config, *std::move(credentials), **log, recovery, *std::move(state), *token);
   if (auto started = master.start(std::move(history)); !started) return fail(started.error());
   const auto ended = master.run();
   app::flush_log();

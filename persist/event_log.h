@@ -5,6 +5,7 @@
 // One writer: append() and remove_segments_before() from one thread at a time. The other functions
 // may run beside it on other threads; they see what is durable.
 #pragma once
+#include <chrono>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/error.h"
 
@@ -52,6 +54,22 @@ struct LogRecovery {
   }
 };
 
+// What a log consists of at one moment, oldest first.
+struct LogFiles {
+  struct Segment {
+    std::uint64_t first_index = 1;
+    std::uint64_t bytes = 0;
+    // The last time; `max` if it is not known.
+    std::chrono::system_clock::time_point written = std::chrono::system_clock::time_point::max();
+  };
+  struct SnapshotFile {
+    std::uint64_t upto_index = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Segment> segments;        // the last one is being written
+  std::vector<SnapshotFile> snapshots;  // valid ones
+};
+
 enum class Reading { kGoOn, kStop };
 using RecordReader = std::function<Reading(std::uint64_t index, std::string_view record)>;
 
@@ -86,6 +104,11 @@ class EventLog {
   // durable. The newest two snapshots are kept.
   virtual std::expected<void, Error> write_snapshot(std::uint64_t upto_index,
                                                     std::string_view bytes) = 0;
+
+  virtual LogFiles files() const = 0;
+
+  // The bytes of a snapshot that is kept, as they are on the disk now.
+  virtual std::expected<std::string, Error> snapshot(std::uint64_t upto_index) const = 0;
 
   // Forgets old records, at most those with an index below `index`; only whole segments go, so
   // some of them may stay. Refused unless a valid snapshot covers all of them.

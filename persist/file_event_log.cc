@@ -60,6 +60,8 @@ class Impl final : public FileEventLog {
                                       const RecordReader& reader) const override;
   std::expected<void, Error> write_snapshot(std::uint64_t upto_index,
                                             std::string_view bytes) override;
+  LogFiles files() const override;
+  std::expected<std::string, Error> snapshot(std::uint64_t upto_index) const override;
   std::expected<void, Error> remove_segments_before(std::uint64_t index) override;
 
  private:
@@ -106,26 +108,9 @@ void add(std::string& message, const std::string& sentence) {
 
 Error refusal(const fs::path& directory, const Survey& survey) {
   const auto& damage = *survey.damage;
-  std::string text = "the log in " + directory.string() +
-                     " is damaged: " + damage.what.file.string() + ", byte " +
-                     std::to_string(damage.what.offset) + ": " + damage.what.reason +
-                     ". Nothing was changed. Either restore ";
-  switch (damage.kind) {
-    case SurveyedDamage::Kind::kBytes:
-      text +=
-          "that file from a backup, or cut the log there (a snapshot behind the damage is used if "
-          "there is one; otherwise the workers send again what is lost), ";
-      break;
-    case SurveyedDamage::Kind::kStartMissing:
-      text += "the missing segments or a snapshot from a backup, ";
-      break;
-    case SurveyedDamage::Kind::kEndMissing:
-      text +=
-          "the missing segments from a backup, or cut the log so that it goes on behind the "
-          "snapshot, ";
-      break;
-  }
-  return {text + "or begin a new log in an empty directory and let the workers rebuild it"};
+  return {"the log in " + directory.string() + " is damaged: " + damage.what.file.string() +
+          ", byte " + std::to_string(damage.what.offset) + ": " + damage.what.reason +
+          ". Nothing was changed. " + possible_repairs(directory, damage)};
 }
 
 std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
@@ -389,6 +374,34 @@ void Impl::remove_old_snapshots() {
     const std::scoped_lock lock(mutex_);
     std::erase_if(snapshots_, [&](const auto& one) { return one.path == snapshot.path; });
   }
+}
+
+LogFiles Impl::files() const {
+  LogFiles out;
+  std::vector<SurveyedSnapshot> snapshots;
+  {
+    const std::scoped_lock lock(mutex_);
+    for (const auto first_index : segments_) out.segments.push_back({.first_index = first_index});
+    snapshots = snapshots_;
+  }
+  std::error_code error;
+  for (auto& segment : out.segments) {
+    const auto path = segment_path(segment.first_index);
+    const auto bytes = fs::file_size(path, error);
+    if (!error) segment.bytes = bytes;
+    const auto written = fs::last_write_time(path, error);
+    if (!error) segment.written = std::chrono::file_clock::to_sys(written);
+  }
+  for (const auto& snapshot : snapshots) {
+    if (!snapshot.fault.empty()) continue;
+    const auto bytes = fs::file_size(snapshot.path, error);
+    out.snapshots.push_back({snapshot.upto_index, error ? 0 : bytes});
+  }
+  return out;
+}
+
+std::expected<std::string, Error> Impl::snapshot(std::uint64_t upto_index) const {
+  return read_snapshot(directory_ / file_name(FileKind::kSnapshot, upto_index), ops_);
 }
 
 std::expected<void, Error> Impl::remove_segments_before(std::uint64_t index) {

@@ -52,6 +52,7 @@ struct LogVerdict {
   std::uint64_t snapshots = 0;             // valid ones
   std::optional<std::uint64_t> torn_tail;  // bytes after the last valid group that open() would cut
   std::optional<LogDamage> damage;         // the first one; the counts end there
+  std::string repairs;                     // what can be done about it; empty without damage
   std::string message;                     // snapshots that are not valid
 };
 

@@ -402,21 +402,35 @@ std::expected<std::string, Error> read_snapshot(const fs::path& path, FileOps& o
   return bytes;
 }
 
-std::expected<LogVerdict, Error> verify_log(const fs::path& directory, const RecordReader& reader) {
-  PosixFileOps ops;
-  // Beside a running master the newest group may be half written at the first look; what is
-  // damage is damage at the second look too. Only the last look is read aloud.
-  auto survey = survey_log(directory, ops);
-  if (!survey || survey->damage || reader) survey = survey_log(directory, ops, reader);
-  if (!survey) return std::unexpected(survey.error());
+std::string possible_repairs(const fs::path& directory, const SurveyedDamage& damage) {
+  const std::string command = "\"rollcall log repair " + directory.string() + " --drop-tail\"";
+  std::string text = "Either restore ";
+  switch (damage.kind) {
+    case SurveyedDamage::Kind::kBytes:
+      text += "that file from a backup, or cut the log there with " + command +
+              " (a snapshot behind the damage is used if there is one; otherwise the workers send "
+              "again what is lost), ";
+      break;
+    case SurveyedDamage::Kind::kStartMissing:
+      text += "the missing segments or a snapshot from a backup, ";
+      break;
+    case SurveyedDamage::Kind::kEndMissing:
+      text += "the missing segments from a backup, or cut the log with " + command +
+              " so that it goes on behind the snapshot, ";
+      break;
+  }
+  return text + "or begin a new log in an empty directory and let the workers rebuild it";
+}
+
+LogVerdict verdict_of(const fs::path& directory, const Survey& survey) {
   LogVerdict verdict;
-  verdict.segments = survey->segments.size();
-  verdict.groups = survey->groups;
-  verdict.next_index = survey->next_index;
-  if (!survey->segments.empty()) verdict.first_index = survey->segments.front().first_index;
+  verdict.segments = survey.segments.size();
+  verdict.groups = survey.groups;
+  verdict.next_index = survey.next_index;
+  if (!survey.segments.empty()) verdict.first_index = survey.segments.front().first_index;
   verdict.records = verdict.next_index - verdict.first_index;
-  for (const auto& segment : survey->segments) verdict.bytes += segment.end;
-  for (const auto& snapshot : survey->snapshots) {
+  for (const auto& segment : survey.segments) verdict.bytes += segment.end;
+  for (const auto& snapshot : survey.snapshots) {
     if (snapshot.fault.empty()) {
       ++verdict.snapshots;
     } else {
@@ -424,9 +438,22 @@ std::expected<LogVerdict, Error> verify_log(const fs::path& directory, const Rec
       verdict.message += snapshot.path.filename().string() + " is not valid: " + snapshot.fault;
     }
   }
-  verdict.torn_tail = survey->torn_bytes;
-  if (survey->damage) verdict.damage = survey->damage->what;
+  verdict.torn_tail = survey.torn_bytes;
+  if (survey.damage) {
+    verdict.damage = survey.damage->what;
+    verdict.repairs = possible_repairs(directory, *survey.damage);
+  }
   return verdict;
+}
+
+std::expected<LogVerdict, Error> verify_log(const fs::path& directory, const RecordReader& reader) {
+  PosixFileOps ops;
+  // Beside a running master the newest group may be half written at the first look; what is
+  // damage is damage at the second look too. Only the last look is read aloud.
+  auto survey = survey_log(directory, ops);
+  if (!survey || survey->damage || reader) survey = survey_log(directory, ops, reader);
+  if (!survey) return std::unexpected(survey.error());
+  return verdict_of(directory, *survey);
 }
 
 }  // namespace rollcall::persist

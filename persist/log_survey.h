@@ -84,6 +84,11 @@ std::expected<Survey, Error> survey_log(const std::filesystem::path& directory, 
                                         const RecordReader& reader = {},
                                         std::uint64_t from_segment = 0);
 
+// What an operator can do about it, with the commands.
+std::string possible_repairs(const std::filesystem::path& directory, const SurveyedDamage& damage);
+
+LogVerdict verdict_of(const std::filesystem::path& directory, const Survey& survey);
+
 // The bytes of a valid snapshot.
 std::expected<std::string, Error> read_snapshot(const std::filesystem::path& path, FileOps& ops);
 

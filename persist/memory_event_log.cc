@@ -60,6 +60,25 @@ std::expected<void, Error> MemoryEventLog::write_snapshot(std::uint64_t upto_ind
   return {};
 }
 
+LogFiles MemoryEventLog::files() const {
+  LogFiles out;
+  for (std::size_t i = 0; i < synced_; ++i) {
+    out.segments.push_back(
+        {.first_index = disk_.first_index + i, .bytes = disk_.records[i].size()});
+  }
+  out.segments.push_back({.first_index = disk_.first_index + synced_});
+  for (const auto& [upto, bytes] : disk_.snapshots) out.snapshots.push_back({upto, bytes.size()});
+  return out;
+}
+
+std::expected<std::string, Error> MemoryEventLog::snapshot(std::uint64_t upto_index) const {
+  const auto found = disk_.snapshots.find(upto_index);
+  if (found == disk_.snapshots.end()) {
+    return std::unexpected(Error{"there is no snapshot up to " + std::to_string(upto_index)});
+  }
+  return found->second;
+}
+
 std::expected<void, Error> MemoryEventLog::remove_segments_before(std::uint64_t index) {
   const auto covered = disk_.snapshots.empty() ? 0 : disk_.snapshots.rbegin()->first;
   if (auto allowed = check_removal(index, covered); !allowed) return allowed;

@@ -25,6 +25,9 @@ class MemoryEventLog final : public EventLog {
                                       const RecordReader& reader) const override;
   std::expected<void, Error> write_snapshot(std::uint64_t upto_index,
                                             std::string_view bytes) override;
+  // Each record is a segment, of no known age.
+  LogFiles files() const override;
+  std::expected<std::string, Error> snapshot(std::uint64_t upto_index) const override;
   std::expected<void, Error> remove_segments_before(std::uint64_t index) override;
 
   // append() in two steps, so that a simulator can crash in between. Unsynced groups count in

@@ -12,6 +12,7 @@
 #include "app/stored_infos.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/token.h"
 #include "net/loop.h"
 #include "persist/lmdb_session_store.h"
 #include "sidecar/news.h"
@@ -51,7 +52,7 @@ class InfoPort final : public app::SidecarDriver::Source {
 class Sidecar {
  public:
   Sidecar(const app::SidecarConfig& config, app::Credentials credentials,
-          persist::SessionStore& store)
+          persist::SessionStore& store, const inspect::Token& token)
       : config_(config),
         disk_store_(loop_, disk_, store),
         link_(loop_, std::move(credentials.context), config.master.addresses, config.master.name,
@@ -62,9 +63,11 @@ class Sidecar {
         http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
     link_.attach(driver_);
     info_port_.attach(news_->infos());
+    const auto post = [this](auto task) { return loop_.post(std::move(task)); };
     inspect::add_sidecar_pages(
-        http_, [this](auto task) { return loop_.post(std::move(task)); },
-        {driver_, clock_, [this] { return news_->status(); }, ROLLCALL_VERSION});
+        http_, post, {driver_, clock_, [this] { return news_->status(); }, ROLLCALL_VERSION});
+    inspect::add_sidecar_actions(
+        http_, post, [this] { return driver_.send_inventory(); }, token);
   }
 
   std::expected<void, Error> start(const persist::StoreContents& contents) {
@@ -113,7 +116,10 @@ int run(const app::SidecarConfig& config) {
   auto contents = app::load_with_infos(**store);
   if (!contents) return app::fail(kProgram, 1, contents.error().message);
 
-  Sidecar sidecar(config, *std::move(credentials), **store);
+  const auto token = inspect::Token::load_or_make(config.inspect.token);
+  if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
+
+  Sidecar sidecar(config, *std::move(credentials), **store, *token);
   if (auto started = sidecar.start(*contents); !started)
     return app::fail(kProgram, 1, started.error().message);
   *contents = {};

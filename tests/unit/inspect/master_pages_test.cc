@@ -174,7 +174,7 @@ TEST_F(MasterPages, AnAgentIsShownWithAllItsFieldsKnownOrNull) {
   const json contact = get("/agents/6");
   EXPECT_EQ(contact["status"], "unknown");
   for (const char* field :
-       {"node", "node_connected", "reason", "version", "evidence_lo", "evidence_hi"}) {
+       {"node", "node_connected", "lease", "reason", "version", "evidence_lo", "evidence_hi"}) {
     EXPECT_EQ(contact.at(field), nullptr) << field;
   }
   EXPECT_EQ(contact["contacts"][0]["node"], "w2");
@@ -186,6 +186,38 @@ TEST_F(MasterPages, AnAgentIsShownWithAllItsFieldsKnownOrNull) {
   for (const auto& [name, value] : web.items()) info_names.push_back(name);
   EXPECT_EQ(names, info_names);
   EXPECT_EQ(web["info"].size(), contact["info"].size());
+}
+
+TEST_F(MasterPages, AgentsOfWorkersWhoseLeaseLapsedAreUnreachable) {
+  tell();
+  {
+    const std::lock_guard loop(loop_);
+    for (int i = 0; i < 40; ++i) {
+      ++clock_.s;
+      driver_.tick();
+      disk_turn();
+    }
+  }
+  EXPECT_THAT(ids("/agents?status=unreachable"), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(ids("/agents?status=active"), ElementsAre());
+  EXPECT_EQ(get("/agents/1")["lease"], "lapsed");
+  const json status = get("/status");
+  EXPECT_EQ(status["active"], 0);
+  EXPECT_EQ(status["unreachable"], 4);
+  EXPECT_EQ(status["leases"]["lapsed"], 2);
+  EXPECT_EQ(get("/nodes")["nodes"][0]["lease"]["status"], "lapsed");
+  EXPECT_THAT(get("/agents/1/why")["text"].get<std::string>(), HasSubstr("w1's lease lapsed at"));
+}
+
+TEST_F(MasterPages, WhyHasTheDecisionThatCounts) {
+  tell();
+  const json why = get("/agents/3/why");
+  EXPECT_EQ(why["status"], "disconnected");
+  EXPECT_EQ(why["decision"]["event"], "closed");
+  EXPECT_EQ(why["decision"]["version"], why["version"]);
+  EXPECT_THAT(why["text"].get<std::string>(), HasSubstr("(shutdown)"));
+  EXPECT_EQ(get("/agents/6/why")["decision"], nullptr);
+  EXPECT_THAT(refused("/agents/x/why"), HasSubstr("whole number"));
 }
 
 TEST_F(MasterPages, AgentsAreFilteredByStatusNodeAndName) {
@@ -228,7 +260,8 @@ TEST_F(MasterPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
   tell();
   EXPECT_EQ(refused("/agents?stauts=active"),
             "unknown parameter 'stauts'; allowed: after, limit, status, node, name");
-  EXPECT_EQ(refused("/agents?status=Active"), "status takes one of active, disconnected, unknown");
+  EXPECT_EQ(refused("/agents?status=Active"),
+            "status takes one of active, unreachable, disconnected, unknown");
   EXPECT_EQ(refused("/agents?limit=1001"), "limit takes a whole number, 1 to 1000");
   EXPECT_EQ(refused("/agents?limit=0"), "limit takes a whole number, 1 to 1000");
   EXPECT_EQ(refused("/agents?after=-1"), "after takes a whole number");

@@ -113,6 +113,10 @@ TEST_F(SidecarPages, SyncTellsWhatWaitsAndWhatWasNeverIsNull) {
   EXPECT_EQ(sync["last_ack"], nullptr);
   EXPECT_EQ(sync["link"]["state"], "down");
   EXPECT_EQ(sync["link"]["master"], nullptr);
+  EXPECT_EQ(sync["agreement"], json::parse(R"({
+      "state": "unknown", "compared": false, "equal_ago_us": null, "lease_us": null,
+      "inventories": 0, "partial_inventories": 0, "digests_asked": 0,
+      "inventory_under_way": false, "last_inventory": null})"));
   EXPECT_EQ(sync["clock"], json::parse(R"({"known": false, "offset_us": null, "error_us": null})"));
   EXPECT_EQ(sync["source"]["looked_at_all"], false);
   EXPECT_EQ(sync["source"]["last_look"], nullptr);

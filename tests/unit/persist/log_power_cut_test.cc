@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "persist/log_retention.h"
 #include "persist/memory_event_log.h"
 #include "tests/unit/persist/log_fixture.h"
 #include "tests/unit/persist/recording_file_ops.h"
@@ -23,9 +24,11 @@ const LogOptions kSmallSegments{.segment_bytes = 400};
 // have been told. `ops` may fail now and then.
 class Workload {
  public:
+  // What becomes of old segments.
+  enum class Old { kUpToNewestSnapshot, kRetention };
   Workload(const std::filesystem::path& directory, FileOps& ops, Journal& journal,
-           std::uint64_t seed)
-      : directory_(directory), ops_(ops), journal_(journal), random_(seed) {}
+           std::uint64_t seed, Old old = Old::kUpToNewestSnapshot)
+      : directory_(directory), ops_(ops), journal_(journal), random_(seed), old_(old) {}
 
   void run(int steps) {
     LogRecovery recovery;
@@ -43,7 +46,7 @@ class Workload {
           }
           break;
         case 1:
-          if (snapshot_ > 0) (void)(*log)->remove_segments_before(snapshot_ + 1);
+          remove_old(**log);
           break;
         default:
           std::vector<std::string> group;
@@ -56,10 +59,22 @@ class Workload {
   }
 
  private:
+  void remove_old(FileEventLog& log) {
+    if (old_ == Old::kUpToNewestSnapshot) {
+      if (snapshot_ > 0) (void)log.remove_segments_before(snapshot_ + 1);
+      return;
+    }
+    const auto plan = plan_retention(log.files(), {std::chrono::hours(1), 600}, {});
+    if (plan.keep_from > 0 && log.remove_segments_before(plan.keep_from)) {
+      journal_.record_marker("kept " + std::to_string(plan.keep_from));
+    }
+  }
+
   std::filesystem::path directory_;
   FileOps& ops_;
   Journal& journal_;
   std::mt19937_64 random_;
+  Old old_;
   std::uint64_t snapshot_ = 0;
 };
 
@@ -149,6 +164,29 @@ TEST_P(PowerCutTest, NothingThatWasAcknowledgedIsMissingAndNothingIsRefused) {
   RecordingFileOps ops(directory.path(), disk_, journal);
   Workload(directory.path(), ops, journal, 1).run(40);
   cut_everywhere(journal);
+}
+
+TEST_P(PowerCutTest, RetentionLeavesWhatEachSnapshotNeeds) {
+  const TemporaryDirectory directory;
+  Journal journal;
+  RecordingFileOps ops(directory.path(), disk_, journal);
+  Workload(directory.path(), ops, journal, 3, Workload::Old::kRetention).run(80);
+  const auto entries = journal.entries();
+  ASSERT_GT(last_said(journal.markers_before(entries.size()), "kept"), 1u);
+  for (std::size_t cut = 0; cut <= entries.size(); cut += kStride) {
+    SCOPED_TRACE("cut after operation " + std::to_string(cut));
+    const TemporaryDirectory once;
+    PowerCut(GetParam().data, GetParam().names, cut).rebuild(entries, cut, once.path());
+    ASSERT_NO_FATAL_FAILURE(
+        expect_nothing_missing(once.path(), journal.markers_before(cut), disk_));
+    LogRecovery recovery;
+    auto log = FileEventLog::open(once.path(), kSmallSegments, recovery, disk_);
+    ASSERT_TRUE(log) << log.error().message;
+    for (const auto& snapshot : (*log)->files().snapshots) {
+      EXPECT_LE((*log)->first_index(), snapshot.upto_index + 1);
+    }
+    if (HasFailure()) return;
+  }
 }
 
 TEST_P(PowerCutTest, TheSameOnADiskThatFailsNowAndThen) {

@@ -24,8 +24,10 @@ using ::testing::SizeIs;
 // A worker with agents 1 to n, all active, and a fast disk; the master is played by the test.
 class ReconcilerTest : public ::testing::Test {
  protected:
-  void start(double s, std::string node = "w1", std::string machine = "m1") {
+  void start(double s, std::string node = "w1", std::string machine = "m1",
+             std::uint32_t protocol_max = kProtocolMax) {
     SidecarCore::Config c;
+    c.protocol_max = protocol_max;
     c.node = std::move(node);
     c.machine = std::move(machine);
     c.boot = kBoot;
@@ -441,6 +443,23 @@ TEST_F(ReconcilerTest, AStoreThatMovedToAnotherMachineWaitsForItsSource) {
 }
 
 // ---- versions of the protocol
+
+TEST_F(ReconcilerTest, AWorkerOfTwoVersionsGoesWithTheOneThatItsMasterHas) {
+  for (const std::uint32_t chosen : {1u, 2u}) {
+    start(5, "w1", "m1", 2);
+    const Hello hello = connect(6);
+    EXPECT_EQ(hello.protocol_min, 1u);
+    EXPECT_EQ(hello.protocol_max, 2u);
+    Welcome w;
+    w.protocol = chosen;
+    w.master = MasterId{11};
+    w.term = Term{22};
+    w.t0 = hello.t0;
+    hear(6, w);
+    EXPECT_FALSE(closed);
+    EXPECT_EQ(core->link(), SidecarCore::Link::streaming);
+  }
+}
 
 TEST_F(ReconcilerTest, AVersionThatWasNotOfferedIsRefused) {
   start(5);

@@ -1,0 +1,172 @@
+#include "cli/daemon.h"
+
+#include <httplib.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <string_view>
+
+#include "app/config.h"
+#include "inspect/token.h"
+
+namespace rollcall::cli {
+namespace {
+
+struct Place {
+  app::InspectConfig inspect;
+  bool sidecar = false;
+};
+
+std::expected<Place, Error> of_config(const std::string& file) {
+  auto master = app::load_master_config(file);
+  if (master) return Place{master->inspect, false};
+  auto sidecar = app::load_sidecar_config(file);
+  if (sidecar) return Place{sidecar->inspect, true};
+  // Whose it is shows in what is found wrong with it as the other's.
+  const bool is_sidecars = sidecar.error().message.find("is not known") == std::string::npos;
+  return std::unexpected(is_sidecars ? sidecar.error() : master.error());
+}
+
+std::expected<app::Address, Error> parse_url(std::string_view text, std::uint16_t default_port) {
+  constexpr std::string_view kHttp = "http://";
+  if (text.starts_with("https://")) {
+    return std::unexpected(
+        Error{"the daemons speak plain HTTP, on loopback: use " + std::string(kHttp)});
+  }
+  if (text.starts_with(kHttp)) text.remove_prefix(kHttp.size());
+  if (text.ends_with('/')) text.remove_suffix(1);
+  return app::parse_address(text, default_port, app::AnyPort::No);
+}
+
+const char* program(bool sidecar) {
+  return sidecar ? "rollcalld" : "rollcall-master";
+}
+
+// What the daemon says of an error, or the body as it is.
+std::string reason_in(const std::string& body) {
+  const auto json = Json::parse(body, nullptr, false);
+  if (json.is_object() && json.contains("error")) return shown(json["error"]);
+  return body.substr(0, 200);
+}
+
+}  // namespace
+
+void add_target(CLI::App& command, Target& target, Asks asks, Changes changes) {
+  if (asks != Asks::kSidecar) {
+    command.add_option("--master", target.master,
+                       "Address of the master's HTTP side (default 127.0.0.1:9472)");
+  }
+  if (asks != Asks::kMaster) {
+    command
+        .add_option_function<std::string>(
+            "--sidecar",
+            [&target](const std::string& address) {
+              target.asks_sidecar = true;
+              target.sidecar = address;
+            },
+            "Ask a sidecar, at this address (default 127.0.0.1:9470)")
+        ->expected(0, 1);
+  }
+  if (asks == Asks::kSidecar) target.asks_sidecar = true;
+  command.add_option("--config", target.config,
+                     "The daemon's ini file, for its address and its token");
+  if (changes == Changes::kYes) {
+    command.add_option("--token", target.token, "The daemon's token file");
+  }
+}
+
+std::expected<Daemon, Exit> Daemon::of(const Target& target) {
+  Place place;
+  if (!target.config.empty()) {
+    auto found = of_config(target.config);
+    if (!found) return std::unexpected(fail(found.error().message, Exit::kUsage));
+    place = std::move(*found);
+    if (place.sidecar != target.asks_sidecar && target.asks_sidecar) {
+      return std::unexpected(
+          fail(target.config + " is the master's; this is asked of a sidecar", Exit::kUsage));
+    }
+  } else {
+    place.sidecar = target.asks_sidecar;
+    place.inspect = place.sidecar ? app::SidecarConfig{}.inspect : app::MasterConfig{}.inspect;
+  }
+  const std::string& url = place.sidecar ? target.sidecar : target.master;
+  if (!url.empty()) {
+    auto address = parse_url(url, place.sidecar ? 9470 : 9472);
+    if (!address) return std::unexpected(fail(address.error().message, Exit::kUsage));
+    place.inspect.address = std::move(*address);
+  } else if (place.inspect.address.port == 0) {
+    return std::unexpected(fail(target.config +
+                                    ": [inspect] address lets the system choose a port: name it "
+                                    "with --master or --sidecar, as the daemon's log says it",
+                                Exit::kUsage));
+  }
+  Daemon daemon;
+  daemon.host_ = place.inspect.address.host;
+  if (daemon.host_ == "0.0.0.0" || daemon.host_ == "::") daemon.host_ = "127.0.0.1";
+  daemon.port_ = place.inspect.address.port;
+  daemon.sidecar_ = place.sidecar;
+  daemon.token_file_ = target.token.empty() ? place.inspect.token : target.token;
+  return daemon;
+}
+
+std::expected<std::string, Exit> Daemon::get(const std::string& path) const {
+  return ask(Method::kGet, path);
+}
+
+std::expected<std::string, Exit> Daemon::post(const std::string& path) const {
+  return ask(Method::kPost, path);
+}
+
+std::expected<std::string, Exit> Daemon::ask(Method method, const std::string& path) const {
+  httplib::Headers headers;
+  if (method == Method::kPost) {
+    const auto token = inspect::Token::load(token_file_);
+    if (!token) {
+      return std::unexpected(fail(token.error().message + "; run this as the user that " +
+                                  program(sidecar_) + " runs as, or name the file with --token"));
+    }
+    headers.emplace("Authorization", token->authorization());
+  }
+  httplib::Client client(host_, port_);
+  client.set_connection_timeout(std::chrono::seconds(5));
+  client.set_read_timeout(std::chrono::seconds(30));
+  const auto answer = method == Method::kGet ? client.Get(path, headers)
+                                             : client.Post(path, headers, "", "application/json");
+  const std::string address = app::to_text({host_, static_cast<std::uint16_t>(port_)});
+  if (!answer) {
+    return std::unexpected(
+        fail(std::string("no ") + program(sidecar_) + " answers at " + address +
+                 ": is it running? If its [inspect] address is another one, name its ini file "
+                 "with --config, or the address with --" +
+                 (sidecar_ ? "sidecar" : "master"),
+             Exit::kNoAnswer));
+  }
+  if (answer->status != 200) {
+    return std::unexpected(fail(address + " answers " + std::to_string(answer->status) + ": " +
+                                reason_in(answer->body)));
+  }
+  return answer->body;
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                       c == '.' || c == '-' || c == '_';
+    if (plain) {
+      out += c;
+      continue;
+    }
+    char hex[4];
+    std::snprintf(hex, sizeof hex, "%%%02X", static_cast<unsigned char>(c));
+    out += hex;
+  }
+  return out;
+}
+
+Json parsed(const std::string& body) {
+  return Json::parse(body);
+}
+
+}  // namespace rollcall::cli

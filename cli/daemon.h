@@ -1,0 +1,48 @@
+#pragma once
+// Where a daemon is asked, and how: HTTP on loopback, with the token for what changes something.
+#include <expected>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/text.h"
+
+namespace rollcall::cli {
+
+enum class Asks { kMaster, kSidecar, kEither };
+
+// The options that say which daemon is asked.
+struct Target {
+  std::string master, sidecar;  // HOST:PORT or http://HOST:PORT
+  bool asks_sidecar = false;
+  std::string config;  // the daemon's ini file
+  std::string token;   // file
+};
+enum class Changes { kNo, kYes };
+void add_target(CLI::App& command, Target& target, Asks asks, Changes changes = Changes::kNo);
+
+// What was asked for, or how the command ends; then all is said.
+class Daemon {
+ public:
+  static std::expected<Daemon, Exit> of(const Target& target);
+
+  std::expected<std::string, Exit> get(const std::string& path) const;   // the body
+  std::expected<std::string, Exit> post(const std::string& path) const;  // with the token
+  bool is_sidecar() const { return sidecar_; }
+
+ private:
+  enum class Method { kGet, kPost };
+  std::expected<std::string, Exit> ask(Method method, const std::string& path) const;
+
+  std::string host_;
+  int port_ = 0;
+  bool sidecar_ = false;
+  std::string token_file_;
+};
+
+// `text` with what is not a letter, a digit or one of ".-_" as %XX.
+std::string escaped(std::string_view text);
+
+// The answer as JSON; a daemon never sends anything else.
+Json parsed(const std::string& body);
+
+}  // namespace rollcall::cli
