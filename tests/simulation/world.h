@@ -296,6 +296,8 @@ class World {
   void restore_table(WorkerNode& w);
   void suspend(WorkerNode& w);
   void kill_master();
+  void operate();
+  void forget_a_node();
   std::int64_t clock_step();
   std::int64_t spell(std::int64_t mean_us);
   template <typename Node>
