@@ -280,7 +280,9 @@ MUTATIONS = [
         "nothing is told under the new name",
         (Edit("sidecar/core/sidecar_reconcile.cc",
               "  if (node.empty() || node == config_.node) {\n",
-              "  if (true) {\n"),)),
+              "  if (true) {\n"),),
+        # The master knows whose store it is, and says that it is to be a new one.
+        unit=("sidecar_core_test", "ReconcilerTest.ARenamedNode*")),
     # ---- time --------------------------------------------------------------------------------
     Mutation(
         "master time stepping back",

@@ -73,8 +73,12 @@ void Promises::repaired(const master::Decision& d, Known& known) {
                   ", but nobody lost anything");
   if (d.cause != Cause::absent || !accepted(d.rule)) return;
   for (const auto& w : world_.workers) {
-    if (w->name == d.node && world_.is_connected(*w) && holds(*w, d.event))
+    if (w->name != d.node || !world_.is_connected(*w)) continue;
+    if (holds(*w, d.event))
       world_.broken(agent + ": closed as absent, but " + d.node + " holds the session");
+    // A store that is lost is no reason either: its sidecar looks before it says what it has.
+    if (world_.is_there_since_before(d.event.agent, *w))
+      world_.broken(agent + ": closed as absent, but it is on " + d.node);
   }
 }
 

@@ -25,6 +25,7 @@ void World::tick_always(Node& n, std::int64_t every) {
 
 void World::start_sidecar(WorkerNode& w) {
   ++w.life;
+  w.started = now_;
   w.halted_until = std::min(w.halted_until, w.suspended_until);
   w.plan = sidecar::LookPlan(std::chrono::microseconds(kScan));
   sidecar::SidecarCore::Config c;

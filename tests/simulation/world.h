@@ -101,6 +101,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   std::optional<Table> table_backup;
   std::unique_ptr<app::SidecarDriver> driver;
   std::uint64_t life = 0;  // counts processes: what belongs to a dead one is dropped
+  std::int64_t started = 0;
   std::int64_t halted_until = 0;
   std::int64_t suspended_until = 0;  // the whole machine: its agents are not heard either
   std::shared_ptr<Connection> connection;
@@ -145,9 +146,10 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
 struct Agent {
   AgentId id{};
   WorkerNode* place = nullptr;  // null: nowhere
-  bool silent = false;          // left the last place without goodbye
-  std::uint64_t visit = 0;      // counts stays and restarts of remoted: older contacts do not come
-  int version = 0;              // of its info
+  std::int64_t since = 0;
+  bool silent = false;      // left the last place without goodbye
+  std::uint64_t visit = 0;  // counts stays and restarts of remoted: older contacts do not come
+  int version = 0;          // of its info
   bool cloned = false;
   WorkerNode* clone_place = nullptr;
 };
@@ -241,6 +243,12 @@ class World {
   bool is_connected(const WorkerNode& w) const {
     return w.driver && w.connection && w.connection->master_end &&
            w.driver->core().link() == sidecar::SidecarCore::Link::streaming;
+  }
+  // Whether the agent was there when the present process of its sidecar began.
+  bool is_there_since_before(AgentId agent, const WorkerNode& w) const {
+    return std::ranges::any_of(agents_, [&](const Agent& a) {
+      return a.id == agent && a.place == &w && a.since < w.started;
+    });
   }
   WorkerNode& any_worker() {
     return *workers[static_cast<std::size_t>(
