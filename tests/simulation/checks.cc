@@ -77,7 +77,7 @@ void Promises::repaired(const master::Decision& d, Known& known) {
     if (holds(*w, d.event))
       world_.broken(agent + ": closed as absent, but " + d.node + " holds the session");
     // A store that is lost is no reason either: its sidecar looks before it says what it has.
-    if (world_.is_there_since_before(d.event.agent, *w))
+    if (!world_.master_lost && world_.is_there_since_before(d.event.agent, *w))
       world_.broken(agent + ": closed as absent, but it is on " + d.node);
   }
 }

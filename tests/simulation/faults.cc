@@ -183,8 +183,8 @@ void World::clone(WorkerNode& w) {
 void World::suspend(WorkerNode& w) {
   const auto for_us = spell(15 * kSecond);
   say(w.name, "machine is suspended for " + std::to_string(for_us / kMs) + " ms");
+  if (!halt(w, for_us)) return;
   w.clock.suspend(for_us);
-  halt(w, for_us);
   w.suspended_until = w.halted_until;
 }
 
@@ -217,6 +217,7 @@ void World::restore_table(WorkerNode& w) {
   if (!w.table_backup) return;
   say(w.name, "Wazuh's table is restored from a copy");
   w.table = *w.table_backup;
+  w.table_went_back = true;
   ++w.source_connection;
   w.plan.connected();
 }
@@ -261,8 +262,7 @@ void World::master_faults() {
     const auto halted = spell(15 * kSecond);
     say("master", "halts for " + std::to_string(halted / kMs) + " ms");
     const bool suspended = one_in(0.3);
-    if (suspended) m.clock.suspend(halted);
-    halt(m, halted);
+    if (halt(m, halted) && suspended) m.clock.suspend(halted);
   });
   strike(60, Loses::nothing, [this] { operate(); });
   strike(150, Loses::state, [this] { forget_a_node(); });

@@ -68,6 +68,7 @@ struct Connection {
   bool carries = true;                         // what is under way arrives
   bool sidecar_end = true, master_end = true;  // has not been told that it is over
   bool lost_up = false, lost_down = false;     // nothing arrives any more, and nobody is told
+  bool closing = false;                        // the master hears nothing more of it
   std::int64_t up_at = 0, down_at = 0;         // FIFO in each direction
   std::uint64_t sidecar_life = 0, master_life = 0;
 };
@@ -99,6 +100,7 @@ struct WorkerNode final : app::SidecarDriver::Store,
   std::uint64_t durable_position = 0;  // of the last event that the disk keeps
   std::optional<persist::StoreContents> backup;
   std::optional<Table> table_backup;
+  bool table_went_back = false;
   std::unique_ptr<app::SidecarDriver> driver;
   std::uint64_t life = 0;  // counts processes: what belongs to a dead one is dropped
   std::int64_t started = 0;
@@ -247,7 +249,7 @@ class World {
   // Whether the agent was there when the present process of its sidecar began.
   bool is_there_since_before(AgentId agent, const WorkerNode& w) const {
     return std::ranges::any_of(agents_, [&](const Agent& a) {
-      return a.id == agent && a.place == &w && a.since < w.started;
+      return a.id == agent && a.place == &w && a.since < w.started && !w.table_went_back;
     });
   }
   WorkerNode& any_worker() {
@@ -308,11 +310,12 @@ class World {
   void forget_a_node();
   std::int64_t clock_step();
   std::int64_t spell(std::int64_t mean_us);
+  // Not if it is halted already: what waits for its end stays in its order.
   template <typename Node>
-  void halt(Node& n, std::int64_t for_us) {
-    // Off every round number, so that what waited stays in its order.
-    n.halted_until =
-        std::max(n.halted_until, now_ + for_us + 1 + static_cast<std::int64_t>(n.life));
+  bool halt(Node& n, std::int64_t for_us) {
+    if (n.halted_until >= now_) return false;
+    n.halted_until = now_ + for_us + 1;  // off every round number, for the same reason
+    return true;
   }
 
   // checks.cc
