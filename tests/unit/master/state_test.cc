@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <utility>
 
+#include "protocol/wire.h"
 #include "tests/unit/master/fixture.h"
 
 namespace rollcall::master {
