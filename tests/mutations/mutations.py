@@ -281,7 +281,10 @@ MUTATIONS = [
         "a sidecar with an empty store has all its agents closed before it looked",
         (Edit("sidecar/core/sidecar_core.cc",
               "  source_first_ = !heard_out();\n",
-              "  source_first_ = false;\n"),),
+              "  source_first_ = false;\n"),
+         Edit("sidecar/core/sidecar_core.cc",
+              "    if (acked_position_ == 0) source_first_ = true;\n",
+              "")),
         # A lost store, and a source that is not there: rare.
         unit=("sidecar_core_test", "ReconcilerTest.AStoreThatKnowsNothing*")),
     Mutation(
