@@ -515,9 +515,10 @@ std::vector<std::uint64_t> MasterCore::take_undecided(Delta& m, Decided& d, cons
       AgentRecord copy;
       if (r) copy = *r;
       // An event that was refused as from the future may say something by now: then it is decided
-      // anew, as if it had only now arrived.
+      // anew, as if it had only now arrived. What others say again must not: it would be out of its
+      // order among what the stream left open.
       const Rule rule = copy.apply(d.node, e, d.at);
-      if (rule == Rule::future_epoch || (r ? copy == *r : !accepted(rule))) {
+      if (!accepted(rule)) {
         add_exception(seq, d.node, e, rule, r, now, ack);
         continue;
       }

@@ -121,6 +121,16 @@ TEST_F(MasterCoreTest, DuplicatesAreDroppedAndAnsweredWithTheSameExceptions) {
   EXPECT_EQ(m.core.counters().duplicates, 2u);
 }
 
+TEST_F(MasterCoreTest, ADuplicateWithOtherEvidenceOpensNothingThatTheStreamClosedAfterIt) {
+  m.delta(20, kW1, 1, {opened(7, 15), closed(7, 15, 1, 18)});
+  m.lose(21, kW1);
+  m.connect(22, kW1, hello("w1", 101));
+  Event again = opened(7, 15);
+  again.evidence.hi = master_time(19);  // the clock's estimate is another
+  m.delta(23, kW1, 1, {again});
+  EXPECT_EQ(m.core.state().nodes().at("w1").open.size(), 0u);
+}
+
 TEST_F(MasterCoreTest, AnEventSentAgainThatNeverCameIsNoDanger) {
   m.connect(20, ConnId{3}, hello("w3", 103, 50));
   m.lose(21, ConnId{3});
