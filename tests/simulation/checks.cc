@@ -107,6 +107,12 @@ void Promises::table(const master::State& state) {
 void Promises::master_started(const master::State& state) {
   table(state);
   breaches_ = 0;
+  for (auto& w : world_.workers) {
+    const auto node = state.nodes().find(w->name);
+    const bool expired =
+        node != state.nodes().end() && node->second.lease.status == master::LeaseStatus::expired;
+    w->expired = expired ? 0 : -1;  // that was judged before
+  }
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
