@@ -97,6 +97,8 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     term_ = Term{read_meta(image, "term")};
     store_ = StoreId{read_meta(image, "store")};
     if (store_ == StoreId{}) new_store();
+    // An older copy, of before anything was told, looks like this.
+    if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
   } else {
     forget_master();

@@ -73,8 +73,12 @@ void Promises::repaired(const master::Decision& d, Known& known) {
                   ", but nobody lost anything");
   if (d.cause != Cause::absent || !accepted(d.rule)) return;
   for (const auto& w : world_.workers) {
-    if (w->name == d.node && world_.is_connected(*w) && holds(*w, d.event))
+    if (w->name != d.node || !world_.is_connected(*w)) continue;
+    if (holds(*w, d.event))
       world_.broken(agent + ": closed as absent, but " + d.node + " holds the session");
+    // A store that is lost is no reason either: its sidecar looks before it says what it has.
+    if (!world_.master_lost && world_.is_there_since_before(d.event.agent, *w))
+      world_.broken(agent + ": closed as absent, but it is on " + d.node);
   }
 }
 
@@ -102,6 +106,7 @@ void Promises::table(const master::State& state) {
 // What the one before decided and had not made durable is forgotten, and nobody was told of it.
 void Promises::master_started(const master::State& state) {
   table(state);
+  breaches_ = 0;
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
@@ -140,6 +145,16 @@ void Promises::heard(WorkerNode& w, std::int64_t came) {
   w.arrived = std::max(w.arrived, came);
   if (came <= w.expired && w.expired - came < kTtl)
     world_.broken(w.name + ": its lease expired while what it said waited to be read");
+}
+
+// Between programs that keep to the protocol, nothing is refused as a breach of it.
+void Promises::master_ticked() {
+  const master::MasterCore& core = world_.master->driver->core();
+  if (core.counters().protocol_errors > breaches_) {
+    breaches_ = core.counters().protocol_errors;
+    world_.broken("the master refuses what a worker says as a breach of the protocol");
+  }
+  leases();
 }
 
 void Promises::leases() {

@@ -89,7 +89,8 @@ void World::link_faults(WorkerNode& w) {
     if (!w.connection) return;
     say(w.name, "the link stalls");
     const auto until = now_ + spell(8 * kSecond);
-    (one_in(0.5) ? w.connection->up_at : w.connection->down_at) = until;
+    std::int64_t& way = one_in(0.5) ? w.connection->up_at : w.connection->down_at;
+    way = std::max(way, until);
   });
   if (!exact_) strike(200, Loses::nothing, [this, &w] { slow_a_way(w); });
 }
@@ -182,8 +183,8 @@ void World::clone(WorkerNode& w) {
 void World::suspend(WorkerNode& w) {
   const auto for_us = spell(15 * kSecond);
   say(w.name, "machine is suspended for " + std::to_string(for_us / kMs) + " ms");
+  if (!halt(w, for_us)) return;
   w.clock.suspend(for_us);
-  halt(w, for_us);
   w.suspended_until = w.halted_until;
 }
 
@@ -216,6 +217,7 @@ void World::restore_table(WorkerNode& w) {
   if (!w.table_backup) return;
   say(w.name, "Wazuh's table is restored from a copy");
   w.table = *w.table_backup;
+  w.table_went_back = true;
   ++w.source_connection;
   w.plan.connected();
 }
@@ -260,15 +262,51 @@ void World::master_faults() {
     const auto halted = spell(15 * kSecond);
     say("master", "halts for " + std::to_string(halted / kMs) + " ms");
     const bool suspended = one_in(0.3);
-    if (suspended) m.clock.suspend(halted);
-    halt(m, halted);
+    if (halt(m, halted) && suspended) m.clock.suspend(halted);
   });
+  strike(60, Loses::nothing, [this] { operate(); });
+  strike(150, Loses::state, [this] { forget_a_node(); });
   if (exact_) return;
   strike(200, Loses::nothing, [this, &m] {
     const auto by = clock_step();
     say("master", "wall clock steps by " + std::to_string(by / kSecond) + " s");
     m.clock.step(by);
   });
+}
+
+// What an operator may say, sensible or not.
+void World::operate() {
+  if (!master->driver || master->halted_until > now_) return;
+  std::optional<NodeName> node;
+  if (one_in(0.5)) node = any_worker().name;
+  const auto what = chance(0, 2);
+  const auto length = chance(kSecond, 30 * kSecond);
+  say("master", what == 0   ? "an operator confirms what is held"
+                : what == 1 ? "an operator freezes expiry"
+                            : "an operator ends a freeze");
+  master->driver->change(
+      [&](master::MasterCore& core, const Now& now) -> std::expected<master::Output, Error> {
+        if (what == 0) return core.confirm_expiry(now);
+        return what == 1 ? core.freeze(node, length, now) : core.unfreeze(node, now);
+      },
+      [](std::expected<void, Error>) {});
+}
+
+// A worker that may come back all the same.
+void World::forget_a_node() {
+  if (!master->driver || master->halted_until > now_) return;
+  std::vector<NodeName> names;
+  for (const auto& [name, node] : master->driver->core().state().nodes()) {
+    if (node.lease.status != master::LeaseStatus::valid) names.push_back(name);
+  }
+  if (names.empty()) return;
+  const NodeName name =
+      names[static_cast<std::size_t>(chance(0, static_cast<std::int64_t>(names.size()) - 1))];
+  say("master", "an operator has " + name + " forgotten");
+  master_lost = true;
+  master->driver->change(
+      [&](master::MasterCore& core, const Now& now) { return core.forget_node(name, now); },
+      [](std::expected<void, Error>) {});
 }
 
 void World::kill_master() {

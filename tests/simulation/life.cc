@@ -83,6 +83,7 @@ void World::contact_at(Agent& a, std::int64_t when) {
 
 void World::arrive(Agent& a, WorkerNode& w) {
   a.place = &w;
+  a.since = now_;
   a.silent = false;
   if (one_in(0.2)) ++a.version;
   const bool pending = one_in(0.5);

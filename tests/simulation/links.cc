@@ -110,7 +110,7 @@ void WorkerNode::send(std::string bytes) {
   world.at_process(*world.master, c->up_at,
                    [this, c, welcomed, came = c->up_at, bytes = std::move(bytes)] {
                      if (!c->carries || c->lost_up || !c->master_end) return;
-                     if (welcomed) world.promises().heard(*this, came);
+                     if (welcomed && !c->closing) world.promises().heard(*this, came);
                      world.master->driver->link_received(master::ConnId{c->id}, bytes);
                      world.read_decisions();
                    });
@@ -138,6 +138,7 @@ void MasterNode::close(master::ConnId conn, const std::string&) {
   const auto it = connections.find(conn);
   if (it == connections.end()) return;
   const auto c = it->second;
+  c->closing = true;
   // What was said before still arrives.
   world.at(std::max(c->down_at, world.now()), [this, c] { world.cut(c, World::By::master); });
 }

@@ -18,13 +18,14 @@ template <typename Node>
 void World::tick_always(Node& n, std::int64_t every) {
   at_process(n, now_ + every, [this, &n, every] {
     n.driver->tick();
-    if constexpr (std::is_same_v<Node, MasterNode>) promises_.leases();
+    if constexpr (std::is_same_v<Node, MasterNode>) promises_.master_ticked();
     tick_always(n, every);
   });
 }
 
 void World::start_sidecar(WorkerNode& w) {
   ++w.life;
+  w.started = now_;
   w.halted_until = std::min(w.halted_until, w.suspended_until);
   w.plan = sidecar::LookPlan(std::chrono::microseconds(kScan));
   sidecar::SidecarCore::Config c;

@@ -68,6 +68,7 @@ struct Connection {
   bool carries = true;                         // what is under way arrives
   bool sidecar_end = true, master_end = true;  // has not been told that it is over
   bool lost_up = false, lost_down = false;     // nothing arrives any more, and nobody is told
+  bool closing = false;                        // the master hears nothing more of it
   std::int64_t up_at = 0, down_at = 0;         // FIFO in each direction
   std::uint64_t sidecar_life = 0, master_life = 0;
 };
@@ -99,8 +100,10 @@ struct WorkerNode final : app::SidecarDriver::Store,
   std::uint64_t durable_position = 0;  // of the last event that the disk keeps
   std::optional<persist::StoreContents> backup;
   std::optional<Table> table_backup;
+  bool table_went_back = false;
   std::unique_ptr<app::SidecarDriver> driver;
   std::uint64_t life = 0;  // counts processes: what belongs to a dead one is dropped
+  std::int64_t started = 0;
   std::int64_t halted_until = 0;
   std::int64_t suspended_until = 0;  // the whole machine: its agents are not heard either
   std::shared_ptr<Connection> connection;
@@ -145,9 +148,10 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
 struct Agent {
   AgentId id{};
   WorkerNode* place = nullptr;  // null: nowhere
-  bool silent = false;          // left the last place without goodbye
-  std::uint64_t visit = 0;      // counts stays and restarts of remoted: older contacts do not come
-  int version = 0;              // of its info
+  std::int64_t since = 0;
+  bool silent = false;      // left the last place without goodbye
+  std::uint64_t visit = 0;  // counts stays and restarts of remoted: older contacts do not come
+  int version = 0;          // of its info
   bool cloned = false;
   WorkerNode* clone_place = nullptr;
 };
@@ -166,7 +170,7 @@ class Promises {
   void master_started(const master::State& state);
   void queues();
   void heard(WorkerNode& w, std::int64_t came);
-  void leases();
+  void master_ticked();
   // The master lost some of what it knew: from here on nothing of before holds it to anything.
   void master_lost();
 
@@ -180,10 +184,12 @@ class Promises {
     Version acked;
   };
   void repaired(const master::Decision& d, Known& known);
+  void leases();
   static bool holds(const WorkerNode& w, const Event& e);
 
   World& world_;
   std::map<AgentId, Known> known_;
+  std::uint64_t breaches_ = 0;  // of the protocol, that the present master counted
   std::map<const WorkerNode*, std::pair<std::int64_t, std::uint64_t>> messages_;  // in a minute
 };
 
@@ -240,6 +246,12 @@ class World {
     return w.driver && w.connection && w.connection->master_end &&
            w.driver->core().link() == sidecar::SidecarCore::Link::streaming;
   }
+  // Whether the agent was there when the present process of its sidecar began.
+  bool is_there_since_before(AgentId agent, const WorkerNode& w) const {
+    return std::ranges::any_of(agents_, [&](const Agent& a) {
+      return a.id == agent && a.place == &w && a.since < w.started && !w.table_went_back;
+    });
+  }
   WorkerNode& any_worker() {
     return *workers[static_cast<std::size_t>(
         chance(0, static_cast<std::int64_t>(workers.size()) - 1))];
@@ -294,13 +306,16 @@ class World {
   void restore_table(WorkerNode& w);
   void suspend(WorkerNode& w);
   void kill_master();
+  void operate();
+  void forget_a_node();
   std::int64_t clock_step();
   std::int64_t spell(std::int64_t mean_us);
+  // Not if it is halted already: what waits for its end stays in its order.
   template <typename Node>
-  void halt(Node& n, std::int64_t for_us) {
-    // Off every round number, so that what waited stays in its order.
-    n.halted_until =
-        std::max(n.halted_until, now_ + for_us + 1 + static_cast<std::int64_t>(n.life));
+  bool halt(Node& n, std::int64_t for_us) {
+    if (n.halted_until >= now_) return false;
+    n.halted_until = now_ + for_us + 1;  // off every round number, for the same reason
+    return true;
   }
 
   // checks.cc

@@ -63,6 +63,12 @@ TEST_F(MasterCoreTest, AnOpenSessionThatTheMasterHoldsAsClosedIsAnsweredByItsEnd
             "1 ACK 3; 3: superseded 7 by 15@w1+3 ended");
 }
 
+TEST_F(MasterCoreTest, AnEndOfAnOlderSessionIsAnsweredByTheOpenOneOfItsOwn) {
+  m.delta(20, kW1, 1, {opened(7, 15)});
+  EXPECT_EQ(m.delta(21, kW1, 2, {closed(7, 10, 1, 20)}),
+            "1 ACK 2; 2: superseded 7 by 15@w1+0 open");
+}
+
 // ---- durable before acked
 
 TEST_F(MasterCoreTest, AcksOnlyWhatIsStored) {

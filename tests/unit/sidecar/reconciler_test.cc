@@ -187,6 +187,18 @@ TEST_F(ReconcilerTest, AStoreThatKnowsNothingComparesNothingBeforeTheSourceWasHe
   EXPECT_TRUE(beat(22).digest);
 }
 
+TEST_F(ReconcilerTest, AStoreOfWhichNothingWasEverAckedWaitsForTheSourceToo) {
+  start(5);
+  welcome(6, connect(6));
+  start(7);  // with that store again, as if what was told since were lost
+  EXPECT_FALSE(connect(8).digest);
+  welcome(9, connect(9));
+  EXPECT_FALSE(beat(10).digest);
+  look(30, 3);
+  ack(31);
+  EXPECT_TRUE(beat(32).digest);
+}
+
 TEST_F(ReconcilerTest, AnEventsSourceIsHeardAfterThreeIntervals) {
   start(5);
   welcome(6, connect(6));
