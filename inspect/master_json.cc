@@ -59,13 +59,6 @@ std::string_view status_text(const AgentRecord& a, LeaseStatus lease) {
   return a.has_session() ? to_string(master::status_of(a, lease)) : "unknown";
 }
 
-Reason shown_reason(const AgentRecord& a, LeaseStatus lease) {
-  if (!a.has_session()) return Reason::none;
-  if (!a.is_open()) return a.reason;
-  return master::status_of(a, lease) == AgentStatus::disconnected ? Reason::lease_expired
-                                                                  : Reason::none;
-}
-
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside) {
   const bool known = a.has_session();
   Json j;
@@ -74,7 +67,7 @@ Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside) {
   j["node"] = known ? Json(a.top.node) : Json(nullptr);
   j["node_connected"] = known ? or_null(beside.node_connected) : Json(nullptr);
   j["lease"] = known ? Json(to_string(beside.lease)) : Json(nullptr);
-  j["reason"] = reason_json(shown_reason(a, beside.lease));
+  j["reason"] = reason_json(master::reason_of(a, beside.lease));
   j["version"] = version_json(a.top);
   j["evidence_lo"] = known ? Json(a.lo.us) : Json(nullptr);
   j["evidence_hi"] = known ? Json(a.hi.us) : Json(nullptr);

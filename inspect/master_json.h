@@ -23,8 +23,6 @@ struct AgentBeside {
 
 // "unknown" if only contacts are known of it.
 std::string_view status_text(const AgentRecord& a, master::LeaseStatus lease);
-// Why it is not active.
-Reason shown_reason(const AgentRecord& a, master::LeaseStatus lease);
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside);
 
 struct NodeView {

@@ -38,7 +38,7 @@ std::string status_sentence(const WhyFacts& f) {
     return text + ": workers only told that they may have heard it, none that it was there.";
   }
   text += (status == "active" ? " on " : ", last on ") + f.record.top.node;
-  const Reason reason = shown_reason(f.record, lease);
+  const Reason reason = master::reason_of(f.record, lease);
   if (reason != Reason::none) text += " (" + std::string(to_string(reason)) + ")";
   return text + ".";
 }
@@ -156,7 +156,7 @@ Json why_json(const WhyFacts& f) {
   j["agent"] = id_of(f.agent);
   j["status"] = status_text(f.record, f.node.lease.status);
   j["node"] = known ? Json(f.record.top.node) : Json(nullptr);
-  j["reason"] = reason_json(shown_reason(f.record, f.node.lease.status));
+  j["reason"] = reason_json(master::reason_of(f.record, f.node.lease.status));
   j["text"] = text;
   j["version"] = version_json(f.record.top);
   j["decision"] = found ? history_json(*decision) : Json(nullptr);

@@ -33,6 +33,12 @@ AgentStatus status_of(const AgentRecord& record, LeaseStatus lease) {
   return lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
 }
 
+Reason reason_of(const AgentRecord& record, LeaseStatus lease) {
+  if (!record.has_session()) return Reason::none;
+  if (!record.is_open()) return record.reason;
+  return lease == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
+}
+
 LeaseStatus State::lease_of(const NodeName& node) const {
   const auto it = nodes_.find(node);
   return it == nodes_.end() ? LeaseStatus::lapsed : it->second.lease.status;
@@ -43,8 +49,7 @@ AgentStatus State::status_of(const AgentRecord& record) const {
 }
 
 Reason State::reason_of(const AgentRecord& record) const {
-  if (!record.is_open()) return record.reason;
-  return lease_of(record.top.node) == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
+  return master::reason_of(record, lease_of(record.top.node));
 }
 
 std::optional<MasterTime> State::frozen_until(const NodeName& node) const {

@@ -53,6 +53,8 @@ struct ForgottenNode {
 enum class AgentStatus : std::uint8_t { active, unreachable, disconnected };
 std::string_view to_string(AgentStatus status);
 AgentStatus status_of(const AgentRecord& record, LeaseStatus of_its_node);
+// Why it is not active; `none` if it is.
+Reason reason_of(const AgentRecord& record, LeaseStatus of_its_node);
 
 // What an event met: the agent's newest session before it was decided.
 struct Met {

@@ -15,11 +15,11 @@ STORMY = list(range(1, 61))
 
 
 class Cli(unittest.TestCase):
-    STORE = ""
+    STORE = {}
     AGENTS = AGENTS
 
     def setUp(self):
-        self.cluster = Cluster(master_store_options=self.STORE)
+        self.cluster = Cluster(master_store=self.STORE)
         self.addCleanup(self.cluster.close)
         self.cluster.begin()
         self.cluster.agents.enroll(self.AGENTS)
@@ -165,7 +165,7 @@ class Changes(Cli):
 
 
 class LogCli(Cli):
-    STORE = "segment = 64KiB\nmax_size = 2MiB"  # a snapshot after each 512 KiB
+    STORE = {"segment": "64KiB", "max_size": "2MiB"}  # a snapshot after each 512 KiB
     AGENTS = STORMY
 
     def move_until(self, enough):
