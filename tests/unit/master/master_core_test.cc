@@ -126,7 +126,7 @@ TEST_F(MasterCoreTest, ADuplicateWithOtherEvidenceOpensNothingThatTheStreamClose
   m.lose(21, kW1);
   m.connect(22, kW1, hello("w1", 101));
   Event again = opened(7, 15);
-  again.evidence.hi = master_time(19);  // the clock's estimate is another
+  again.evidence.hi = master_time(21);  // the clock's estimate is another
   m.delta(23, kW1, 1, {again});
   EXPECT_EQ(m.core.state().nodes().at("w1").open.size(), 0u);
 }
