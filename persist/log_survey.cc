@@ -390,6 +390,7 @@ std::expected<std::string, Error> read_snapshot(const fs::path& path, FileOps& o
   if (!head) return failed(head.error());
   const auto body = decode_snapshot_body(*head);
   std::string bytes;
+  if (body) bytes.reserve(body->bytes);  // which the survey found there
   while (body && bytes.size() < body->bytes) {
     auto piece = reader.at(kSnapshotHeaderBytes + bytes.size(), kSearchBytes);
     if (!piece) return failed(piece.error());

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <tuple>
+#include <map>
 
 #include "protocol/agent_table.h"
 #include "protocol/digest.h"
@@ -33,7 +33,8 @@ class OpenSessions {
   std::size_t size() const { return table_.size(); }
   const AgentTable<Session>& table() const { return table_; }
   const Digest& digest() const { return digest_; }
-  // Of the 16 children of a node that is no leaf.
+  // Of the 16 children of a node that is no leaf. Costs nothing above 65,536 agents in a child, and
+  // below that as much as there are sessions in the node.
   std::array<Digest, kTreeFanout> children(TreeNode node) const;
   // Calls `f(agent, session)` for those in the range, in the order of their ids.
   template <typename F>
@@ -49,8 +50,21 @@ class OpenSessions {
   bool operator==(const OpenSessions& other) const { return table_ == other.table_; }
 
  private:
+  // A walk through a large set would sum up all of it at each of the first depths.
+  struct Part {
+    Digest digest;
+    std::size_t sessions = 0;
+  };
+  static constexpr unsigned kPartBits = 16;
+  static std::uint32_t part_of(AgentId agent) {
+    return static_cast<std::uint32_t>(agent) >> kPartBits;
+  }
+  void add(AgentId agent, const Session& session);
+  void take_away(AgentId agent, const Session& session);
+
   AgentTable<Session> table_;
   Digest digest_;
+  std::map<std::uint32_t, Part> parts_;  // those that have sessions
 };
 
 }  // namespace rollcall
