@@ -425,8 +425,11 @@ void MasterCore::admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const N
 // What a worker may not have heard while it was away: sessions that it left open and that do not
 // stand, and what it is asked to confirm.
 void MasterCore::tell_missed(const NodeName& node, const Now& now) {
-  for (const auto& [agent, own] : state_.nodes().at(node).open.table())
-    tell_superseded(node, agent, now);
+  for (const auto& [agent, own] : state_.nodes().at(node).open.table()) {
+    const AgentRecord* r = state_.find(agent);
+    const bool stands = r && r->is_open() && r->top.epoch == own.epoch && r->top.node == node;
+    if (!stands) tell_superseded(node, agent, now);  // of a million the fewest
+  }
   std::vector<AgentId> asked;  // a copy: checking one may settle it
   for (AgentId agent : doubts_) {
     if (state_.find(agent)->top.node == node) asked.push_back(agent);
