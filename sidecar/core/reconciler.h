@@ -50,8 +50,12 @@ class Reconciler {
 
   void welcomed(const Welcome& m, const Now& now);
   void lost(const Now& now);
-  // Everything is told anew: a full inventory follows as soon as the stream is settled.
-  void want_full() { full_wanted_ = true; }
+  // Everything is told anew: a full inventory follows as soon as the stream is settled, whatever
+  // one before it had to wait for.
+  void want_full() {
+    full_wanted_ = true;
+    not_before_us_ = INT64_MIN;
+  }
   void want(const Want& m, const Now& now);
   // An error if it acknowledges what was never sent.
   std::optional<std::string> acked(const InventoryAck& m, const Now& now);

@@ -113,7 +113,7 @@ void Tracker::look(const Look& look) {
     if (std::exchange(state.seen_at_look, looks_) != looks_) ++present;
     observe(row.agent, state, row, look);
     if (const auto waiting = own_winners_.extract(row.agent))
-      superseded(row.agent, waiting.mapped(), look.finished);
+      outbid_if_newer(row.agent, state, waiting.mapped(), look.finished);
     if (look.complete) close_if_silent(row.agent, state);
     if (i < look.prints.size()) notice_info(row.agent, state, look.prints[i]);
   }
@@ -316,20 +316,23 @@ void Tracker::find_missing(const Look& look, std::size_t gone) {
       ++it;
       continue;
     }
-    const auto winner = own_winners_.extract(agent);
-    if (state.session && winner && winner.mapped().open) {
-      const LocalEvidence evidence = state.session->evidence;
-      open_session(agent, state, evidence, look.finished, EventKind::removed, Reason::removed,
-                   next(winner.mapped().version.epoch));
-    } else if (state.session) {
-      change_session(agent, state, EventKind::removed, Reason::removed);
-    }
+    end_removed(agent, state, look.finished);
     notes_.push_back(
         {NoteLevel::info, "agent is gone from the source", {{"agent", id_text(agent)}}});
     removed_.push_back(agent);
     dirty_.erase(agent);
     it = agents_.erase(it);
   }
+}
+
+void Tracker::end_removed(AgentId agent, AgentState& state, const Now& now) {
+  const auto winner = own_winners_.extract(agent);
+  if (!state.session) return;
+  if (!winner || !winner.mapped().open)
+    return change_session(agent, state, EventKind::removed, Reason::removed);
+  const LocalEvidence evidence = state.session->evidence;
+  open_session(agent, state, evidence, now, EventKind::removed, Reason::removed,
+               next(winner.mapped().version.epoch));
 }
 
 // ---- info --------------------------------------------------------------------------------------
@@ -495,7 +498,9 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   Session& s = *state.session;
   const Version& top = winner.version;
   // What the master holds is older than what is already on its way to it.
-  if (top < Version{s.epoch, own_node_, s.change}) return;
+  const Version own{s.epoch, own_node_, s.change};
+  if (top < own) return;
+  if (top == own && winner.open && s.phase == Phase::open) return;  // it is what is known here
 
   if (top.node == own_node_) {
     if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);
@@ -536,6 +541,14 @@ void Tracker::outbid_own(AgentId agent, AgentState& state, const Winner& winner,
   open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
                here ? Reason::none : reason, next(top.epoch));
   if (here) want_info(agent, state, now);
+}
+
+// What the source said meanwhile may be beyond the winner.
+void Tracker::outbid_if_newer(AgentId agent, AgentState& state, const Winner& winner,
+                              const Now& now) {
+  if (!state.session) return;
+  const Version own{state.session->epoch, own_node_, state.session->change};
+  if (winner.version >= own) outbid_own(agent, state, winner, now);
 }
 
 void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now) {

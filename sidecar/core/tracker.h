@@ -77,7 +77,8 @@ class Tracker {
 
   const Agents& agents() const { return agents_; }
   std::size_t open_sessions() const { return open_; }
-  // Whether the master holds sessions of this node that it does not know, and that a look decides.
+  // Whether the master holds sessions of this node that it does not know, and that the source
+  // decides.
   bool undecided() const { return !own_winners_.empty(); }
   // Whether sessions that were refused as from the future wait to be stamped anew.
   bool restamping() const { return !restamp_.empty(); }
@@ -132,6 +133,9 @@ class Tracker {
   void tell(AgentId agent, const AgentState& state);
   void answer_due(AgentId agent, AgentState& state, const Now& now);
   void outbid_own(AgentId agent, AgentState& state, const Winner& winner, const Now& now);
+  void outbid_if_newer(AgentId agent, AgentState& state, const Winner& winner, const Now& now);
+  void answer_own_winners(const Now& now);
+  void end_removed(AgentId agent, AgentState& state, const Now& now);
   void set_phase(Session& session, Phase phase);
   MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
   LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
@@ -161,7 +165,7 @@ class Tracker {
   std::int64_t silence_checked_us_ = 0;  // covered_total_us_ when an events source's were checked
   SourceDefaults defaults_;
   std::unordered_set<AgentId> due_;  // agents that may have a CHALLENGE waiting
-  // Winners of this node's own, until a look shows whether the agent is still here.
+  // Winners of this node's own, until the source was heard: the agent may be gone meanwhile.
   std::unordered_map<AgentId, Winner> own_winners_;
   std::int64_t refresh_began_us_ = 0;
   std::vector<AgentId> refresh_queue_;

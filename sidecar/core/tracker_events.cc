@@ -2,6 +2,7 @@
 // (docs/protocol.md, section 11); docs/events.md has them for whoever writes a source.
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "sidecar/core/tracker.h"
 
@@ -123,7 +124,7 @@ void Tracker::gone(const Observation& o, const LocalMoment& at, const Now& now) 
   AgentState& state = it->second;
   if (state.session) {
     if (older(at, state, now)) return;
-    change_session(o.agent, state, EventKind::removed, Reason::removed);
+    end_removed(o.agent, state, now);
   }
   kept_infos_.emplace_back(o.agent, nullptr);
   removed_.push_back(o.agent);
@@ -143,12 +144,21 @@ void Tracker::watched(const Now& now) {
     answer_due(found->first, found->second, now);
     ++it;
   }
+  answer_own_winners(now);
   // Only if it is configured: not every source tells of keepalives.
   if (config_.agent_timeout_us == 0) return;
   covered_total_us_ += std::min(covered_us_, config_.agent_timeout_us / 4);
   if (covered_total_us_ - silence_checked_us_ < config_.agent_timeout_us / 64) return;
   silence_checked_us_ = covered_total_us_;
   for (auto& [agent, state] : agents_) close_if_silent(agent, state);
+}
+
+// No look will come for agents that looks told of before.
+void Tracker::answer_own_winners(const Now& now) {
+  for (const auto& [agent, winner] : std::exchange(own_winners_, {})) {
+    const auto it = agents_.find(agent);
+    if (it != agents_.end()) outbid_if_newer(agent, it->second, winner, now);
+  }
 }
 
 void Tracker::unwatched() {

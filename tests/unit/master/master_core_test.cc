@@ -395,6 +395,7 @@ TEST_F(MasterCoreTest, AnEventFromTheFutureThatIsSentAgainLaterIsDecidedAnew) {
   m.connect(30, kW1, hello("w1", 101));
   EXPECT_EQ(m.delta(30, kW1, 1, {opened(7, 25)}), "1 ACK 1");
   EXPECT_EQ(m.top(7), "25@w1+0 open");
+  EXPECT_EQ(m.core.state().nodes().at("w1").open.size(), 1u);
   EXPECT_EQ(Master::fold(m.records).encode(), m.core.state().encode());
 }
 

@@ -168,6 +168,22 @@ TEST_F(ReconciliationTest, WhileEventsAreSentAgainNothingIsCompared) {
   EXPECT_EQ(m.core.counters().digest_mismatches, 0u);
 }
 
+// Sent again, evidence is translated anew, by a clock that is known better.
+TEST_F(ReconciliationTest, ASessionThatEndedIsNotOpenAgainBecauseItsEventsAreSentAgain) {
+  Event open = opened(7, 15), close = closed(7, 15, 1, 15);
+  w1.tell(20, {open});
+  w1.tell(21, {close});
+  m.lose(22, kW1);
+  m.connect(23, ConnId{3}, hello("w1", 101, 1));
+  for (Event* e : {&open, &close}) e->evidence.hi.us += 40;
+  m.delta(24, ConnId{3}, 1, {open});
+  m.delta(24, ConnId{3}, 2, {close});
+  EXPECT_EQ(m.core.state().find(AgentId{7})->hi, close.evidence.hi) << "it is evaluated again";
+  EXPECT_EQ(open_of("w1").size(), 0u);
+  EXPECT_EQ(m.message(25, ConnId{3}, Heartbeat{2, 0, 5, Digest{}}), "3 HEARTBEAT_ACK, equal");
+  expect_replay();
+}
+
 TEST_F(ReconciliationTest, AWorkerThatComesBackAndAgreesIsConfirmedByHello) {
   w1.tell(20, {opened(7, 15)});
   m.lose(21, kW1);

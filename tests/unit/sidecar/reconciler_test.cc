@@ -398,6 +398,23 @@ TEST_F(ReconcilerTest, AnInventoryThatNobodyAcknowledgesIsDropped) {
   EXPECT_FALSE(closed);
 }
 
+TEST_F(ReconcilerTest, ANewTermsInventoryDoesNotWaitForOneThatWasGivenUp) {
+  agreed(3);
+  Want w;
+  w.inventory = true;
+  hear(20, w);
+  for (double s = 20; s < 82; s += 1) {
+    hear(s, HeartbeatAck{us(s), master_time(s).us, master_time(s).us});
+    take(core->tick(at(s)), s);
+  }
+  ASSERT_FALSE(core->status(at(82)).reconciliation.inventory_under_way);
+  lose_link(82);
+  sent.clear();
+  welcome(83, connect(83), Term{23});
+  ack(84);
+  EXPECT_EQ(count<InventoryBegin>(), 1u);
+}
+
 TEST_F(ReconcilerTest, AnAckOfEntriesThatWereNeverSentEndsTheConnection) {
   agreed(3);
   Want w;

@@ -539,6 +539,26 @@ TEST_F(TrackerRestored, AnAgentThatIsGoneFromTheSourceIsRemovedAboveTheOwnWinner
   EXPECT_EQ(tracker.open_sessions(), 0u);
 }
 
+TEST_F(TrackerRestored, AnOwnWinnerThatTheStoreKnowsAlreadyLeavesNothingUndecided) {
+  EXPECT_EQ(superseded(31, "w1", epoch(9), 0, true), "");
+  EXPECT_FALSE(tracker.undecided());
+}
+
+TEST_F(TrackerRestored, AnEventsSourceThatIsThereDecidesInPlaceOfALook) {
+  superseded(31, "w1", epoch(30), 2, true);
+  EXPECT_TRUE(tracker.undecided());
+  tracker.watched(at(32));
+  EXPECT_EQ(told(), "7 opened @30.000001+0 [9, 10]");
+  EXPECT_FALSE(tracker.undecided());
+}
+
+TEST_F(TrackerRestored, AnAgentThatAnEventsSourceRemovesIsRemovedAboveTheOwnWinner) {
+  superseded(31, "w1", epoch(30), 2, true);
+  tracker.observe({.agent = kSeven, .kind = Observation::Kind::remove, .boot_us = us(32)}, at(33));
+  EXPECT_EQ(told(), "7 removed @30.000001+1 [9, 10] removed");
+  EXPECT_FALSE(tracker.undecided());
+}
+
 TEST_F(TrackerRestored, AnotherNodesWinnerIsAnsweredAtOnce) {
   EXPECT_EQ(superseded(31, "w2", epoch(30), 0, true), "7 released @9+1 [9, 10] moved");
 }
