@@ -162,7 +162,6 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
   if (outcomes) outcomes->reserve(r.events.size());
   for (const Event& e : r.events) records.push_back(&agents_.edit(e.agent));
   bool future = false;
-  const std::uint64_t last_seq = node.last_seq;
   if (!replay) r.rules.reserve(r.events.size());
   for (std::size_t i = 0; i < r.events.size(); ++i) {
     const Event& e = r.events[i];
@@ -188,11 +187,7 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
       return disagree(e, r.node, r.rules[i], rule);
     }
     future = future || rule == Rule::future_epoch;
-    // What is sent again was taken when it first came, and may have been ended since. Only if it
-    // was refused as from the future it was not.
-    const bool again = r.cause == Cause::told && r.first_seq + i <= last_seq;
-    if (accepted(rule) || (rule != Rule::future_epoch && !again))
-      node.open.take(e.agent, e.kind, e.epoch, e.change);
+    if (rule != Rule::future_epoch) node.open.take(e.agent, e.kind, e.epoch, e.change);
   }
   if (future) forget_unknown(r, outcomes);
   if (r.cause != Cause::told) return {};
