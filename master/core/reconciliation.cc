@@ -47,6 +47,7 @@ Want Walk::next_question() {
 
 std::optional<Want> Walk::answered(const Digests& m, const OpenSessions& own,
                                    std::int64_t mono_us) {
+  if (asked_.empty()) return std::nullopt;  // to nothing that was asked
   for (const Digests::Entry& theirs : m.entries) {
     const auto asked = std::ranges::lower_bound(asked_, theirs.node);
     if (asked == asked_.end() || *asked != theirs.node) continue;  // of a walk that was given up

@@ -37,6 +37,17 @@ class Worker {
     beat.digest = open.digest();
     return m_.message(s, conn_, beat);
   }
+  // The walk that a heartbeat began, to its last question.
+  Want walk(double s) {
+    Want want;
+    want.digests_of = {kTreeRoot};
+    while (!want.digests_of.empty()) {
+      const Output out = m_.core.message(conn_, digests_of(want), at(s));
+      if (out.send.size() != 1) break;
+      want = std::get<Want>(out.send[0].message);
+    }
+    return want;
+  }
   Digests digests_of(const Want& want) const {
     Digests d;
     d.seq = seq;
@@ -271,6 +282,37 @@ TEST_F(ReconciliationTest, DifferencesThatStayAreAskedForLaterAndLaterAndThenInF
 TEST_F(ReconciliationTest, AnswersToAWalkThatWasGivenUpAreIgnored) {
   EXPECT_EQ(m.message(21, kW1, Digests{0, {{kTreeRoot, {}}}}), "");
   EXPECT_EQ(m.message(21, kW1, Digests{5, {{kTreeRoot, {}}}}), "1 ERROR sequence fatal");
+}
+
+TEST_F(ReconciliationTest, AnswersBeyondTheLastQuestionAreIgnored) {
+  w1.open.set(AgentId{7}, {epoch(16), 0});
+  w1.heartbeat(21);
+  const Want leaves = w1.walk(21);
+  EXPECT_EQ(leaves.leaves, std::vector{leaf_of(AgentId{7})});
+  EXPECT_EQ(m.message(22, kW1, Digests{}), "");
+  EXPECT_EQ(m.message(22, kW1, Digests{0, {{kTreeRoot, w1.open.children(kTreeRoot)}}}), "");
+}
+
+TEST_F(ReconciliationTest, QuestionsThatWaitForTheDiskCount) {
+  constexpr std::uint32_t kAgents = 65'536, kMany = 70;  // 4 bytes each: more than 16 MiB
+  for (std::uint32_t first = 1; first <= kAgents; first += 8192) {
+    std::vector<Event> events;
+    for (std::uint32_t id = first; id < first + 8192; ++id)
+      events.push_back(with_info(opened(id, 15), {{"name", "a"}}, false));
+    w1.tell(20, std::move(events));
+  }
+  m.disk = Master::Disk::slow;
+  w2.tell(21, {opened(100'000, 20)});
+  ASSERT_FALSE(m.core.congested());
+  const auto all = w1.entries();
+  for (std::uint32_t n = 0; n < kMany; ++n) {
+    w1.begin(30 + 10 * n);
+    for (std::size_t i = 0; i < all.size(); i += 8192)
+      w1.chunk(30 + 10 * n, {all.begin() + static_cast<std::ptrdiff_t>(i),
+                             all.begin() + static_cast<std::ptrdiff_t>(i + 8192)});
+    w1.end(30 + 10 * n, all);
+  }
+  EXPECT_TRUE(m.core.congested());
 }
 
 TEST_F(ReconciliationTest, WhereMostDiffersEverythingIsAskedFor) {
