@@ -223,6 +223,7 @@ class MasterCore {
   void finish_walk(Conn& conn, const Now& now, Output& out);
   std::size_t full_inventories() const;
   void drop(Conn& conn, std::uint64_t inventory);
+  void drop_scope(Conn& conn, bool full);
   void refuse_inventory(ConnId id, std::string text, const Now& now, Output& out);
   void apply(ConnId id, Conn& conn, const Differences& found, const Now& now, Output& out);
   void repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,

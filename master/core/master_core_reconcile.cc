@@ -155,6 +155,13 @@ void MasterCore::drop(Conn& conn, std::uint64_t inventory) {
   r.dropped[1] = std::exchange(r.dropped[0], inventory);
 }
 
+// A worker that begins another of the same scope has given this one up.
+void MasterCore::drop_scope(Conn& conn, bool full) {
+  const auto& all = conn.reconciling.inventories;
+  const auto it = std::ranges::find_if(all, [&](const auto& i) { return i.second.full() == full; });
+  if (it != all.end()) drop(conn, it->first);
+}
+
 std::size_t MasterCore::full_inventories() const {
   std::size_t n = 0;
   for (const auto& [id, conn] : conns_) {
@@ -175,10 +182,7 @@ void MasterCore::on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& n
   }
   if (r.inventories.contains(m.id)) return refuse_inventory(id, "begun twice", now, out);
   IncomingInventory begun(m, conn.node, config_.max_inventory_entries, now.mono_us);
-  // Another of the same scope is given up by its worker.
-  for (const auto& [number, other] : std::map(r.inventories)) {
-    if (other.full() == begun.full()) drop(conn, number);
-  }
+  drop_scope(conn, begun.full());
   if (begun.full() && full_inventories() >= config_.max_inventories) {
     ++counters_.inventories_refused;
     Want later;

@@ -62,6 +62,9 @@ class IncomingInventory {
  public:
   IncomingInventory(const InventoryBegin& m, NodeName node, std::uint64_t max_entries,
                     std::int64_t mono_us);
+  // It may hold very many differences.
+  IncomingInventory(IncomingInventory&&) = default;
+  IncomingInventory& operator=(IncomingInventory&&) = default;
 
   bool full() const { return full_; }
   std::uint64_t entries() const { return count_; }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 #include <set>
+#include <type_traits>
 
 #include "tests/unit/master/core_fixture.h"
 
@@ -691,6 +692,8 @@ TEST_F(LostStateTest, AWorkerOfAnotherVersionOnlyIsRefused) {
 }
 
 // ---- admission
+
+static_assert(!std::is_copy_constructible_v<IncomingInventory>, "one may be very large");
 
 class AdmissionTest : public ReconciliationTest {
  protected:
