@@ -71,6 +71,7 @@ IncomingInventory::IncomingInventory(const InventoryBegin& m, NodeName node,
     : node_(std::move(node)),
       full_(m.leaves.empty()),
       max_entries_(max_entries),
+      began_mono_us_(mono_us),
       progress_mono_us_(mono_us) {
   if (full_) scope_.push_back(range_of(kTreeRoot));
   for (const TreeNode leaf : m.leaves) scope_.push_back(range_of(leaf));
@@ -97,8 +98,8 @@ std::expected<void, Error> IncomingInventory::check(const InventoryChunk& m) con
 std::expected<void, Error> IncomingInventory::take(const InventoryChunk& m, const State& state,
                                                    MasterTime now, std::int64_t mono_us) {
   if (auto ok = check(m); !ok) return ok;
-  progress_mono_us_ = mono_us;
   if (m.entries.empty()) return {};
+  progress_mono_us_ = mono_us;
   count_ += m.entries.size();
   for (const InventoryEntry& e : m.entries) sum_ += digest_of(e.agent, e.epoch, e.change);
   return compare(m.entries, std::uint64_t{std::to_underlying(m.entries.back().agent)} + 1, state,

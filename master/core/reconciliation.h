@@ -68,6 +68,7 @@ class IncomingInventory {
 
   bool full() const { return full_; }
   std::uint64_t entries() const { return count_; }
+  std::int64_t began_mono_us() const { return began_mono_us_; }
   std::int64_t progress_mono_us() const { return progress_mono_us_; }
   void made_progress(std::int64_t mono_us) { progress_mono_us_ = mono_us; }
 
@@ -94,6 +95,7 @@ class IncomingInventory {
   std::uint64_t max_entries_;
   std::uint64_t count_ = 0;
   Digest sum_;
+  std::int64_t began_mono_us_;
   std::int64_t progress_mono_us_;
   Differences found_;
   std::unordered_set<AgentId> touched_;

@@ -259,6 +259,18 @@ TEST_F(ReconciliationTest, AWalkThatIsNotAnsweredIsBegunAgainAfterATtl) {
   EXPECT_THAT(w1.heartbeat(1022), HasSubstr("WANT digests of 1"));
 }
 
+TEST_F(ReconciliationTest, EqualDigestsInBetweenBringTheNextWalkNoNearer) {
+  const OpenSessions right = w1.open;
+  w1.open.set(AgentId{7}, {epoch(16), 0});
+  const OpenSessions wrong = w1.open;
+  EXPECT_THAT(w1.heartbeat(21), HasSubstr("WANT digests of 1"));
+  w1.open = right;
+  EXPECT_EQ(w1.heartbeat(22), "1 HEARTBEAT_ACK, equal");
+  w1.open = wrong;
+  EXPECT_EQ(w1.heartbeat(23), "1 HEARTBEAT_ACK, differs");
+  EXPECT_THAT(w1.heartbeat(31), HasSubstr("WANT digests of 1"));
+}
+
 TEST_F(ReconciliationTest, DifferencesThatStayAreAskedForLaterAndLaterAndThenInFull) {
   w1.open.set(AgentId{7}, {epoch(16), 0});
   int walks = 0, full = 0;
@@ -441,6 +453,8 @@ TEST_F(ReconciliationTest, EntriesFromTheFutureAreLeftOut) {
 TEST_F(ReconciliationTest, OnlyTheLeavesOfAnInventoryAreJudged) {
   w1.tell(20, {opened(7, 15), opened(100, 15), opened(1000, 15)});
   for (const std::uint32_t id : {7u, 100u, 1000u}) w1.open.erase(AgentId{id});
+  w1.heartbeat(30);
+  w1.walk(30);
   w1.inventory(30, {leaf_of(AgentId{100})});
   EXPECT_EQ(m.top(100), "15@w1+4294967295 closed");
   EXPECT_EQ(m.top(7), "15@w1+0 open");
@@ -572,6 +586,9 @@ TEST_F(BadInventoryTest, WithACutThatWasNotReached) {
 }
 
 TEST_F(BadInventoryTest, WithAnAgentOutsideItsLeaves) {
+  w1.open.erase(AgentId{8});
+  w1.heartbeat(30);
+  w1.walk(30);
   w1.begin(30, 1, {leaf_of(AgentId{7}), leaf_of(AgentId{100})});
   expect_refused(w1.chunk(30, {entry(7, 15, 0), entry(50, 16, 0)}),
                  "agent 50 is in none of its leaves");
@@ -720,6 +737,9 @@ TEST_F(AdmissionTest, OneFullInventoryTooManyIsToComeAgainLater) {
 
 TEST_F(AdmissionTest, InventoriesOfLeavesAlwaysHaveAPlace) {
   a->begin(20);
+  b->open.set(AgentId{7}, {epoch(15), 0});
+  b->heartbeat(20);
+  b->walk(20);
   EXPECT_EQ(b->begin(20, 1, {leaf_of(AgentId{7})}), "2 INVENTORY_ACK 0");
 }
 
@@ -732,6 +752,21 @@ TEST_F(AdmissionTest, AnInventoryWithoutProgressGivesUpItsPlace) {
   EXPECT_EQ(a->chunk(53, {entry(9, 16, 0)}), "") << "it was on the way";
 }
 
+TEST_F(AdmissionTest, EmptyChunksAreNoProgress) {
+  a->begin(20);
+  a->chunk(35, {});
+  EXPECT_EQ(a->chunk(50, {}), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(small->tick(51), "1 WANT later");
+}
+
+TEST_F(AdmissionTest, AnInventoryThatNeverEndsGivesUpItsPlace) {
+  a->begin(20);
+  std::uint32_t agent = 1;
+  for (int s = 40; s <= 620; s += 20) a->chunk(s, {entry(agent++, 16, 0)});
+  EXPECT_EQ(a->chunk(620, {entry(agent, 16, 0)}), "1 INVENTORY_ACK 31");
+  EXPECT_EQ(small->tick(621), "1 WANT later");
+}
+
 TEST_F(AdmissionTest, AConnectionThatIsLostGivesUpItsPlace) {
   a->begin(20);
   small->lose(21, kW1);
@@ -740,10 +775,40 @@ TEST_F(AdmissionTest, AConnectionThatIsLostGivesUpItsPlace) {
 
 TEST_F(AdmissionTest, AnotherOfTheSameWorkerTakesThePlaceOfTheFirst) {
   a->begin(20, 1);
-  EXPECT_EQ(a->begin(21, 2), "1 INVENTORY_ACK 0");
-  EXPECT_EQ(a->chunk(22, {entry(9, 16, 0)}, 1), "");
-  EXPECT_EQ(a->end(22, {}, 2), "");
+  EXPECT_EQ(a->begin(31, 2), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(a->chunk(32, {entry(9, 16, 0)}, 1), "");
+  EXPECT_EQ(a->end(32, {}, 2), "");
   EXPECT_EQ(small->core.counters().inventories_full, 1u);
+}
+
+TEST_F(AdmissionTest, AWorkerBeginsAFullInventoryOnceAHeartbeat) {
+  EXPECT_EQ(a->begin(20, 1), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(a->begin(21, 2), "1 WANT later");
+  EXPECT_EQ(a->chunk(21, {entry(9, 16, 0)}, 1), "");
+  EXPECT_EQ(a->chunk(21, {entry(9, 16, 0)}, 2), "");
+  small->lose(22, kW1);
+  small->connect(22, ConnId{3}, hello("w1", 101));
+  Worker again(*small, ConnId{3});
+  EXPECT_EQ(again.begin(23, 3), "3 WANT later");
+  EXPECT_EQ(b->begin(23), "2 INVENTORY_ACK 0") << "nobody else waits for it";
+  b->end(24, {});
+  EXPECT_EQ(again.begin(30, 4), "3 INVENTORY_ACK 0");
+}
+
+TEST_F(AdmissionTest, AnInventoryOfLeavesThatNobodyAskedForIsIgnored) {
+  EXPECT_EQ(b->begin(20, 1, {leaf_of(AgentId{7})}), "");
+  EXPECT_EQ(b->chunk(20, {entry(7, 16, 0)}), "");
+  EXPECT_EQ(b->end(20, {entry(7, 16, 0)}), "");
+  EXPECT_EQ(small->top(7), "unknown");
+  EXPECT_EQ(small->core.counters().inventories_refused, 1u);
+}
+
+TEST_F(AdmissionTest, AQuestionForLeavesIsAnsweredOnce) {
+  b->open.set(AgentId{7}, {epoch(15), 0});
+  b->heartbeat(20);
+  const Want want = b->walk(20);
+  EXPECT_EQ(b->begin(20, 1, want.leaves), "2 INVENTORY_ACK 0");
+  EXPECT_EQ(b->begin(20, 2, want.leaves), "");
 }
 
 }  // namespace
