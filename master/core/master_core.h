@@ -170,8 +170,8 @@ class MasterCore {
   struct Reconciling {
     Agreement agreement = Agreement::unknown;  // as it was last compared
     std::optional<Walk> walk;
-    unsigned walks = 0;         // since the digests agreed
-    bool leaves_asked = false;  // and no inventory of them was begun
+    unsigned walks = 0;                                      // since the digests agreed
+    bool leaves_asked = false;                               // and no inventory of them was begun
     std::map<std::uint64_t, IncomingInventory> inventories;  // a full one and one of leaves at most
     std::uint64_t dropped[2] = {};  // the last that were: what still comes of them is ignored
   };

@@ -247,6 +247,10 @@ void MasterCore::on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now
   ++(full ? counters_.inventories_full : counters_.inventories_partial);
   apply(id, conn, *found, now, out);
   finish_walk(conn, now, out);
+  if (!found->more) return;
+  Want rest;
+  rest.inventory = true;
+  ask(id, std::move(rest));
 }
 
 void MasterCore::apply(ConnId id, Conn& conn, const Differences& found, const Now& now,

@@ -66,6 +66,13 @@ std::optional<Want> Walk::answered(const Digests& m, const OpenSessions& own,
 
 // ---- the inventory ---------------------------------------------------------------------------
 
+bool Differences::room() {
+  const std::size_t repairs =
+      missed_open.size() + missed_change.size() + absent.size() + went_back.size();
+  more |= repairs >= kMaxRepairs;
+  return repairs < kMaxRepairs;
+}
+
 IncomingInventory::IncomingInventory(const InventoryBegin& m, NodeName node,
                                      std::uint64_t max_entries, std::int64_t mono_us)
     : node_(std::move(node)),
@@ -123,7 +130,7 @@ std::expected<void, Error> IncomingInventory::compare(const std::vector<Inventor
           compare(*entry, nullptr, state, now);
         if (entry != entries.end() && entry->agent == agent) {
           compare(*entry++, &session, state, now);
-        } else {
+        } else if (found_.room()) {
           found_.absent.push_back({agent, session});
         }
       });
@@ -142,14 +149,14 @@ void IncomingInventory::compare(const InventoryEntry& entry, const OpenSessions:
   // As an event with it: nothing of it counts, and its worker hears of that by the event's ACK.
   if (entry.epoch > epoch_at({now.us + kFutureToleranceUs})) return;
   const OpenSessions::Session theirs{entry.epoch, entry.change};
+  if (own && *own == theirs) return equal(entry, state);
+  if (!found_.room()) return;
   if (!own) {
     found_.missed_open.push_back(entry);
   } else if (*own < theirs) {
     found_.missed_change.push_back(entry);
-  } else if (theirs < *own) {
-    found_.went_back.push_back({entry.agent, *own});
   } else {
-    equal(entry, state);
+    found_.went_back.push_back({entry.agent, *own});
   }
 }
 

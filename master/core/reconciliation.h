@@ -42,6 +42,9 @@ class Walk {
 
 // Where an inventory and the master's set differ, and what else it shows. In the order of agents.
 struct Differences {
+  // So much is repaired after one inventory, in one turn of the loop. The rest differs still.
+  static constexpr std::size_t kMaxRepairs = 65'536;
+
   struct Own {
     AgentId agent{};
     OpenSessions::Session session;  // in the master's set
@@ -54,6 +57,10 @@ struct Differences {
   std::vector<AgentId> not_standing;
   std::vector<InventoryEntry> in_doubt;
   std::vector<AgentId> info_missing;
+  bool more = false;  // to be repaired than this
+
+  // Whether there is room for another repair.
+  bool room();
 };
 
 // An inventory that is coming in. Of an agent that no event came of since BEGIN both sides have

@@ -516,6 +516,21 @@ TEST_F(ReconciliationTest, RepairsAreNamedUpToABoundAndThenCounted) {
   EXPECT_EQ(more, "10");
 }
 
+TEST_F(ReconciliationTest, WhatIsTooMuchToRepairAtOnceIsLeftToTheNextInventory) {
+  constexpr std::size_t kMore = 100;
+  for (std::uint32_t id = 1; id <= Differences::kMaxRepairs + kMore; ++id)
+    w1.open.set(AgentId{id}, {epoch(16), 0});
+  EXPECT_THAT(w1.inventory(30), HasSubstr("1 WANT inventory"));
+  EXPECT_EQ(repairs(Cause::missed_open), Differences::kMaxRepairs);
+  EXPECT_THAT(w1.inventory(40), Not(HasSubstr("WANT inventory")));
+  EXPECT_EQ(repairs(Cause::missed_open), Differences::kMaxRepairs + kMore);
+  w1.open = {};
+  EXPECT_THAT(w1.inventory(50), HasSubstr("1 WANT inventory"));
+  EXPECT_EQ(repairs(Cause::absent), Differences::kMaxRepairs);
+  w1.inventory(60);
+  EXPECT_EQ(w1.heartbeat(61), "1 HEARTBEAT_ACK, equal");
+}
+
 // ---- inventories that contradict themselves: nothing of them is used
 
 class BadInventoryTest : public ReconciliationTest {
