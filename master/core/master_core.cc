@@ -41,7 +41,10 @@ std::size_t bytes_of(const Message& message) {
   if (const auto* ack = std::get_if<Ack>(&message)) entries = ack->exceptions.size();
   if (const auto* s = std::get_if<Superseded>(&message)) entries = s->entries.size();
   if (const auto* c = std::get_if<Challenge>(&message)) entries = c->entries.size();
-  return sizeof(Message) + entries * sizeof(AckException);
+  std::size_t ids = 0;
+  if (const auto* w = std::get_if<Want>(&message))
+    ids = w->digests_of.size() + w->leaves.size() + w->infos.size();
+  return sizeof(Message) + entries * sizeof(AckException) + ids * sizeof(AgentId);
 }
 
 }  // namespace

@@ -170,10 +170,14 @@ class MasterCore {
   struct Reconciling {
     Agreement agreement = Agreement::unknown;  // as it was last compared
     std::optional<Walk> walk;
-    unsigned walks = 0;  // since the digests agreed
-    std::int64_t next_walk_mono_us = 0;
+    unsigned walks = 0;                                      // since the digests agreed
+    bool leaves_asked = false;                               // and no inventory of them was begun
     std::map<std::uint64_t, IncomingInventory> inventories;  // a full one and one of leaves at most
     std::uint64_t dropped[2] = {};  // the last that were: what still comes of them is ignored
+  };
+  // What costs a look at all sessions of a node comes once a heartbeat, over any connection.
+  struct Pace {
+    std::int64_t next_walk_mono_us = 0, next_full_mono_us = 0;
   };
   struct Conn {
     std::vector<std::string> names;
@@ -222,7 +226,9 @@ class MasterCore {
   void walk(ConnId id, Conn& conn, const Now& now);
   void finish_walk(Conn& conn, const Now& now, Output& out);
   std::size_t full_inventories() const;
+  std::int64_t full_later_us(const NodeName& node, const Now& now) const;
   void drop(Conn& conn, std::uint64_t inventory);
+  void drop_scope(Conn& conn, bool full);
   void refuse_inventory(ConnId id, std::string text, const Now& now, Output& out);
   void apply(ConnId id, Conn& conn, const Differences& found, const Now& now, Output& out);
   void repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,
@@ -275,6 +281,7 @@ class MasterCore {
 
   std::map<ConnId, Conn> conns_;
   std::map<NodeName, ConnId> by_node_;
+  std::map<NodeName, Pace> paces_;
   std::vector<Waiting> waiting_;
 
   std::vector<std::string> pending_;  // records that no group has taken yet

@@ -94,21 +94,23 @@ Agreement MasterCore::compare(Conn& conn, const Digest& theirs, const Now& now, 
 }
 
 void MasterCore::ask(ConnId id, Want want) {
+  if (!want.leaves.empty()) conns_.at(id).reconciling.leaves_asked = true;
   say(id, std::move(want));
 }
 
 // Begins a walk, or again if the last question was not answered. One that does not help is followed
-// by one later and later.
+// by one later and later. Digests that agree in between bring the next one no nearer.
 void MasterCore::walk(ConnId id, Conn& conn, const Now& now) {
   Reconciling& r = conn.reconciling;
   const std::int64_t ttl = lease_times().ttl_us;
   if (!r.inventories.empty()) return;
   if (r.walk && now.mono_us - r.walk->asked_at_mono_us() < ttl) return;
-  if (now.mono_us < r.next_walk_mono_us) return;
+  std::int64_t& next_mono_us = paces_[conn.node].next_walk_mono_us;
+  if (now.mono_us < next_mono_us) return;
   ++r.walks;
   const std::int64_t pause = heartbeat_us() << std::min(r.walks - 1, 10u);
-  r.next_walk_mono_us =
-      now.mono_us + (r.walks == 1 ? 0 : std::min(pause, config_.inventory_differs_us));
+  next_mono_us =
+      now.mono_us + std::max(heartbeat_us(), std::min(pause, config_.inventory_differs_us));
   r.walk.emplace(now.mono_us);
   Want want = r.walk->begin();
   if (r.walks > kWalksToFull) {
@@ -155,6 +157,13 @@ void MasterCore::drop(Conn& conn, std::uint64_t inventory) {
   r.dropped[1] = std::exchange(r.dropped[0], inventory);
 }
 
+// A worker that begins another of the same scope has given this one up.
+void MasterCore::drop_scope(Conn& conn, bool full) {
+  const auto& all = conn.reconciling.inventories;
+  const auto it = std::ranges::find_if(all, [&](const auto& i) { return i.second.full() == full; });
+  if (it != all.end()) drop(conn, it->first);
+}
+
 std::size_t MasterCore::full_inventories() const {
   std::size_t n = 0;
   for (const auto& [id, conn] : conns_) {
@@ -163,6 +172,14 @@ std::size_t MasterCore::full_inventories() const {
       n += inventory.full() ? 1 : 0;
   }
   return n;
+}
+
+// How long a full inventory must wait; 0: it may begin.
+std::int64_t MasterCore::full_later_us(const NodeName& node, const Now& now) const {
+  const auto pace = paces_.find(node);
+  if (pace != paces_.end() && now.mono_us < pace->second.next_full_mono_us)
+    return pace->second.next_full_mono_us - now.mono_us;
+  return full_inventories() >= config_.max_inventories ? heartbeat_us() : 0;
 }
 
 void MasterCore::on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& now, Output& out) {
@@ -175,17 +192,21 @@ void MasterCore::on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& n
   }
   if (r.inventories.contains(m.id)) return refuse_inventory(id, "begun twice", now, out);
   IncomingInventory begun(m, conn.node, config_.max_inventory_entries, now.mono_us);
-  // Another of the same scope is given up by its worker.
-  for (const auto& [number, other] : std::map(r.inventories)) {
-    if (other.full() == begun.full()) drop(conn, number);
-  }
-  if (begun.full() && full_inventories() >= config_.max_inventories) {
+  drop_scope(conn, begun.full());
+  if (!begun.full() && !std::exchange(r.leaves_asked, false)) {
     ++counters_.inventories_refused;
+    return drop(conn, m.id);
+  }
+  if (begun.full()) {
     Want later;
-    later.retry_after_us = heartbeat_us();
-    drop(conn, m.id);
-    out.send.push_back({id, std::move(later)});
-    return;
+    later.retry_after_us = full_later_us(conn.node, now);
+    if (later.retry_after_us > 0) {
+      ++counters_.inventories_refused;
+      drop(conn, m.id);
+      out.send.push_back({id, std::move(later)});
+      return;
+    }
+    paces_[conn.node].next_full_mono_us = now.mono_us + heartbeat_us();
   }
   r.inventories.emplace(m.id, std::move(begun));
   out.send.push_back({id, InventoryAck{m.id, 0}});
@@ -226,6 +247,10 @@ void MasterCore::on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now
   ++(full ? counters_.inventories_full : counters_.inventories_partial);
   apply(id, conn, *found, now, out);
   finish_walk(conn, now, out);
+  if (!found->more) return;
+  Want rest;
+  rest.inventory = true;
+  ask(id, std::move(rest));
 }
 
 void MasterCore::apply(ConnId id, Conn& conn, const Differences& found, const Now& now,
@@ -319,21 +344,28 @@ void MasterCore::ask_for_infos(ConnId id, const NodeName& node, const Difference
   }
 }
 
-// An inventory that makes no progress gives up its place.
+// An inventory that makes no progress, or takes too long altogether, gives up its place.
 void MasterCore::drop_stale_inventories(bool deaf, const Now& now, Output& out) {
+  const std::int64_t ttl = lease_times().ttl_us;
+  const std::int64_t longest = std::max(ttl, config_.inventory_differs_us);
   for (auto& [id, conn] : conns_) {
     if (conn.closing) continue;
     std::vector<std::uint64_t> stale;
     for (auto& [number, inventory] : conn.reconciling.inventories) {
-      if (deaf) inventory.made_progress(now.mono_us);
-      if (now.mono_us - inventory.progress_mono_us() > lease_times().ttl_us)
+      if (deaf) {
+        inventory.made_progress(now.mono_us);
+      } else if (now.mono_us - inventory.progress_mono_us() > ttl ||
+                 now.mono_us - inventory.began_mono_us() > longest) {
         stale.push_back(number);
+      }
     }
     for (const std::uint64_t number : stale) {
       const bool full = conn.reconciling.inventories.at(number).full();
       drop(conn, number);
       ++counters_.inventories_refused;
-      note(out, NoteLevel::warning, "an inventory made no progress for a TTL; it is dropped",
+      note(out, NoteLevel::warning,
+           "an inventory made no progress for a TTL, or did not end within [timing] "
+           "inventory_differs; it is dropped",
            {{"node", conn.node}});
       if (!full) continue;
       Want later;

@@ -47,6 +47,7 @@ Want Walk::next_question() {
 
 std::optional<Want> Walk::answered(const Digests& m, const OpenSessions& own,
                                    std::int64_t mono_us) {
+  if (asked_.empty()) return std::nullopt;  // to nothing that was asked
   for (const Digests::Entry& theirs : m.entries) {
     const auto asked = std::ranges::lower_bound(asked_, theirs.node);
     if (asked == asked_.end() || *asked != theirs.node) continue;  // of a walk that was given up
@@ -65,11 +66,19 @@ std::optional<Want> Walk::answered(const Digests& m, const OpenSessions& own,
 
 // ---- the inventory ---------------------------------------------------------------------------
 
+bool Differences::room() {
+  const std::size_t repairs =
+      missed_open.size() + missed_change.size() + absent.size() + went_back.size();
+  more |= repairs >= kMaxRepairs;
+  return repairs < kMaxRepairs;
+}
+
 IncomingInventory::IncomingInventory(const InventoryBegin& m, NodeName node,
                                      std::uint64_t max_entries, std::int64_t mono_us)
     : node_(std::move(node)),
       full_(m.leaves.empty()),
       max_entries_(max_entries),
+      began_mono_us_(mono_us),
       progress_mono_us_(mono_us) {
   if (full_) scope_.push_back(range_of(kTreeRoot));
   for (const TreeNode leaf : m.leaves) scope_.push_back(range_of(leaf));
@@ -96,8 +105,8 @@ std::expected<void, Error> IncomingInventory::check(const InventoryChunk& m) con
 std::expected<void, Error> IncomingInventory::take(const InventoryChunk& m, const State& state,
                                                    MasterTime now, std::int64_t mono_us) {
   if (auto ok = check(m); !ok) return ok;
-  progress_mono_us_ = mono_us;
   if (m.entries.empty()) return {};
+  progress_mono_us_ = mono_us;
   count_ += m.entries.size();
   for (const InventoryEntry& e : m.entries) sum_ += digest_of(e.agent, e.epoch, e.change);
   return compare(m.entries, std::uint64_t{std::to_underlying(m.entries.back().agent)} + 1, state,
@@ -121,7 +130,7 @@ std::expected<void, Error> IncomingInventory::compare(const std::vector<Inventor
           compare(*entry, nullptr, state, now);
         if (entry != entries.end() && entry->agent == agent) {
           compare(*entry++, &session, state, now);
-        } else {
+        } else if (found_.room()) {
           found_.absent.push_back({agent, session});
         }
       });
@@ -140,14 +149,14 @@ void IncomingInventory::compare(const InventoryEntry& entry, const OpenSessions:
   // As an event with it: nothing of it counts, and its worker hears of that by the event's ACK.
   if (entry.epoch > epoch_at({now.us + kFutureToleranceUs})) return;
   const OpenSessions::Session theirs{entry.epoch, entry.change};
+  if (own && *own == theirs) return equal(entry, state);
+  if (!found_.room()) return;
   if (!own) {
     found_.missed_open.push_back(entry);
   } else if (*own < theirs) {
     found_.missed_change.push_back(entry);
-  } else if (theirs < *own) {
-    found_.went_back.push_back({entry.agent, *own});
   } else {
-    equal(entry, state);
+    found_.went_back.push_back({entry.agent, *own});
   }
 }
 

@@ -42,6 +42,9 @@ class Walk {
 
 // Where an inventory and the master's set differ, and what else it shows. In the order of agents.
 struct Differences {
+  // So much is repaired after one inventory, in one turn of the loop. The rest differs still.
+  static constexpr std::size_t kMaxRepairs = 65'536;
+
   struct Own {
     AgentId agent{};
     OpenSessions::Session session;  // in the master's set
@@ -54,6 +57,10 @@ struct Differences {
   std::vector<AgentId> not_standing;
   std::vector<InventoryEntry> in_doubt;
   std::vector<AgentId> info_missing;
+  bool more = false;  // to be repaired than this
+
+  // Whether there is room for another repair.
+  bool room();
 };
 
 // An inventory that is coming in. Of an agent that no event came of since BEGIN both sides have
@@ -62,9 +69,13 @@ class IncomingInventory {
  public:
   IncomingInventory(const InventoryBegin& m, NodeName node, std::uint64_t max_entries,
                     std::int64_t mono_us);
+  // It may hold very many differences.
+  IncomingInventory(IncomingInventory&&) = default;
+  IncomingInventory& operator=(IncomingInventory&&) = default;
 
   bool full() const { return full_; }
   std::uint64_t entries() const { return count_; }
+  std::int64_t began_mono_us() const { return began_mono_us_; }
   std::int64_t progress_mono_us() const { return progress_mono_us_; }
   void made_progress(std::int64_t mono_us) { progress_mono_us_ = mono_us; }
 
@@ -91,6 +102,7 @@ class IncomingInventory {
   std::uint64_t max_entries_;
   std::uint64_t count_ = 0;
   Digest sum_;
+  std::int64_t began_mono_us_;
   std::int64_t progress_mono_us_;
   Differences found_;
   std::unordered_set<AgentId> touched_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 #include <set>
+#include <type_traits>
 
 #include "tests/unit/master/core_fixture.h"
 
@@ -36,6 +37,17 @@ class Worker {
     beat.seq = seq;
     beat.digest = open.digest();
     return m_.message(s, conn_, beat);
+  }
+  // The walk that a heartbeat began, to its last question.
+  Want walk(double s) {
+    Want want;
+    want.digests_of = {kTreeRoot};
+    while (!want.digests_of.empty()) {
+      const Output out = m_.core.message(conn_, digests_of(want), at(s));
+      if (out.send.size() != 1) break;
+      want = std::get<Want>(out.send[0].message);
+    }
+    return want;
   }
   Digests digests_of(const Want& want) const {
     Digests d;
@@ -262,6 +274,18 @@ TEST_F(ReconciliationTest, AWalkThatIsNotAnsweredIsBegunAgainAfterATtl) {
   EXPECT_THAT(w1.heartbeat(1022), HasSubstr("WANT digests of 1"));
 }
 
+TEST_F(ReconciliationTest, EqualDigestsInBetweenBringTheNextWalkNoNearer) {
+  const OpenSessions right = w1.open;
+  w1.open.set(AgentId{7}, {epoch(16), 0});
+  const OpenSessions wrong = w1.open;
+  EXPECT_THAT(w1.heartbeat(21), HasSubstr("WANT digests of 1"));
+  w1.open = right;
+  EXPECT_EQ(w1.heartbeat(22), "1 HEARTBEAT_ACK, equal");
+  w1.open = wrong;
+  EXPECT_EQ(w1.heartbeat(23), "1 HEARTBEAT_ACK, differs");
+  EXPECT_THAT(w1.heartbeat(31), HasSubstr("WANT digests of 1"));
+}
+
 TEST_F(ReconciliationTest, DifferencesThatStayAreAskedForLaterAndLaterAndThenInFull) {
   w1.open.set(AgentId{7}, {epoch(16), 0});
   int walks = 0, full = 0;
@@ -286,6 +310,37 @@ TEST_F(ReconciliationTest, DifferencesThatStayAreAskedForLaterAndLaterAndThenInF
 TEST_F(ReconciliationTest, AnswersToAWalkThatWasGivenUpAreIgnored) {
   EXPECT_EQ(m.message(21, kW1, Digests{0, {{kTreeRoot, {}}}}), "");
   EXPECT_EQ(m.message(21, kW1, Digests{5, {{kTreeRoot, {}}}}), "1 ERROR sequence fatal");
+}
+
+TEST_F(ReconciliationTest, AnswersBeyondTheLastQuestionAreIgnored) {
+  w1.open.set(AgentId{7}, {epoch(16), 0});
+  w1.heartbeat(21);
+  const Want leaves = w1.walk(21);
+  EXPECT_EQ(leaves.leaves, std::vector{leaf_of(AgentId{7})});
+  EXPECT_EQ(m.message(22, kW1, Digests{}), "");
+  EXPECT_EQ(m.message(22, kW1, Digests{0, {{kTreeRoot, w1.open.children(kTreeRoot)}}}), "");
+}
+
+TEST_F(ReconciliationTest, QuestionsThatWaitForTheDiskCount) {
+  constexpr std::uint32_t kAgents = 65'536, kMany = 70;  // 4 bytes each: more than 16 MiB
+  for (std::uint32_t first = 1; first <= kAgents; first += 8192) {
+    std::vector<Event> events;
+    for (std::uint32_t id = first; id < first + 8192; ++id)
+      events.push_back(with_info(opened(id, 15), {{"name", "a"}}, false));
+    w1.tell(20, std::move(events));
+  }
+  m.disk = Master::Disk::slow;
+  w2.tell(21, {opened(100'000, 20)});
+  ASSERT_FALSE(m.core.congested());
+  const auto all = w1.entries();
+  for (std::uint32_t n = 0; n < kMany; ++n) {
+    w1.begin(30 + 10 * n);
+    for (std::size_t i = 0; i < all.size(); i += 8192)
+      w1.chunk(30 + 10 * n, {all.begin() + static_cast<std::ptrdiff_t>(i),
+                             all.begin() + static_cast<std::ptrdiff_t>(i + 8192)});
+    w1.end(30 + 10 * n, all);
+  }
+  EXPECT_TRUE(m.core.congested());
 }
 
 TEST_F(ReconciliationTest, WhereMostDiffersEverythingIsAskedFor) {
@@ -413,6 +468,8 @@ TEST_F(ReconciliationTest, EntriesFromTheFutureAreLeftOut) {
 TEST_F(ReconciliationTest, OnlyTheLeavesOfAnInventoryAreJudged) {
   w1.tell(20, {opened(7, 15), opened(100, 15), opened(1000, 15)});
   for (const std::uint32_t id : {7u, 100u, 1000u}) w1.open.erase(AgentId{id});
+  w1.heartbeat(30);
+  w1.walk(30);
   w1.inventory(30, {leaf_of(AgentId{100})});
   EXPECT_EQ(m.top(100), "15@w1+4294967295 closed");
   EXPECT_EQ(m.top(7), "15@w1+0 open");
@@ -472,6 +529,21 @@ TEST_F(ReconciliationTest, RepairsAreNamedUpToABoundAndThenCounted) {
   }
   EXPECT_EQ(named, 20u);
   EXPECT_EQ(more, "10");
+}
+
+TEST_F(ReconciliationTest, WhatIsTooMuchToRepairAtOnceIsLeftToTheNextInventory) {
+  constexpr std::size_t kMore = 100;
+  for (std::uint32_t id = 1; id <= Differences::kMaxRepairs + kMore; ++id)
+    w1.open.set(AgentId{id}, {epoch(16), 0});
+  EXPECT_THAT(w1.inventory(30), HasSubstr("1 WANT inventory"));
+  EXPECT_EQ(repairs(Cause::missed_open), Differences::kMaxRepairs);
+  EXPECT_THAT(w1.inventory(40), Not(HasSubstr("WANT inventory")));
+  EXPECT_EQ(repairs(Cause::missed_open), Differences::kMaxRepairs + kMore);
+  w1.open = {};
+  EXPECT_THAT(w1.inventory(50), HasSubstr("1 WANT inventory"));
+  EXPECT_EQ(repairs(Cause::absent), Differences::kMaxRepairs);
+  w1.inventory(60);
+  EXPECT_EQ(w1.heartbeat(61), "1 HEARTBEAT_ACK, equal");
 }
 
 // ---- inventories that contradict themselves: nothing of them is used
@@ -544,6 +616,9 @@ TEST_F(BadInventoryTest, WithACutThatWasNotReached) {
 }
 
 TEST_F(BadInventoryTest, WithAnAgentOutsideItsLeaves) {
+  w1.open.erase(AgentId{8});
+  w1.heartbeat(30);
+  w1.walk(30);
   w1.begin(30, 1, {leaf_of(AgentId{7}), leaf_of(AgentId{100})});
   expect_refused(w1.chunk(30, {entry(7, 15, 0), entry(50, 16, 0)}),
                  "agent 50 is in none of its leaves");
@@ -665,6 +740,8 @@ TEST_F(LostStateTest, AWorkerOfAnotherVersionOnlyIsRefused) {
 
 // ---- admission
 
+static_assert(!std::is_copy_constructible_v<IncomingInventory>, "one may be very large");
+
 class AdmissionTest : public ReconciliationTest {
  protected:
   AdmissionTest() {
@@ -690,6 +767,9 @@ TEST_F(AdmissionTest, OneFullInventoryTooManyIsToComeAgainLater) {
 
 TEST_F(AdmissionTest, InventoriesOfLeavesAlwaysHaveAPlace) {
   a->begin(20);
+  b->open.set(AgentId{7}, {epoch(15), 0});
+  b->heartbeat(20);
+  b->walk(20);
   EXPECT_EQ(b->begin(20, 1, {leaf_of(AgentId{7})}), "2 INVENTORY_ACK 0");
 }
 
@@ -702,6 +782,21 @@ TEST_F(AdmissionTest, AnInventoryWithoutProgressGivesUpItsPlace) {
   EXPECT_EQ(a->chunk(53, {entry(9, 16, 0)}), "") << "it was on the way";
 }
 
+TEST_F(AdmissionTest, EmptyChunksAreNoProgress) {
+  a->begin(20);
+  a->chunk(35, {});
+  EXPECT_EQ(a->chunk(50, {}), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(small->tick(51), "1 WANT later");
+}
+
+TEST_F(AdmissionTest, AnInventoryThatNeverEndsGivesUpItsPlace) {
+  a->begin(20);
+  std::uint32_t agent = 1;
+  for (int s = 40; s <= 620; s += 20) a->chunk(s, {entry(agent++, 16, 0)});
+  EXPECT_EQ(a->chunk(620, {entry(agent, 16, 0)}), "1 INVENTORY_ACK 31");
+  EXPECT_EQ(small->tick(621), "1 WANT later");
+}
+
 TEST_F(AdmissionTest, AConnectionThatIsLostGivesUpItsPlace) {
   a->begin(20);
   small->lose(21, kW1);
@@ -710,10 +805,40 @@ TEST_F(AdmissionTest, AConnectionThatIsLostGivesUpItsPlace) {
 
 TEST_F(AdmissionTest, AnotherOfTheSameWorkerTakesThePlaceOfTheFirst) {
   a->begin(20, 1);
-  EXPECT_EQ(a->begin(21, 2), "1 INVENTORY_ACK 0");
-  EXPECT_EQ(a->chunk(22, {entry(9, 16, 0)}, 1), "");
-  EXPECT_EQ(a->end(22, {}, 2), "");
+  EXPECT_EQ(a->begin(31, 2), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(a->chunk(32, {entry(9, 16, 0)}, 1), "");
+  EXPECT_EQ(a->end(32, {}, 2), "");
   EXPECT_EQ(small->core.counters().inventories_full, 1u);
+}
+
+TEST_F(AdmissionTest, AWorkerBeginsAFullInventoryOnceAHeartbeat) {
+  EXPECT_EQ(a->begin(20, 1), "1 INVENTORY_ACK 0");
+  EXPECT_EQ(a->begin(21, 2), "1 WANT later");
+  EXPECT_EQ(a->chunk(21, {entry(9, 16, 0)}, 1), "");
+  EXPECT_EQ(a->chunk(21, {entry(9, 16, 0)}, 2), "");
+  small->lose(22, kW1);
+  small->connect(22, ConnId{3}, hello("w1", 101));
+  Worker again(*small, ConnId{3});
+  EXPECT_EQ(again.begin(23, 3), "3 WANT later");
+  EXPECT_EQ(b->begin(23), "2 INVENTORY_ACK 0") << "nobody else waits for it";
+  b->end(24, {});
+  EXPECT_EQ(again.begin(30, 4), "3 INVENTORY_ACK 0");
+}
+
+TEST_F(AdmissionTest, AnInventoryOfLeavesThatNobodyAskedForIsIgnored) {
+  EXPECT_EQ(b->begin(20, 1, {leaf_of(AgentId{7})}), "");
+  EXPECT_EQ(b->chunk(20, {entry(7, 16, 0)}), "");
+  EXPECT_EQ(b->end(20, {entry(7, 16, 0)}), "");
+  EXPECT_EQ(small->top(7), "unknown");
+  EXPECT_EQ(small->core.counters().inventories_refused, 1u);
+}
+
+TEST_F(AdmissionTest, AQuestionForLeavesIsAnsweredOnce) {
+  b->open.set(AgentId{7}, {epoch(15), 0});
+  b->heartbeat(20);
+  const Want want = b->walk(20);
+  EXPECT_EQ(b->begin(20, 1, want.leaves), "2 INVENTORY_ACK 0");
+  EXPECT_EQ(b->begin(20, 2, want.leaves), "");
 }
 
 }  // namespace
