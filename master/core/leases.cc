@@ -114,8 +114,13 @@ bool Leases::too_many(const State& state, Times times, const Now& now) const {
 std::vector<LeaseChanged> Leases::confirm_expiry(const State& state) const {
   std::vector<LeaseChanged> changes;
   for (const auto& [name, node] : state.nodes()) {
-    if (node.lease.status == LeaseStatus::held)
-      changes.push_back({name, LeaseStatus::expired, LeaseCause::confirmed, {}});
+    if (node.lease.status != LeaseStatus::held) continue;
+    // That its sessions are unconfirmed is not over with it.
+    const bool unconfirmed = node.lease.cause == LeaseCause::unconfirmed;
+    changes.push_back({name,
+                       LeaseStatus::expired,
+                       unconfirmed ? LeaseCause::unconfirmed : LeaseCause::confirmed,
+                       {}});
   }
   return changes;
 }

@@ -168,6 +168,21 @@ TEST_F(LeaseTest, WhenEverybodyWouldExpireTheyAreHeldUntilAnOperatorConfirms) {
   EXPECT_EQ(status(2), "disconnected");
 }
 
+TEST_F(LeaseTest, AHeartbeatDoesNotUndoAConfirmationOfWhatIsUnconfirmed) {
+  connect(1);
+  heartbeat(1);
+  for (double until = 20; until <= 250; until += 10) {
+    run(until);
+    m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
+  }
+  ASSERT_EQ(lease(1), "held");
+  ASSERT_TRUE(m.act(now, m.core.confirm_expiry(at(now))));
+  m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
+  EXPECT_EQ(lease(1), "expired");
+  heartbeat(1);
+  EXPECT_EQ(lease(1), "valid");
+}
+
 TEST_F(LeaseTest, AWorkerThatIsHeldAndComesBackIsActive) {
   connect(2);
   run(400);
