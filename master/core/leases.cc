@@ -70,13 +70,13 @@ std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTi
   }
   const std::vector<NodeName> over = due(state, at, now);
   if (over.empty()) return changes;
-  const LeaseStatus to = too_many(state, times, now) ? LeaseStatus::held : LeaseStatus::expired;
+  const LeaseStatus to = too_many(state, times, at, now) ? LeaseStatus::held : LeaseStatus::expired;
   for (const NodeName& name : over)
     changes.push_back({name, to, state.nodes().at(name).lease.cause, {}});
   return changes;
 }
 
-// Those whose grace is over. What is frozen has it anew when the freeze ends.
+// Those whose grace is over. Of what is frozen it is over when the freeze ends.
 std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& now) {
   std::vector<NodeName> over;
   for (auto& [name, d] : deadlines_) {
@@ -92,13 +92,16 @@ std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& 
 }
 
 // Whether what is due within one TTL of now, before and after, is more than workers can be believed
-// to fail by themselves. Those whose time was up before do not count on either side.
-bool Leases::too_many(const State& state, Times times, const Now& now) const {
+// to fail by themselves. Those whose time was up before do not count on either side, nor those that
+// lapsed and are frozen for longer: they may be away.
+bool Leases::too_many(const State& state, Times times, MasterTime at, const Now& now) const {
   std::size_t workers = 0, agents = 0, due = 0, agents_due = 0;
   for (const auto& [name, d] : deadlines_) {
     const NodeLog& node = state.nodes().at(name);
     if (node.lease.status != LeaseStatus::valid) {
       if (!d.expires_at || *d.expires_at < now.mono_us - times.ttl_us) continue;
+      const auto until = state.frozen_until(name);
+      if (until && until->us > at.us + times.ttl_us) continue;
       if (*d.expires_at <= now.mono_us + times.ttl_us) {
         ++due;
         agents_due += node.on_top;

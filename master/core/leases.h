@@ -57,7 +57,7 @@ class Leases {
   void make_up_for_halt(const State& state, Times times, bool deaf, const Now& now);
   std::optional<LeaseCause> lapse_of(const Deadlines& d, const Now& now) const;
   std::vector<NodeName> due(const State& state, MasterTime at, const Now& now);
-  bool too_many(const State& state, Times times, const Now& now) const;
+  bool too_many(const State& state, Times times, MasterTime at, const Now& now) const;
 
   std::map<NodeName, Deadlines> deadlines_;
   Now last_tick_;

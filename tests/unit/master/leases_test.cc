@@ -251,6 +251,16 @@ TEST_F(LeaseTest, AFreezeOfAllHoldsThemAll) {
   EXPECT_EQ(lease(1), "held") << "two of four with half of the agents";
 }
 
+TEST_F(LeaseTest, FrozenWorkersMakeNoOtherHeld) {
+  connect(9);
+  for (const char* node : {"w1", "w2"})
+    ASSERT_TRUE(m.act(10, m.core.freeze(node, 5000 * kSecond, at(10))));
+  run(200, {3, 4, 5, 6, 7, 8, 9});
+  run(400, {4, 5, 6, 7, 8, 9});
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_EQ(lease(3), "expired") << "one of seven";
+}
+
 TEST_F(LeaseTest, AFreezeSurvivesARestart) {
   connect(4);
   ASSERT_TRUE(m.act(10, m.core.freeze("w1", 5000 * kSecond, at(10))));
