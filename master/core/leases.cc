@@ -35,20 +35,27 @@ std::optional<LeaseChanged> Leases::confirmed(const State& state, const NodeName
   return LeaseChanged{node, LeaseStatus::valid, LeaseCause::none, {}};
 }
 
-// Time in which this process or machine stood still, or did not read, is nobody's silence.
-void Leases::make_up_for_halt(const State& state, Times times, bool deaf, const Now& now) {
+std::int64_t Unheard::later(std::int64_t deadline, std::int64_t at_least_us, const Now& now) const {
+  return halted ? std::max(deadline, now.mono_us + at_least_us) : deadline + us;
+}
+
+Unheard Leases::make_up(const State& state, Times times, bool deaf, const Now& now) {
   const std::int64_t gap = now.mono_us - last_tick_.mono_us;
   const bool suspended = now.boot_us - last_tick_.boot_us > gap + kHaltedUs;
   last_tick_ = now;
-  if (!deaf && !suspended && gap <= kHaltedUs) return;
+  Unheard unheard;
+  unheard.halted = suspended || gap > kHaltedUs;
+  if (deaf || unheard.halted) unheard.us = gap;
   for (auto& [name, d] : deadlines_) {
     if (state.lease_of(name) == LeaseStatus::valid) {
-      d.silent_at = std::max(d.silent_at, now.mono_us + times.ttl_us);
-      d.unconfirmed_at = std::max(d.unconfirmed_at, now.mono_us + times.ttl_us);
+      d.silent_at = unheard.later(d.silent_at, times.ttl_us, now);
+      d.unconfirmed_at = unheard.later(d.unconfirmed_at, times.ttl_us, now);
     } else if (d.expires_at && state.lease_of(name) == LeaseStatus::lapsed) {
-      d.expires_at = std::max(*d.expires_at + gap, now.mono_us + times.ttl_us);
+      const std::int64_t of_grace = unheard.halted ? unheard.us : 0;
+      d.expires_at = unheard.later(*d.expires_at + of_grace, times.ttl_us, now);
     }
   }
+  return unheard;
 }
 
 std::optional<LeaseCause> Leases::lapse_of(const Deadlines& d, const Now& now) const {
@@ -57,9 +64,8 @@ std::optional<LeaseCause> Leases::lapse_of(const Deadlines& d, const Now& now) c
   return std::nullopt;
 }
 
-std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTime at, bool deaf,
+std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTime at,
                                        const Now& now) {
-  make_up_for_halt(state, times, deaf, now);
   std::vector<LeaseChanged> changes;
   for (auto& [name, d] : deadlines_) {
     if (state.lease_of(name) != LeaseStatus::valid) continue;

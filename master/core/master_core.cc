@@ -683,9 +683,11 @@ void MasterCore::check_doubt(AgentId agent, const AgentRecord& r) {
 
 Output MasterCore::tick(const Now& now) {
   Output out;
-  const bool deaf = congested();
-  if (deaf) {  // nothing is read, so silence says nothing
-    for (auto& [id, conn] : conns_) conn.heard_mono_us = now.mono_us;
+  const bool deaf = congested() || !ready();
+  const Unheard unheard = leases_.make_up(state_, lease_times(), deaf, now);
+  if (deaf) {
+    for (auto& [id, conn] : conns_)
+      conn.heard_mono_us = std::min(now.mono_us, conn.heard_mono_us + unheard.us);
   }
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
@@ -699,7 +701,7 @@ Output MasterCore::tick(const Now& now) {
     close(id, "nothing heard for a TTL", out);
   }
   drop_stale_inventories(deaf, now, out);
-  tick_leases(deaf, now, out);
+  tick_leases(now, out);
   forget_removed(now, out);
   std::vector<std::pair<NodeName, AgentId>> due;
   for (const auto& [key, at] : later_) {

@@ -235,7 +235,7 @@ class MasterCore {
   std::int64_t heartbeat_us() const;
   Leases::Times lease_times() const;
   void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
-  void tick_leases(bool deaf, const Now& now, Output& out);
+  void tick_leases(const Now& now, Output& out);
   void end_freezes(const Now& now, Output& out);
   void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;

@@ -65,10 +65,10 @@ void MasterCore::log_lease(std::optional<LeaseChanged> change, const Now& now, O
   log(*std::move(change));
 }
 
-void MasterCore::tick_leases(bool deaf, const Now& now, Output& out) {
+void MasterCore::tick_leases(const Now& now, Output& out) {
   if (!ready()) return;
   end_freezes(now, out);
-  for (LeaseChanged& change : leases_.tick(state_, lease_times(), time_.tell(now), deaf, now))
+  for (LeaseChanged& change : leases_.tick(state_, lease_times(), time_.tell(now), now))
     log_lease(std::move(change), now, out);
 }
 

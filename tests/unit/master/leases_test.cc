@@ -48,6 +48,20 @@ class LeaseTest : public ::testing::Test {
     }
     m.said();
   }
+  // The disk takes nothing any more, and w2 fills the memory.
+  void congest() {
+    m.disk = Master::Disk::slow;
+    Event large = opened(2000, 9);
+    const std::string notes(1u << 20, 'x');
+    large.info = std::make_shared<const AgentInfo>(AgentInfo{{"notes", notes}});
+    large.info_hash = hash_of(*large.info);
+    while (!m.core.congested()) m.delta(now, ConnId{2}, ++told[2], {large});
+  }
+  void recover() {
+    m.disk = Master::Disk::fast;
+    m.store(now);
+    ASSERT_FALSE(m.core.congested());
+  }
   std::string lease(std::uint32_t i) const {
     return std::string(to_string(m.core.state().lease_of(name(i))));
   }
@@ -140,6 +154,32 @@ TEST_F(LeaseTest, TimeInWhichTheMachineWasSuspendedIsNobodysSilence) {
   after.boot_us += 25 * kSecond;
   m.core.tick(after);
   EXPECT_EQ(lease(1), "valid");
+}
+
+TEST_F(LeaseTest, OneMomentOfADiskThatIsTooSlowIsNotATtlForEverybody) {
+  connect(4);
+  for (double until = 20; until <= 60; until += 10) {
+    run(until, {2, 3, 4});
+    congest();
+    m.tick(now += 0.1);
+    recover();
+  }
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_EQ(lease(2), "valid");
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
+}
+
+TEST_F(LeaseTest, TimeInWhichNothingWasReadIsNobodysSilence) {
+  connect(4);
+  run(15, {1, 2, 3, 4});
+  congest();
+  run(100);
+  EXPECT_EQ(lease(1), "valid");
+  EXPECT_TRUE(m.core.node_status("w1", at(now)).connected);
+  recover();
+  run(140);
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
 }
 
 TEST_F(LeaseTest, ATickThatIsLateDuringTheGraceMakesItLonger) {
