@@ -685,10 +685,8 @@ Output MasterCore::tick(const Now& now) {
   Output out;
   const bool deaf = congested() || !ready();
   const Unheard unheard = leases_.make_up(state_, lease_times(), deaf, now);
-  if (deaf) {
-    for (auto& [id, conn] : conns_)
-      conn.heard_mono_us = std::min(now.mono_us, conn.heard_mono_us + unheard.us);
-  }
+  for (auto& [id, conn] : conns_)
+    conn.heard_mono_us = std::min(now.mono_us, unheard.later(conn.heard_mono_us, 0, now));
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
     if (!conn.closing && now.mono_us - conn.heard_mono_us > lease_times().ttl_us)
@@ -700,7 +698,7 @@ Output MasterCore::tick(const Now& now) {
          {{"node", c.node.empty() ? "?" : c.node}, {"peer", c.address}});
     close(id, "nothing heard for a TTL", out);
   }
-  drop_stale_inventories(deaf, now, out);
+  drop_stale_inventories(deaf || unheard.halted, now, out);
   tick_leases(now, out);
   forget_removed(now, out);
   std::vector<std::pair<NodeName, AgentId>> due;

@@ -142,6 +142,21 @@ TEST_F(LeaseTest, TimeInWhichTheMasterWasHaltedIsNobodysSilence) {
   EXPECT_EQ(lease(1), "lapsed");
 }
 
+TEST_F(LeaseTest, AHaltOfTheMasterEndsNoConnectionAndNoInventory) {
+  connect(4);
+  InventoryBegin begin;
+  begin.id = 1;
+  begin.seq = told[1];
+  m.message(now, ConnId{1}, begin);
+  run(30, {1, 2, 3, 4});
+  now = 500;
+  m.tick(now);
+  EXPECT_TRUE(m.core.node_status("w1", at(now)).connected);
+  EXPECT_EQ(m.core.counters().inventories_refused, 0u);
+  run(532);
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
+}
+
 TEST_F(LeaseTest, TimeInWhichTheMachineWasSuspendedIsNobodysSilence) {
   connect(4);
   run(29, {1, 2, 3, 4});
