@@ -333,7 +333,7 @@ bool MasterCore::take_over(ConnId id, const Hello& m, const Now& now, Output& ou
   if (other == ConnId{}) return true;
   const Conn& old = conns_.at(other);
   const bool same = old.machine == m.machine && old.stream == m.stream;
-  const bool alive = now.mono_us - old.heard_mono_us < heartbeat_us() * 3 / 2;
+  const bool alive = now.mono_us - old.heard_mono_us < heartbeat_us(old) * 3 / 2;
   if (!same && alive) {
     refuse(id, ErrorCode::node_in_use,
            "node '" + m.node + "' is connected from " + old.address +
@@ -689,7 +689,7 @@ Output MasterCore::tick(const Now& now) {
     conn.heard_mono_us = std::min(now.mono_us, unheard.later(conn.heard_mono_us, 0, now));
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
-    if (!conn.closing && now.mono_us - conn.heard_mono_us > lease_times().ttl_us)
+    if (!conn.closing && now.mono_us - conn.heard_mono_us > ttl_of(heartbeat_us(conn)))
       silent.push_back(id);
   }
   for (ConnId id : silent) {

@@ -406,6 +406,22 @@ TEST_F(LeaseTest, HeartbeatsAreFurtherApartWhereThereAreManyWorkers) {
   EXPECT_EQ(answer().heartbeat_us, 0) << "once";
 }
 
+TEST_F(LeaseTest, WhoWasToldALongHeartbeatIsNotCutOffWhenWorkersAreForgotten) {
+  connect(300, 0);
+  run(20);
+  Hello h = hello(name(300), 400);
+  m.connect(20, ConnId{999}, h);
+  ASSERT_EQ(m.welcome.heartbeat_us, 30 * kSecond);
+  run(105);  // all others are silent for longer than their TTL
+  m.message(now, ConnId{999}, Heartbeat{});
+  for (std::uint32_t i = 1; i < 300; ++i)
+    ASSERT_TRUE(m.act(now, m.core.forget_node(name(i), at(now))));
+  run(now + 35);
+  EXPECT_TRUE(m.core.node_status(name(300), at(now)).connected);
+  h.stream = StreamId{7};
+  EXPECT_THAT(m.connect(now, ConnId{1000}, h), HasSubstr("node_in_use"));
+}
+
 // ---- the records
 
 TEST_F(LeaseTest, ReplayGivesTheSameStateByteForByte) {
