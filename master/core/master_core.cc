@@ -376,10 +376,8 @@ bool MasterCore::is_older_copy(const Hello& m, Output& out) {
          {{"node", m.node}, {"store_of", renamed->first}});
     return true;
   }
-  if (const auto gone = state_.forgotten().find(m.node); gone != state_.forgotten().end()) {
-    const ForgottenNode& log = gone->second;
-    return log.store != m.store || (log.stream != m.stream && m.start_position < log.position);
-  }
+  // All that it left open was closed: it tells it anew, as a store that is new.
+  if (state_.forgotten().contains(m.node)) return true;
   if (may_be_older_copy_) {
     may_be_older_copy_ = false;
     begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy",

@@ -359,8 +359,12 @@ TEST_F(LeaseTest, AForgottenWorkerThatComesBackBeginsNoNewTerm) {
   h.last_term = term;
   h.start_position = h.acked_position = 1;
   m.connect(70, ConnId{9}, h);
+  EXPECT_TRUE(m.welcome.store_is_older) << "it is to tell everything";
+  EXPECT_FALSE(m.core.state().nodes().contains("w1"));
+  m.connect(71, ConnId{10}, hello("w1", 201));
+  EXPECT_FALSE(m.welcome.store_is_older);
   EXPECT_EQ(m.core.state().term(), term);
-  EXPECT_EQ(m.core.state().nodes().at("w1").position, 1u);
+  EXPECT_EQ(m.core.state().nodes().at("w1").store, StoreId{201});
   EXPECT_TRUE(m.core.state().forgotten().empty());
 }
 
