@@ -49,7 +49,8 @@ Unheard Leases::make_up(const State& state, Times times, bool deaf, const Now& n
   for (auto& [name, d] : deadlines_) {
     if (state.lease_of(name) == LeaseStatus::valid) {
       d.silent_at = unheard.later(d.silent_at, times.ttl_us, now);
-      d.unconfirmed_at = unheard.later(d.unconfirmed_at, times.ttl_us, now);
+      d.unconfirmed_at =
+          d.compares ? unheard.later(d.unconfirmed_at, times.ttl_us, now) : d.unconfirmed_at + gap;
     } else if (d.expires_at && state.lease_of(name) == LeaseStatus::lapsed) {
       const std::int64_t of_grace = unheard.halted ? unheard.us : 0;
       d.expires_at = unheard.later(*d.expires_at + of_grace, times.ttl_us, now);
@@ -60,7 +61,7 @@ Unheard Leases::make_up(const State& state, Times times, bool deaf, const Now& n
 
 std::optional<LeaseCause> Leases::lapse_of(const Deadlines& d, const Now& now) const {
   if (now.mono_us >= d.silent_at) return LeaseCause::silent;
-  if (now.mono_us >= d.unconfirmed_at) return LeaseCause::unconfirmed;
+  if (d.compares && now.mono_us >= d.unconfirmed_at) return LeaseCause::unconfirmed;
   return std::nullopt;
 }
 
@@ -141,7 +142,8 @@ std::optional<std::int64_t> Leases::left_us(const State& state, const NodeName& 
   const Deadlines& d = it->second;
   const LeaseStatus status = state.lease_of(node);
   std::optional<std::int64_t> end;
-  if (status == LeaseStatus::valid) end = std::min(d.silent_at, d.unconfirmed_at);
+  if (status == LeaseStatus::valid)
+    end = d.compares ? std::min(d.silent_at, d.unconfirmed_at) : d.silent_at;
   if (status == LeaseStatus::lapsed) end = d.expires_at;
   if (!end) return std::nullopt;
   return std::max<std::int64_t>(0, *end - now.mono_us);

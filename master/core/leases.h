@@ -39,6 +39,9 @@ class Leases {
   // were not confirmed needs confirmed().
   std::optional<LeaseChanged> renewed(const State& state, const NodeName& node, Times times,
                                       const Now& now);
+  // It has a new connection. Until a digest came with it, it may be one that sends none.
+  void connected(const NodeName& node) { deadlines_[node].compares = false; }
+  void compares(const NodeName& node) { deadlines_[node].compares = true; }
   // Both sides agree on its sessions, or found out where they do not.
   std::optional<LeaseChanged> confirmed(const State& state, const NodeName& node, Times times,
                                         const Now& now);
@@ -62,6 +65,7 @@ class Leases {
   struct Deadlines {
     std::int64_t silent_at = 0;
     std::int64_t unconfirmed_at = 0;
+    bool compares = false;  // the connection has sent a digest; until then that time stands still
     std::optional<std::int64_t> expires_at;  // stays when it expired or is held
   };
 

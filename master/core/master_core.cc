@@ -247,6 +247,7 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
   } else if (auto* delta = std::get_if<Delta>(&message)) {
     on(id, conn, std::move(*delta), now, out);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
+    if (beat->digest) leases_.compares(conn.node);
     on(id, conn, *beat, now, out);
   } else if (const auto* digests = std::get_if<Digests>(&message)) {
     on(id, conn, *digests, now, out);
@@ -402,6 +403,8 @@ void MasterCore::admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const N
                    std::max(m.start_position, m.acked_position),
                    {w.t1}});
   log_lease(leases_.renewed(state_, m.node, lease_times(), now), now, out);
+  leases_.connected(m.node);
+  if (m.digest) leases_.compares(m.node);
   // A worker that tells everything, or whose store is new, has yet to say what is open.
   const bool comparable =
       m.digest && same_store && m.last_master == state_.master() && m.last_term == state_.term();

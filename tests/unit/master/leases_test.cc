@@ -107,6 +107,7 @@ TEST_F(LeaseTest, AWorkerThatComesBackHasItsAgentsBackAtOnce) {
 
 TEST_F(LeaseTest, SessionsThatAreNotConfirmedForThreeTtlsLapseAlthoughTheLinkIsAlive) {
   connect(4);
+  heartbeat(1);
   for (double until = 20; until <= 110; until += 10) {
     run(until, {2, 3, 4});
     m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
@@ -117,6 +118,23 @@ TEST_F(LeaseTest, SessionsThatAreNotConfirmedForThreeTtlsLapseAlthoughTheLinkIsA
   EXPECT_EQ(status(1), "unreachable") << "a heartbeat proves the link only";
   heartbeat(1);
   EXPECT_EQ(status(1), "active");
+}
+
+TEST_F(LeaseTest, AWorkerThatSendsNoDigestsIsNotLateWithThem) {
+  connect(4);
+  const auto beats = [&](double until, const std::optional<Digest>& digest) {
+    for (double next = now + 10; next <= until; next += 10) {
+      run(next, {2, 3, 4});
+      m.message(now, ConnId{1}, Heartbeat{1, 0, 5, digest});
+    }
+  };
+  beats(300, std::nullopt);
+  EXPECT_EQ(status(1), "active");
+  EXPECT_EQ(m.core.node_status("w1", at(now)).lease_left_us, 30 * kSecond);
+  beats(380, Digest{});
+  EXPECT_EQ(status(1), "active");
+  beats(410, Digest{});
+  EXPECT_EQ(status(1), "unreachable") << "three TTLs of digests that differ";
 }
 
 TEST_F(LeaseTest, AfterAStartOnlyLeasesThatRanRunAgain) {
