@@ -35,31 +35,38 @@ std::optional<LeaseChanged> Leases::confirmed(const State& state, const NodeName
   return LeaseChanged{node, LeaseStatus::valid, LeaseCause::none, {}};
 }
 
-// Time in which this process or machine stood still, or did not read, is nobody's silence.
-void Leases::make_up_for_halt(const State& state, Times times, bool deaf, const Now& now) {
+std::int64_t Unheard::later(std::int64_t deadline, std::int64_t at_least_us, const Now& now) const {
+  return halted ? std::max(deadline, now.mono_us + at_least_us) : deadline + us;
+}
+
+Unheard Leases::make_up(const State& state, Times times, bool deaf, const Now& now) {
   const std::int64_t gap = now.mono_us - last_tick_.mono_us;
   const bool suspended = now.boot_us - last_tick_.boot_us > gap + kHaltedUs;
   last_tick_ = now;
-  if (!deaf && !suspended && gap <= kHaltedUs) return;
+  Unheard unheard;
+  unheard.halted = suspended || gap > kHaltedUs;
+  if (deaf || unheard.halted) unheard.us = gap;
   for (auto& [name, d] : deadlines_) {
     if (state.lease_of(name) == LeaseStatus::valid) {
-      d.silent_at = std::max(d.silent_at, now.mono_us + times.ttl_us);
-      d.unconfirmed_at = std::max(d.unconfirmed_at, now.mono_us + times.ttl_us);
+      d.silent_at = unheard.later(d.silent_at, times.ttl_us, now);
+      d.unconfirmed_at =
+          d.compares ? unheard.later(d.unconfirmed_at, times.ttl_us, now) : d.unconfirmed_at + gap;
     } else if (d.expires_at && state.lease_of(name) == LeaseStatus::lapsed) {
-      d.expires_at = std::max(*d.expires_at + gap, now.mono_us + times.ttl_us);
+      const std::int64_t of_grace = unheard.halted ? unheard.us : 0;
+      d.expires_at = unheard.later(*d.expires_at + of_grace, times.ttl_us, now);
     }
   }
+  return unheard;
 }
 
 std::optional<LeaseCause> Leases::lapse_of(const Deadlines& d, const Now& now) const {
   if (now.mono_us >= d.silent_at) return LeaseCause::silent;
-  if (now.mono_us >= d.unconfirmed_at) return LeaseCause::unconfirmed;
+  if (d.compares && now.mono_us >= d.unconfirmed_at) return LeaseCause::unconfirmed;
   return std::nullopt;
 }
 
-std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTime at, bool deaf,
+std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTime at,
                                        const Now& now) {
-  make_up_for_halt(state, times, deaf, now);
   std::vector<LeaseChanged> changes;
   for (auto& [name, d] : deadlines_) {
     if (state.lease_of(name) != LeaseStatus::valid) continue;
@@ -70,13 +77,13 @@ std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTi
   }
   const std::vector<NodeName> over = due(state, at, now);
   if (over.empty()) return changes;
-  const LeaseStatus to = too_many(state, times, now) ? LeaseStatus::held : LeaseStatus::expired;
+  const LeaseStatus to = too_many(state, times, at, now) ? LeaseStatus::held : LeaseStatus::expired;
   for (const NodeName& name : over)
     changes.push_back({name, to, state.nodes().at(name).lease.cause, {}});
   return changes;
 }
 
-// Those whose grace is over. What is frozen has it anew when the freeze ends.
+// Those whose grace is over. Of what is frozen it is over when the freeze ends.
 std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& now) {
   std::vector<NodeName> over;
   for (auto& [name, d] : deadlines_) {
@@ -92,13 +99,16 @@ std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& 
 }
 
 // Whether what is due within one TTL of now, before and after, is more than workers can be believed
-// to fail by themselves. Those whose time was up before do not count on either side.
-bool Leases::too_many(const State& state, Times times, const Now& now) const {
+// to fail by themselves. Those whose time was up before do not count on either side, nor those that
+// lapsed and are frozen for longer: they may be away.
+bool Leases::too_many(const State& state, Times times, MasterTime at, const Now& now) const {
   std::size_t workers = 0, agents = 0, due = 0, agents_due = 0;
   for (const auto& [name, d] : deadlines_) {
     const NodeLog& node = state.nodes().at(name);
     if (node.lease.status != LeaseStatus::valid) {
       if (!d.expires_at || *d.expires_at < now.mono_us - times.ttl_us) continue;
+      const auto until = state.frozen_until(name);
+      if (until && until->us > at.us + times.ttl_us) continue;
       if (*d.expires_at <= now.mono_us + times.ttl_us) {
         ++due;
         agents_due += node.on_top;
@@ -114,8 +124,13 @@ bool Leases::too_many(const State& state, Times times, const Now& now) const {
 std::vector<LeaseChanged> Leases::confirm_expiry(const State& state) const {
   std::vector<LeaseChanged> changes;
   for (const auto& [name, node] : state.nodes()) {
-    if (node.lease.status == LeaseStatus::held)
-      changes.push_back({name, LeaseStatus::expired, LeaseCause::confirmed, {}});
+    if (node.lease.status != LeaseStatus::held) continue;
+    // That its sessions are unconfirmed is not over with it.
+    const bool unconfirmed = node.lease.cause == LeaseCause::unconfirmed;
+    changes.push_back({name,
+                       LeaseStatus::expired,
+                       unconfirmed ? LeaseCause::unconfirmed : LeaseCause::confirmed,
+                       {}});
   }
   return changes;
 }
@@ -127,7 +142,8 @@ std::optional<std::int64_t> Leases::left_us(const State& state, const NodeName& 
   const Deadlines& d = it->second;
   const LeaseStatus status = state.lease_of(node);
   std::optional<std::int64_t> end;
-  if (status == LeaseStatus::valid) end = std::min(d.silent_at, d.unconfirmed_at);
+  if (status == LeaseStatus::valid)
+    end = d.compares ? std::min(d.silent_at, d.unconfirmed_at) : d.silent_at;
   if (status == LeaseStatus::lapsed) end = d.expires_at;
   if (!end) return std::nullopt;
   return std::max<std::int64_t>(0, *end - now.mono_us);

@@ -15,6 +15,15 @@
 
 namespace rollcall::master {
 
+// Time before now that is nobody's silence: nothing was read, or this process or machine stood
+// still.
+struct Unheard {
+  std::int64_t us = 0;
+  bool halted = false;  // for an unknown time: all have a fresh one to be heard
+
+  std::int64_t later(std::int64_t deadline, std::int64_t at_least_us, const Now& now) const;
+};
+
 class Leases {
  public:
   struct Times {
@@ -30,12 +39,17 @@ class Leases {
   // were not confirmed needs confirmed().
   std::optional<LeaseChanged> renewed(const State& state, const NodeName& node, Times times,
                                       const Now& now);
+  // It has a new connection. Until a digest came with it, it may be one that sends none.
+  void connected(const NodeName& node) { deadlines_[node].compares = false; }
+  void compares(const NodeName& node) { deadlines_[node].compares = true; }
   // Both sides agree on its sessions, or found out where they do not.
   std::optional<LeaseChanged> confirmed(const State& state, const NodeName& node, Times times,
                                         const Now& now);
-  // What is due. `deaf`: nothing was read, so that silence says nothing.
-  std::vector<LeaseChanged> tick(const State& state, Times times, MasterTime at, bool deaf,
-                                 const Now& now);
+  // Before each tick: what since the last one was nobody's silence ends no lease. `deaf`: nothing
+  // was read.
+  Unheard make_up(const State& state, Times times, bool deaf, const Now& now);
+  // What is due.
+  std::vector<LeaseChanged> tick(const State& state, Times times, MasterTime at, const Now& now);
   // An operator's word: what is held expires.
   std::vector<LeaseChanged> confirm_expiry(const State& state) const;
   void forget(const NodeName& node) { deadlines_.erase(node); }
@@ -51,13 +65,13 @@ class Leases {
   struct Deadlines {
     std::int64_t silent_at = 0;
     std::int64_t unconfirmed_at = 0;
+    bool compares = false;  // the connection has sent a digest; until then that time stands still
     std::optional<std::int64_t> expires_at;  // stays when it expired or is held
   };
 
-  void make_up_for_halt(const State& state, Times times, bool deaf, const Now& now);
   std::optional<LeaseCause> lapse_of(const Deadlines& d, const Now& now) const;
   std::vector<NodeName> due(const State& state, MasterTime at, const Now& now);
-  bool too_many(const State& state, Times times, const Now& now) const;
+  bool too_many(const State& state, Times times, MasterTime at, const Now& now) const;
 
   std::map<NodeName, Deadlines> deadlines_;
   Now last_tick_;

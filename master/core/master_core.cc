@@ -250,6 +250,7 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
   } else if (auto* delta = std::get_if<Delta>(&message)) {
     on(id, conn, std::move(*delta), now, out);
   } else if (const auto* beat = std::get_if<Heartbeat>(&message)) {
+    if (beat->digest) leases_.compares(conn.node);
     on(id, conn, *beat, now, out);
   } else if (const auto* digests = std::get_if<Digests>(&message)) {
     on(id, conn, *digests, now, out);
@@ -336,7 +337,7 @@ bool MasterCore::take_over(ConnId id, const Hello& m, const Now& now, Output& ou
   if (other == ConnId{}) return true;
   const Conn& old = conns_.at(other);
   const bool same = old.machine == m.machine && old.stream == m.stream;
-  const bool alive = now.mono_us - old.heard_mono_us < heartbeat_us() * 3 / 2;
+  const bool alive = now.mono_us - old.heard_mono_us < heartbeat_us(old) * 3 / 2;
   if (!same && alive) {
     refuse(id, ErrorCode::node_in_use,
            "node '" + m.node + "' is connected from " + old.address +
@@ -379,10 +380,8 @@ bool MasterCore::is_older_copy(const Hello& m, Output& out) {
          {{"node", m.node}, {"store_of", renamed->first}});
     return true;
   }
-  if (const auto gone = state_.forgotten().find(m.node); gone != state_.forgotten().end()) {
-    const ForgottenNode& log = gone->second;
-    return log.store != m.store || (log.stream != m.stream && m.start_position < log.position);
-  }
+  // All that it left open was closed: it tells it anew, as a store that is new.
+  if (state_.forgotten().contains(m.node)) return true;
   if (may_be_older_copy_) {
     may_be_older_copy_ = false;
     begin_term("worker " + m.node + " was acked by this log, which does not know it: an older copy",
@@ -407,6 +406,8 @@ void MasterCore::admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const N
                    std::max(m.start_position, m.acked_position),
                    {w.t1}});
   log_lease(leases_.renewed(state_, m.node, lease_times(), now), now, out);
+  leases_.connected(m.node);
+  if (m.digest) leases_.compares(m.node);
   // A worker that tells everything, or whose store is new, has yet to say what is open.
   const bool comparable =
       m.digest && same_store && m.last_master == state_.master() && m.last_term == state_.term();
@@ -690,13 +691,13 @@ void MasterCore::check_doubt(AgentId agent, const AgentRecord& r) {
 
 Output MasterCore::tick(const Now& now) {
   Output out;
-  const bool deaf = congested();
-  if (deaf) {  // nothing is read, so silence says nothing
-    for (auto& [id, conn] : conns_) conn.heard_mono_us = now.mono_us;
-  }
+  const bool deaf = congested() || !ready();
+  const Unheard unheard = leases_.make_up(state_, lease_times(), deaf, now);
+  for (auto& [id, conn] : conns_)
+    conn.heard_mono_us = std::min(now.mono_us, unheard.later(conn.heard_mono_us, 0, now));
   std::vector<ConnId> silent;
   for (const auto& [id, conn] : conns_) {
-    if (!conn.closing && now.mono_us - conn.heard_mono_us > lease_times().ttl_us)
+    if (!conn.closing && now.mono_us - conn.heard_mono_us > ttl_of(heartbeat_us(conn)))
       silent.push_back(id);
   }
   for (ConnId id : silent) {
@@ -705,8 +706,8 @@ Output MasterCore::tick(const Now& now) {
          {{"node", c.node.empty() ? "?" : c.node}, {"peer", c.address}});
     close(id, "nothing heard for a TTL", out);
   }
-  drop_stale_inventories(deaf, now, out);
-  tick_leases(deaf, now, out);
+  drop_stale_inventories(deaf || unheard.halted, now, out);
+  tick_leases(now, out);
   forget_removed(now, out);
   std::vector<std::pair<NodeName, AgentId>> due;
   for (const auto& [key, at] : later_) {

@@ -239,9 +239,14 @@ class MasterCore {
   void drop_stale_inventories(bool deaf, const Now& now, Output& out);
   // master_core_leases.cc
   std::int64_t heartbeat_us() const;
+  std::int64_t ttl_of(std::int64_t heartbeat_us) const;
   Leases::Times lease_times() const;
+  // What this connection keeps to: when nodes are forgotten it learns of it by its next heartbeat.
+  std::int64_t heartbeat_us(const Conn& conn) const {
+    return std::max(heartbeat_us(), conn.heartbeat_us);
+  }
   void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
-  void tick_leases(bool deaf, const Now& now, Output& out);
+  void tick_leases(const Now& now, Output& out);
   void end_freezes(const Now& now, Output& out);
   void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;

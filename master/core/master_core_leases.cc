@@ -44,14 +44,16 @@ std::int64_t MasterCore::heartbeat_us() const {
                   kHeartbeatForEachNodeUs * static_cast<std::int64_t>(state_.nodes().size()));
 }
 
-Leases::Times MasterCore::lease_times() const {
+// For heartbeats that far apart.
+std::int64_t MasterCore::ttl_of(std::int64_t heartbeat_us) const {
+  if (heartbeat_us == config_.heartbeat_us) return config_.ttl_us;
   const double scale =
-      static_cast<double>(heartbeat_us()) / static_cast<double>(config_.heartbeat_us);
-  const std::int64_t ttl =
-      heartbeat_us() == config_.heartbeat_us
-          ? config_.ttl_us
-          : static_cast<std::int64_t>(static_cast<double>(config_.ttl_us) * scale);
-  return {ttl, config_.grace_us};
+      static_cast<double>(heartbeat_us) / static_cast<double>(config_.heartbeat_us);
+  return static_cast<std::int64_t>(static_cast<double>(config_.ttl_us) * scale);
+}
+
+Leases::Times MasterCore::lease_times() const {
+  return {ttl_of(heartbeat_us()), config_.grace_us};
 }
 
 void MasterCore::log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out) {
@@ -65,10 +67,10 @@ void MasterCore::log_lease(std::optional<LeaseChanged> change, const Now& now, O
   log(*std::move(change));
 }
 
-void MasterCore::tick_leases(bool deaf, const Now& now, Output& out) {
+void MasterCore::tick_leases(const Now& now, Output& out) {
   if (!ready()) return;
   end_freezes(now, out);
-  for (LeaseChanged& change : leases_.tick(state_, lease_times(), time_.tell(now), deaf, now))
+  for (LeaseChanged& change : leases_.tick(state_, lease_times(), time_.tell(now), now))
     log_lease(std::move(change), now, out);
 }
 

@@ -48,6 +48,20 @@ class LeaseTest : public ::testing::Test {
     }
     m.said();
   }
+  // The disk takes nothing any more, and w2 fills the memory.
+  void congest() {
+    m.disk = Master::Disk::slow;
+    Event large = opened(2000, 9);
+    const std::string notes(1u << 20, 'x');
+    large.info = std::make_shared<const AgentInfo>(AgentInfo{{"notes", notes}});
+    large.info_hash = hash_of(*large.info);
+    while (!m.core.congested()) m.delta(now, ConnId{2}, ++told[2], {large});
+  }
+  void recover() {
+    m.disk = Master::Disk::fast;
+    m.store(now);
+    ASSERT_FALSE(m.core.congested());
+  }
   std::string lease(std::uint32_t i) const {
     return std::string(to_string(m.core.state().lease_of(name(i))));
   }
@@ -93,6 +107,7 @@ TEST_F(LeaseTest, AWorkerThatComesBackHasItsAgentsBackAtOnce) {
 
 TEST_F(LeaseTest, SessionsThatAreNotConfirmedForThreeTtlsLapseAlthoughTheLinkIsAlive) {
   connect(4);
+  heartbeat(1);
   for (double until = 20; until <= 110; until += 10) {
     run(until, {2, 3, 4});
     m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
@@ -103,6 +118,23 @@ TEST_F(LeaseTest, SessionsThatAreNotConfirmedForThreeTtlsLapseAlthoughTheLinkIsA
   EXPECT_EQ(status(1), "unreachable") << "a heartbeat proves the link only";
   heartbeat(1);
   EXPECT_EQ(status(1), "active");
+}
+
+TEST_F(LeaseTest, AWorkerThatSendsNoDigestsIsNotLateWithThem) {
+  connect(4);
+  const auto beats = [&](double until, const std::optional<Digest>& digest) {
+    for (double next = now + 10; next <= until; next += 10) {
+      run(next, {2, 3, 4});
+      m.message(now, ConnId{1}, Heartbeat{1, 0, 5, digest});
+    }
+  };
+  beats(300, std::nullopt);
+  EXPECT_EQ(status(1), "active");
+  EXPECT_EQ(m.core.node_status("w1", at(now)).lease_left_us, 30 * kSecond);
+  beats(380, Digest{});
+  EXPECT_EQ(status(1), "active");
+  beats(410, Digest{});
+  EXPECT_EQ(status(1), "unreachable") << "three TTLs of digests that differ";
 }
 
 TEST_F(LeaseTest, AfterAStartOnlyLeasesThatRanRunAgain) {
@@ -128,6 +160,21 @@ TEST_F(LeaseTest, TimeInWhichTheMasterWasHaltedIsNobodysSilence) {
   EXPECT_EQ(lease(1), "lapsed");
 }
 
+TEST_F(LeaseTest, AHaltOfTheMasterEndsNoConnectionAndNoInventory) {
+  connect(4);
+  InventoryBegin begin;
+  begin.id = 1;
+  begin.seq = told[1];
+  m.message(now, ConnId{1}, begin);
+  run(30, {1, 2, 3, 4});
+  now = 500;
+  m.tick(now);
+  EXPECT_TRUE(m.core.node_status("w1", at(now)).connected);
+  EXPECT_EQ(m.core.counters().inventories_refused, 0u);
+  run(532);
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
+}
+
 TEST_F(LeaseTest, TimeInWhichTheMachineWasSuspendedIsNobodysSilence) {
   connect(4);
   run(29, {1, 2, 3, 4});
@@ -140,6 +187,32 @@ TEST_F(LeaseTest, TimeInWhichTheMachineWasSuspendedIsNobodysSilence) {
   after.boot_us += 25 * kSecond;
   m.core.tick(after);
   EXPECT_EQ(lease(1), "valid");
+}
+
+TEST_F(LeaseTest, OneMomentOfADiskThatIsTooSlowIsNotATtlForEverybody) {
+  connect(4);
+  for (double until = 20; until <= 60; until += 10) {
+    run(until, {2, 3, 4});
+    congest();
+    m.tick(now += 0.1);
+    recover();
+  }
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_EQ(lease(2), "valid");
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
+}
+
+TEST_F(LeaseTest, TimeInWhichNothingWasReadIsNobodysSilence) {
+  connect(4);
+  run(15, {1, 2, 3, 4});
+  congest();
+  run(100);
+  EXPECT_EQ(lease(1), "valid");
+  EXPECT_TRUE(m.core.node_status("w1", at(now)).connected);
+  recover();
+  run(140);
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_FALSE(m.core.node_status("w1", at(now)).connected);
 }
 
 TEST_F(LeaseTest, ATickThatIsLateDuringTheGraceMakesItLonger) {
@@ -166,6 +239,21 @@ TEST_F(LeaseTest, WhenEverybodyWouldExpireTheyAreHeldUntilAnOperatorConfirms) {
   EXPECT_EQ(lease(1), "expired");
   EXPECT_EQ(m.core.state().nodes().at("w1").lease.cause, LeaseCause::confirmed);
   EXPECT_EQ(status(2), "disconnected");
+}
+
+TEST_F(LeaseTest, AHeartbeatDoesNotUndoAConfirmationOfWhatIsUnconfirmed) {
+  connect(1);
+  heartbeat(1);
+  for (double until = 20; until <= 250; until += 10) {
+    run(until);
+    m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
+  }
+  ASSERT_EQ(lease(1), "held");
+  ASSERT_TRUE(m.act(now, m.core.confirm_expiry(at(now))));
+  m.message(now, ConnId{1}, Heartbeat{1, 0, 5, std::nullopt});
+  EXPECT_EQ(lease(1), "expired");
+  heartbeat(1);
+  EXPECT_EQ(lease(1), "valid");
 }
 
 TEST_F(LeaseTest, AWorkerThatIsHeldAndComesBackIsActive) {
@@ -236,6 +324,16 @@ TEST_F(LeaseTest, AFreezeOfAllHoldsThemAll) {
   EXPECT_EQ(lease(1), "held") << "two of four with half of the agents";
 }
 
+TEST_F(LeaseTest, FrozenWorkersMakeNoOtherHeld) {
+  connect(9);
+  for (const char* node : {"w1", "w2"})
+    ASSERT_TRUE(m.act(10, m.core.freeze(node, 5000 * kSecond, at(10))));
+  run(200, {3, 4, 5, 6, 7, 8, 9});
+  run(400, {4, 5, 6, 7, 8, 9});
+  EXPECT_EQ(lease(1), "lapsed");
+  EXPECT_EQ(lease(3), "expired") << "one of seven";
+}
+
 TEST_F(LeaseTest, AFreezeSurvivesARestart) {
   connect(4);
   ASSERT_TRUE(m.act(10, m.core.freeze("w1", 5000 * kSecond, at(10))));
@@ -279,8 +377,12 @@ TEST_F(LeaseTest, AForgottenWorkerThatComesBackBeginsNoNewTerm) {
   h.last_term = term;
   h.start_position = h.acked_position = 1;
   m.connect(70, ConnId{9}, h);
+  EXPECT_TRUE(m.welcome.store_is_older) << "it is to tell everything";
+  EXPECT_FALSE(m.core.state().nodes().contains("w1"));
+  m.connect(71, ConnId{10}, hello("w1", 201));
+  EXPECT_FALSE(m.welcome.store_is_older);
   EXPECT_EQ(m.core.state().term(), term);
-  EXPECT_EQ(m.core.state().nodes().at("w1").position, 1u);
+  EXPECT_EQ(m.core.state().nodes().at("w1").store, StoreId{201});
   EXPECT_TRUE(m.core.state().forgotten().empty());
 }
 
@@ -324,6 +426,22 @@ TEST_F(LeaseTest, HeartbeatsAreFurtherApartWhereThereAreManyWorkers) {
   };
   EXPECT_EQ(answer().heartbeat_us, 15 * kSecond) << "it was told 10 s";
   EXPECT_EQ(answer().heartbeat_us, 0) << "once";
+}
+
+TEST_F(LeaseTest, WhoWasToldALongHeartbeatIsNotCutOffWhenWorkersAreForgotten) {
+  connect(300, 0);
+  run(20);
+  Hello h = hello(name(300), 400);
+  m.connect(20, ConnId{999}, h);
+  ASSERT_EQ(m.welcome.heartbeat_us, 30 * kSecond);
+  run(105);  // all others are silent for longer than their TTL
+  m.message(now, ConnId{999}, Heartbeat{});
+  for (std::uint32_t i = 1; i < 300; ++i)
+    ASSERT_TRUE(m.act(now, m.core.forget_node(name(i), at(now))));
+  run(now + 35);
+  EXPECT_TRUE(m.core.node_status(name(300), at(now)).connected);
+  h.stream = StreamId{7};
+  EXPECT_THAT(m.connect(now, ConnId{1000}, h), HasSubstr("node_in_use"));
 }
 
 // ---- the records
