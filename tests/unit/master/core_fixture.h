@@ -101,6 +101,10 @@ class Master {
     take(core.tick(at(s)), s);
     return said();
   }
+  // As it does all the time.
+  void ticks(double from, double until) {
+    for (double s = from; s < until; s += 1) take(core.tick(at(s)), s);
+  }
   std::string store(double s) {
     while (appending) finish_append(s);
     return said();

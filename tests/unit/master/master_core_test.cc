@@ -248,6 +248,7 @@ TEST_F(MasterCoreTest, ASecondMachineUnderOneNameIsRefusedWhileTheFirstIsAlive) 
 TEST_F(MasterCoreTest, ASecondMachineUnderOneNameTakesOverFromASilentOne) {
   Hello h = hello("w1", 999);
   h.machine = "another";
+  m.ticks(10, 25.1);
   EXPECT_EQ(m.connect(25.1, ConnId{3}, h), "3 WELCOME, have seq 0");
   ASSERT_EQ(m.closes.size(), 1u);
   EXPECT_EQ(m.closes[0].conn, kW1);
@@ -283,7 +284,9 @@ TEST_F(MasterCoreTest, BytesThatAreNoMessageEndThatConnectionOnly) {
 }
 
 TEST_F(MasterCoreTest, AWorkerThatIsSilentForATtlIsClosed) {
+  m.ticks(10, 500);
   m.message(500, kW2, Heartbeat{});
+  m.ticks(500, 1010);
   m.tick(1010);
   EXPECT_TRUE(m.closes.empty());
   m.tick(1010.1);

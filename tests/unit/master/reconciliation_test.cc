@@ -775,8 +775,10 @@ TEST_F(AdmissionTest, InventoriesOfLeavesAlwaysHaveAPlace) {
 
 TEST_F(AdmissionTest, AnInventoryWithoutProgressGivesUpItsPlace) {
   a->begin(20);
+  small->ticks(20, 40);
   a->heartbeat(40);
   b->heartbeat(40);
+  small->ticks(40, 51);
   EXPECT_EQ(small->tick(51), "1 WANT later");
   EXPECT_EQ(b->begin(52), "2 INVENTORY_ACK 0");
   EXPECT_EQ(a->chunk(53, {entry(9, 16, 0)}), "") << "it was on the way";
