@@ -786,7 +786,10 @@ TEST_F(AdmissionTest, AnInventoryWithoutProgressGivesUpItsPlace) {
 
 TEST_F(AdmissionTest, EmptyChunksAreNoProgress) {
   a->begin(20);
+  small->ticks(20, 35);
   a->chunk(35, {});
+  b->heartbeat(35);
+  small->ticks(35, 51);
   EXPECT_EQ(a->chunk(50, {}), "1 INVENTORY_ACK 0");
   EXPECT_EQ(small->tick(51), "1 WANT later");
 }
