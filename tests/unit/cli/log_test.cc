@@ -177,6 +177,15 @@ TEST_F(LogCommand, VerifyPlacesARecordThatThisProgramDecidesOtherwise) {
                     HasSubstr("was decided as older, this program decides first")));
 }
 
+TEST_F(LogCommand, WhatCannotBeWrittenIsNotDone) {
+  make_log();
+  for (const char* command : {"export", "verify"}) {
+    const auto ended = log(command, "2>&1 >/dev/full #");
+    EXPECT_EQ(ended.code, 1) << command;
+    EXPECT_THAT(ended.output, AllOf(HasSubstr("not all of the output could be written"), HasSubstr("No space left")));
+  }
+}
+
 TEST_F(LogCommand, ATornTailIsNoDamage) {
   make_log();
   persist::write_file(segment(7), persist::read_file(segment(7)).substr(0, 80));
