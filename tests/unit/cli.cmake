@@ -1,5 +1,6 @@
 rollcall_test(cli_test
   SOURCES
+    cli/daemon_test.cc
     cli/log_test.cc
     cli/pki_test.cc
     cli/text_test.cc
