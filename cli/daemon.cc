@@ -39,6 +39,19 @@ std::expected<app::Address, Error> parse_url(std::string_view text, std::uint16_
   return app::parse_address(text, default_port, app::AnyPort::No);
 }
 
+// How the ini file does not fit what else was said; empty if it does.
+std::string contradiction(const Target& target, bool of_sidecar) {
+  if (of_sidecar) {
+    if (target.asks == Asks::kMaster)
+      return target.config + " is a sidecar's; this is asked of the master: name the master's";
+    if (!target.master.empty())
+      return target.config + " is a sidecar's, and --master names a master: leave one of them out";
+    return "";
+  }
+  if (!target.asks_sidecar) return "";
+  return target.config + " is the master's; this is asked of a sidecar: name the sidecar's";
+}
+
 const char* program(bool sidecar) {
   return sidecar ? "rollcalld" : "rollcall-master";
 }
@@ -53,20 +66,23 @@ std::string reason_in(const std::string& body) {
 }  // namespace
 
 void add_target(CLI::App& command, Target& target, Asks asks, Changes changes) {
+  target.asks = asks;
+  CLI::Option* master = nullptr;
   if (asks != Asks::kSidecar) {
-    command.add_option("--master", target.master,
-                       "Address of the master's HTTP side (default 127.0.0.1:9472)");
+    master = command.add_option("--master", target.master,
+                                "Address of the master's HTTP side (default 127.0.0.1:9472)");
   }
   if (asks != Asks::kMaster) {
-    command
-        .add_option_function<std::string>(
-            "--sidecar",
-            [&target](const std::string& address) {
-              target.asks_sidecar = true;
-              target.sidecar = address;
-            },
-            "Ask a sidecar, at this address (default 127.0.0.1:9470)")
-        ->expected(0, 1);
+    CLI::Option* sidecar = command
+                               .add_option_function<std::string>(
+                                   "--sidecar",
+                                   [&target](const std::string& address) {
+                                     target.asks_sidecar = true;
+                                     target.sidecar = address;
+                                   },
+                                   "Ask a sidecar, at this address (default 127.0.0.1:9470)")
+                               ->expected(0, 1);
+    if (master) sidecar->excludes(master);
   }
   if (asks == Asks::kSidecar) target.asks_sidecar = true;
   command.add_option("--config", target.config,
@@ -82,10 +98,8 @@ std::expected<Daemon, Exit> Daemon::of(const Target& target) {
     auto found = of_config(target.config);
     if (!found) return std::unexpected(fail(found.error().message, Exit::kUsage));
     place = std::move(*found);
-    if (place.sidecar != target.asks_sidecar && target.asks_sidecar) {
-      return std::unexpected(
-          fail(target.config + " is the master's; this is asked of a sidecar", Exit::kUsage));
-    }
+    if (const auto fault = contradiction(target, place.sidecar); !fault.empty())
+      return std::unexpected(fail(fault, Exit::kUsage));
   } else {
     place.sidecar = target.asks_sidecar;
     place.inspect = place.sidecar ? app::SidecarConfig{}.inspect : app::MasterConfig{}.inspect;

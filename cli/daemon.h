@@ -13,6 +13,7 @@ enum class Asks { kMaster, kSidecar, kEither };
 // The options that say which daemon is asked.
 struct Target {
   std::string master, sidecar;  // HOST:PORT or http://HOST:PORT
+  Asks asks = Asks::kEither;
   bool asks_sidecar = false;
   std::string config;  // the daemon's ini file
   std::string token;   // file

@@ -83,6 +83,13 @@ Compared compare(const LogReader& log, std::uint64_t upto, const master::State& 
     out.words = "equals the fold of the records; it is of an older format";
     return out;
   }
+  // Nor do states that began with a snapshot of format 1 have all times that the records have.
+  if (decoded && state.with_times_of(*decoded).encode() == decoded->encode()) {
+    out.words =
+        "equals the fold of the records, but for since when leases run and agents are removed: the "
+        "log was begun by an older version, whose snapshots did not hold that";
+    return out;
+  }
   return {upto, false,
           "is NOT the fold of the records: they differ at byte " + std::to_string(*at) +
               " of its contents. Delete it: the master then begins with the one before, or with "
@@ -90,14 +97,20 @@ Compared compare(const LogReader& log, std::uint64_t upto, const master::State& 
 }
 
 struct Verified {
+  persist::LogVerdict bytes;
   std::vector<Compared> snapshots;
   std::string fault;  // a record that cannot be folded
 };
 
 std::expected<Verified, Error> verify_fold(const LogReader& log) {
   Verified out;
+  out.bytes = log.verdict();
   auto fold = begin_fold(log);
-  if (!fold) return std::unexpected(fold.error());
+  if (!fold) {
+    // If the damage is why, that is what is to be said.
+    if (out.bytes.damage && !log.was_shortened()) return out;
+    return std::unexpected(fold.error());
+  }
   const auto snapshots = log.snapshots();
   auto next = snapshots.begin();
   while (next != snapshots.end() && *next < fold->upto) {
@@ -111,7 +124,8 @@ std::expected<Verified, Error> verify_fold(const LogReader& log) {
       out.snapshots.push_back(compare(log, *next++, state));
     return Reading::kGoOn;
   });
-  if (!done) out.fault = done.error().message;
+  if (!done) return std::unexpected(done.error());
+  out.fault = fold->fault;
   return out;
 }
 
@@ -168,15 +182,10 @@ void say_verdict(const Options& options, const persist::LogVerdict& v, const Ver
 }
 
 Exit verify(const Options& options) {
-  const auto log = LogReader::open(options.directory);
-  if (!log) return fail(log.error().message);
-  const auto& v = log->verdict();
-  Verified verified;
-  if (auto done = verify_fold(*log)) {
-    verified = std::move(*done);
-  } else if (!v.damage) {
-    return fail(done.error().message);
-  }
+  const auto done = read_log<Verified>(options.directory, verify_fold);
+  if (!done) return fail(done.error().message);
+  const Verified& verified = *done;
+  const auto& v = verified.bytes;
   const bool whole = !v.damage && v.message.empty() && verified.fault.empty() &&
                      std::ranges::all_of(verified.snapshots, &Compared::good);
   if (options.json) {
@@ -256,38 +265,47 @@ std::expected<Fold, Error> fold_until(const LogReader& log, const Bound& bound) 
   return fold;
 }
 
+struct Replayed {
+  Fold fold;
+  bool damaged = false;
+};
+
 Exit replay(const Options& options) {
   if (options.from.empty() == options.to.empty()) {
     return fail("replay takes one of --until TIME and --until-record N", Exit::kUsage);
   }
   const auto bound = bound_of(options.from.empty() ? options.to : options.from);
   if (!bound) return fail(bound.error().message, Exit::kUsage);
-  const auto log = LogReader::open(options.directory);
-  if (!log) return fail(log.error().message);
-  const auto fold = fold_until(*log, *bound);
-  if (!fold) return fail(fold.error().message);
+  const auto done = read_log<Replayed>(
+      options.directory, [&](const LogReader& log) -> std::expected<Replayed, Error> {
+        auto fold = fold_until(log, *bound);
+        if (!fold) return std::unexpected(fold.error());
+        return Replayed{std::move(*fold), log.verdict().damage.has_value()};
+      });
+  if (!done) return fail(done.error().message);
+  const Fold& fold = done->fold;
+  if (!fold.fault.empty()) return fail(fold.fault);
 
-  const auto& state = fold->state;
+  const auto& state = fold.state;
   Json agents = Json::array();
   for (const auto& [id, record] : state.agents()) {
     if (options.agent_id() && id != *options.agent_id()) continue;
     agents.push_back(inspect::agent_json(id, record, {state.lease_of(record.top.node), {}, {}}));
   }
   if (options.agent_id() && agents.empty()) {
-    return fail("after record " + std::to_string(fold->upto) + " no agent " +
+    return fail("after record " + std::to_string(fold.upto) + " no agent " +
                 std::to_string(options.agent) + " was known");
   }
   if (options.json) {
-    print(
-        {{"record", fold->upto}, {"total", state.agents().size()}, {"agents", std::move(agents)}});
+    print({{"record", fold.upto}, {"total", state.agents().size()}, {"agents", std::move(agents)}});
     return Exit::kDone;
   }
-  say("The table after record " + std::to_string(fold->upto) + ", of " +
+  say("The table after record " + std::to_string(fold.upto) + ", of " +
       std::to_string(state.agents().size()) + " agents:");
   Table table = agents_table();
   add_agents(table, agents);
   table.print();
-  if (log->verdict().damage) say("The log is damaged behind that: see \"rollcall log verify\".");
+  if (done->damaged) say("The log is damaged behind that: see \"rollcall log verify\".");
   return Exit::kDone;
 }
 
@@ -319,7 +337,12 @@ Exit export_records(const Options& options) {
         if (!json.is_null()) print(json);
         return Reading::kGoOn;
       });
-  if (!read) return fail(read.error().message);
+  if (!read) {
+    return fail(log->was_shortened() ? "the master has removed an old part of the log while it was "
+                                       "read (" +
+                                           read.error().message + "): run this again"
+                                     : read.error().message);
+  }
   if (failed) return fail(*failed, Exit::kDamaged);
   if (const auto& damage = log->verdict().damage; damage && !to->record && !to->time) {
     return fail(

@@ -47,7 +47,7 @@ std::expected<Fold, Error> begin_fold(const persist::LogReader& log,
       return std::unexpected(
           Error{log.snapshot_file(upto).string() + ": " + state.error().message});
     }
-    Fold fold{std::move(*state), upto};
+    Fold fold{std::move(*state), upto, {}};
     if (!fits || fits(fold)) return fold;
     if (is_oldest) oldest = std::move(fold);
   }
@@ -59,24 +59,20 @@ std::expected<Fold, Error> begin_fold(const persist::LogReader& log,
 
 std::expected<void, Error> go_on(const persist::LogReader& log, Fold& fold, const Before& before,
                                  const After& after) {
-  std::optional<std::string> failed;
-  auto read = log.for_each(fold.upto + 1, [&](std::uint64_t index, std::string_view bytes) {
+  return log.for_each(fold.upto + 1, [&](std::uint64_t index, std::string_view bytes) {
     auto record = master::decode_log_record(bytes);
     if (!record) {
-      failed = fault_at(log, index, record.error().message);
+      fold.fault = fault_at(log, index, record.error().message);
       return Reading::kStop;
     }
     if (before && before(index, *record) == Reading::kStop) return Reading::kStop;
     if (auto applied = fold.state.apply(*record); !applied) {
-      failed = fault_at(log, index, applied.error().message);
+      fold.fault = fault_at(log, index, applied.error().message);
       return Reading::kStop;
     }
     fold.upto = index;
     return after ? after(index, fold.state) : Reading::kGoOn;
   });
-  if (!read) return std::unexpected(read.error());
-  if (failed) return std::unexpected(Error{*failed});
-  return {};
 }
 
 }  // namespace rollcall::cli

@@ -1,6 +1,8 @@
 // The calls that change something, of both daemons.
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "app/durations.h"
 #include "inspect/page_tools.h"
@@ -30,8 +32,9 @@ class MasterActions {
   Response forget(const Request& request) const;
 
  private:
+  // `answer` is asked for once the change was made.
   Response change(std::optional<NodeName> node, app::MasterDriver::Change change,
-                  const Json& answer) const;
+                  const std::function<Json()>& answer) const;
 
   Post post_;
   app::MasterDriver& driver_;
@@ -39,7 +42,7 @@ class MasterActions {
 
 // Asks the loop, and answers once the change is in the log.
 Response MasterActions::change(std::optional<NodeName> node, app::MasterDriver::Change change,
-                               const Json& answer) const {
+                               const std::function<Json()>& answer) const {
   const auto ended = ask_later<Ended>(
       post_, [this, node = std::move(node), change = std::move(change)](auto tell) {
         const auto& core = driver_.core();
@@ -59,7 +62,7 @@ Response MasterActions::change(std::optional<NodeName> node, app::MasterDriver::
                           "it is not known whether this was done: the daemon is stopping, or its "
                           "log cannot be written; ask /healthz and /status");
   }
-  return *ended ? json(answer) : error_response(ended->error().status, ended->error().why);
+  return *ended ? json(answer()) : error_response(ended->error().status, ended->error().why);
 }
 
 Parameter node_name(std::optional<NodeName>& into) {
@@ -71,17 +74,19 @@ Parameter node_name(std::optional<NodeName>& into) {
 
 Response MasterActions::confirm(const Request& request) const {
   if (auto refused = read_parameters(request, {})) return *std::move(refused);
-  auto held = ask(post_, [this] {
-    std::vector<NodeName> names;
-    for (const auto& [name, node] : driver_.core().state().nodes()) {
-      if (node.lease.status == master::LeaseStatus::held) names.push_back(name);
-    }
-    return names;
-  });
-  if (!held) return busy();
-  return change(std::nullopt,
-                [](master::MasterCore& core, const Now& now) { return core.confirm_expiry(now); },
-                {{"confirmed", *held}});
+  // In the turn that changes them: between two turns a lease may be held, or run again.
+  const auto confirmed = std::make_shared<std::vector<NodeName>>();
+  return change(
+      std::nullopt,
+      [confirmed](master::MasterCore& core, const Now& now) {
+        for (const auto& [name, node] : core.state().nodes()) {
+          if (node.lease.status == master::LeaseStatus::held) confirmed->push_back(name);
+        }
+        return core.confirm_expiry(now);
+      },
+      [confirmed] {
+        return Json{{"confirmed", *confirmed}};
+      });
 }
 
 Response MasterActions::freeze(const Request& request) const {
@@ -97,11 +102,14 @@ Response MasterActions::freeze(const Request& request) const {
     return *std::move(refused);
   }
   if (!length_us) return error_response(400, "for is missing: it takes " + length.form);
-  return change(node,
-                [node, us = *length_us](master::MasterCore& core, const Now& now) {
-                  return core.freeze(node, us, now);
-                },
-                {{"frozen", node ? Json(*node) : Json(nullptr)}, {"for_us", *length_us}});
+  return change(
+      node,
+      [node, us = *length_us](master::MasterCore& core, const Now& now) {
+        return core.freeze(node, us, now);
+      },
+      [&] {
+        return Json{{"frozen", node ? Json(*node) : Json(nullptr)}, {"for_us", *length_us}};
+      });
 }
 
 Response MasterActions::unfreeze(const Request& request) const {
@@ -109,7 +117,9 @@ Response MasterActions::unfreeze(const Request& request) const {
   if (auto refused = read_parameters(request, {node_name(node)})) return *std::move(refused);
   return change(
       node, [node](master::MasterCore& core, const Now& now) { return core.unfreeze(node, now); },
-      {{"unfrozen", node ? Json(*node) : Json(nullptr)}});
+      [&] {
+        return Json{{"unfrozen", node ? Json(*node) : Json(nullptr)}};
+      });
 }
 
 Response MasterActions::forget(const Request& request) const {
@@ -119,7 +129,9 @@ Response MasterActions::forget(const Request& request) const {
   return change(
       node,
       [node](master::MasterCore& core, const Now& now) { return core.forget_node(node, now); },
-      {{"forgotten", node}});
+      [&] {
+        return Json{{"forgotten", node}};
+      });
 }
 
 }  // namespace

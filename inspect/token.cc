@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "inspect/http_connection.h"
 
@@ -52,8 +53,14 @@ std::string mode_text(mode_t mode) {
 }
 
 // Why a file with these properties is not to be trusted; empty if it is.
-std::string fault_of(const struct stat& found) {
+std::string fault_of(const struct stat& found, std::optional<uid_t> owner) {
   if (!S_ISREG(found.st_mode)) return "is no ordinary file";
+  if (owner && found.st_uid != *owner) {
+    return "belongs to user " + std::to_string(found.st_uid) + ", and the daemon runs as user " +
+           std::to_string(*owner) +
+           ": who owns it knows the token. Delete it, and the daemon makes a new one at its next "
+           "start";
+  }
   if ((found.st_mode & 077) != 0) {
     return "can be reached by other users (mode " + mode_text(found.st_mode) +
            "): make it private with chmod 600, or delete it, and the daemon makes a new one at its "
@@ -85,14 +92,13 @@ std::expected<void, Error> make(const std::string& file) {
   return {};
 }
 
-}  // namespace
-
-std::expected<Token, Error> Token::load(const std::string& file) {
+// The secret in it. `owner`: whose the file has to be.
+std::expected<std::string, Error> read_secret(const std::string& file, std::optional<uid_t> owner) {
   const Fd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return std::unexpected(failed("read", file, errno));
   struct stat found {};
   if (::fstat(fd.get(), &found) != 0) return std::unexpected(failed("read", file, errno));
-  if (const auto fault = fault_of(found); !fault.empty()) {
+  if (const auto fault = fault_of(found, owner); !fault.empty()) {
     return std::unexpected(Error{"the token file " + file + " " + fault});
   }
   std::array<char, kSecretDigits + 2> buffer{};
@@ -106,15 +112,25 @@ std::expected<Token, Error> Token::load(const std::string& file) {
                                  " hexadecimal digits: delete it, and the daemon makes a new one "
                                  "at its next start"});
   }
-  return Token(file, std::string(text));
+  return std::string(text);
 }
 
-std::expected<Token, Error> Token::load_or_make(const std::string& file) {
+}  // namespace
+
+std::expected<Token, Error> Token::load(const std::string& file) {
+  auto secret = read_secret(file, std::nullopt);
+  if (!secret) return std::unexpected(secret.error());
+  return Token(file, *std::move(secret));
+}
+
+std::expected<Token, Error> Token::load_or_make(const std::string& file, uid_t user) {
   struct stat found {};
   if (::lstat(file.c_str(), &found) != 0 && errno == ENOENT) {
     if (auto made = make(file); !made) return std::unexpected(made.error());
   }
-  return load(file);
+  auto secret = read_secret(file, user);
+  if (!secret) return std::unexpected(secret.error());
+  return Token(file, *std::move(secret));
 }
 
 bool Token::is_in(std::string_view authorization) const {

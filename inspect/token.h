@@ -1,6 +1,8 @@
 #pragma once
 // The secret that calls which change something must show. It is in a file that only the daemon's
 // user can read, so whoever can read it may act for the operator; it is never logged.
+#include <sys/types.h>
+
 #include <expected>
 #include <string>
 #include <string_view>
@@ -12,10 +14,10 @@ namespace rollcall::inspect {
 
 class Token {
  public:
-  // Reads `file`, or makes it (mode 0600, durable) if there is none. Refused is one that other
-  // users can read or write, or that holds no token.
-  static std::expected<Token, Error> load_or_make(const std::string& file);
-  // Reads it only.
+  // For a daemon that runs as `user`: reads `file`, or makes it (mode 0600, durable) if there is
+  // none. Refused is one that other users can read or write, or that holds no token.
+  static std::expected<Token, Error> load_or_make(const std::string& file, uid_t user);
+  // Reads it only, whoever owns it.
   static std::expected<Token, Error> load(const std::string& file);
 
   const std::string& file() const { return file_; }

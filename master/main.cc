@@ -1,4 +1,6 @@
 // rollcall-master: reads the configuration, builds everything, wires it. No logic.
+#include <unistd.h>
+
 #include <memory>
 #include <utility>
 
@@ -172,7 +174,7 @@ int run(const app::MasterConfig& config) {
     return fail({"the log in " + config.store.path + ": " + state.error().message +
                  "; \"rollcall log verify " + config.store.path + "\" says more"});
   }
-  const auto token = inspect::Token::load_or_make(config.inspect.token);
+  const auto token = inspect::Token::load_or_make(config.inspect.token, ::geteuid());
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
   Master master(config, *std::move(credentials), **log, recovery, *std::move(state), *token);

@@ -87,6 +87,13 @@ fs::path LogReader::snapshot_file(std::uint64_t upto_index) const {
   return contents_->directory / file_name(FileKind::kSnapshot, upto_index);
 }
 
+bool LogReader::was_shortened() const {
+  std::error_code ignored;
+  const auto gone = [&](const auto& file) { return !fs::exists(file.path, ignored); };
+  const Survey& survey = contents_->survey;
+  return std::ranges::any_of(survey.segments, gone) || std::ranges::any_of(survey.snapshots, gone);
+}
+
 std::expected<void, Error> LogReader::for_each(std::uint64_t from_index,
                                                const RecordReader& reader) const {
   return contents_->walk(from_index, reader, [](const auto&, const FrameWalk& walk) {

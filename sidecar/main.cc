@@ -1,5 +1,6 @@
 // rollcalld: reads the configuration, builds everything, wires it. No logic.
 #include <malloc.h>
+#include <unistd.h>
 
 #include <memory>
 #include <utility>
@@ -116,7 +117,7 @@ int run(const app::SidecarConfig& config) {
   auto contents = app::load_with_infos(**store);
   if (!contents) return app::fail(kProgram, 1, contents.error().message);
 
-  const auto token = inspect::Token::load_or_make(config.inspect.token);
+  const auto token = inspect::Token::load_or_make(config.inspect.token, ::geteuid());
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
   Sidecar sidecar(config, *std::move(credentials), **store, *token);

@@ -258,6 +258,25 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
       (format > 1 && !s.read_beside(in)) || !in.at_end())
     return std::unexpected(bad("what stands beside its agents"));
+  if (format == 1) {
+    for (const auto& [id, record] : s.agents_) {
+      if (is_removed(record)) s.removed_[id] = record.hi;
+    }
+  }
+  return s;
+}
+
+State State::with_times_of(const State& read) const {
+  State s = *this;
+  for (auto& [name, node] : s.nodes_) {
+    const auto it = read.nodes_.find(name);
+    if (it == read.nodes_.end() || node.lease.cause != LeaseCause::none) continue;
+    const MasterTime since = it->second.lease.since;
+    if (node.lease.since <= since && since <= node.welcomed_at) node.lease.since = since;
+  }
+  for (auto& [agent, at] : s.removed_) {
+    if (const auto it = read.removed_.find(agent); it != read.removed_.end()) at = it->second;
+  }
   return s;
 }
 

@@ -6,11 +6,9 @@
 
 namespace rollcall::master {
 
-namespace {
 bool is_removed(const AgentRecord& record) {
   return record.reason == Reason::removed && !record.is_open();
 }
-}  // namespace
 
 const AgentRecord* State::find(AgentId agent) const {
   return agents_.find(agent);

@@ -56,6 +56,8 @@ AgentStatus status_of(const AgentRecord& record, LeaseStatus of_its_node);
 // Why it is not active; `none` if it is.
 Reason reason_of(const AgentRecord& record, LeaseStatus of_its_node);
 
+bool is_removed(const AgentRecord& record);
+
 // What an event met: the agent's newest session before it was decided.
 struct Met {
   Version top;
@@ -104,6 +106,10 @@ class State {
   // Canonical: equal states give equal bytes.
   std::string encode() const;
   static std::expected<State, Error> decode(std::string_view bytes);
+  // This fold with the times that a snapshot of format 1 did not hold, as `read` has them: since
+  // when a lease that never lapsed runs, and since when agents are removed. A state that began with
+  // such a snapshot is then equal to the fold of all records.
+  State with_times_of(const State& read) const;
 
  private:
   bool read_nodes(msgpack_bytes::Reader& in);

@@ -256,7 +256,7 @@ class Log(LogCli):
 
 
 class Retention(LogCli):
-    STORE = "segment = 64KiB\nmax_size = 1MiB"
+    STORE = {"segment": "64KiB", "max_size": "2MiB"}
 
     def test_grows_no_larger_than_it_may_and_stays_whole(self):
         store = self.cluster.stores["master"]

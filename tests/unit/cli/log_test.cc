@@ -7,9 +7,11 @@
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "master/core/state.h"
 #include "persist/file_event_log.h"
+#include "protocol/wire.h"
 #include "tests/unit/persist/temporary_directory.h"
 
 namespace rollcall::cli {
@@ -19,6 +21,26 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+
+// As versions before leases wrote it, of one node with nothing open and one agent without info.
+std::string format_1(const master::State& state) {
+  std::string bytes;
+  wire::Packer p(bytes);
+  p.array(9).u64(1).u64(std::to_underlying(state.master()));
+  p.u64(std::to_underlying(state.term())).i64(state.time().until.us);
+  const auto& [name, n] = *state.nodes().begin();
+  p.array(1).array(8).str(name).str(n.machine).u64(std::to_underlying(n.store));
+  p.u64(std::to_underlying(n.stream)).u64(n.last_seq).u64(n.position).i64(n.welcomed_at.us);
+  p.array(0);
+  const auto& [id, a] = *state.agents().begin();
+  p.array(1).array(11).u64(std::to_underlying(id));
+  p.array(3).u64(std::to_underlying(a.top.epoch)).str(a.top.node).u64(a.top.change);
+  p.u64(std::to_underlying(a.phase)).u64(std::to_underlying(a.reason)).i64(a.lo.us).i64(a.hi.us);
+  for (const auto& contact : a.contacts) p.array(2).str(contact.node).i64(contact.hi.us);
+  p.nil().nil().nil();
+  p.i64(state.time().began.us).u64(state.time().boot).i64(state.time().offset_us);
+  return bytes;
+}
 
 constexpr std::int64_t kSecond = 1'000'000;
 MasterTime at(std::int64_t s) {
@@ -161,6 +183,32 @@ TEST_F(LogCommand, VerifyNoticesASnapshotThatIsWholeAndSaysSomethingElse) {
                     HasSubstr("up to record 6 equals the fold")));
 }
 
+// The older version's snapshot does not say since when the lease runs and the agent is removed.
+TEST_F(LogCommand, VerifyTakesSnapshotsOfALogThatAnOlderVersionBegan) {
+  open();
+  append(master::Genesis{MasterId{1}});
+  append(master::NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{1}, 1, 0, at(0)});
+  append(master::NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{1}, 1, 0, at(10)});
+  decide(22, "w1", event(7, EventKind::opened, 20, 0));
+  Event removed = event(7, EventKind::removed, 20, 1);
+  removed.reason = Reason::removed;
+  decide(40, "w1", removed);
+  const std::string old = format_1(state_);
+  ASSERT_TRUE(log_->write_snapshot(5, old));
+  auto read = master::State::decode(old);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_THAT(read->removed(), testing::SizeIs(1));
+  state_ = *std::move(read);
+  append(master::NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{1}, 3, 0, at(50)});
+  snapshot();
+  const auto ended = log("verify");
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(
+      in_one_line(ended.output),
+      AllOf(HasSubstr("up to record 5 equals the fold of the records, but for since when"),
+            HasSubstr("up to record 6 equals the fold of the records, but for since when")));
+}
+
 TEST_F(LogCommand, VerifyPlacesARecordThatThisProgramDecidesOtherwise) {
   make_log();
   master::Decided d;
@@ -175,6 +223,16 @@ TEST_F(LogCommand, VerifyPlacesARecordThatThisProgramDecidesOtherwise) {
               AllOf(HasSubstr("CANNOT BE FOLDED: record 8, in the group at byte 64 of " +
                               segment(8).string()),
                     HasSubstr("was decided as older, this program decides first")));
+}
+
+TEST_F(LogCommand, WhatCannotBeWrittenIsNotDone) {
+  make_log();
+  for (const char* command : {"export", "verify"}) {
+    const auto ended = log(command, "2>&1 >/dev/full #");
+    EXPECT_EQ(ended.code, 1) << command;
+    EXPECT_THAT(ended.output, AllOf(HasSubstr("not all of the output could be written"),
+                                    HasSubstr("No space left")));
+  }
 }
 
 TEST_F(LogCommand, ATornTailIsNoDamage) {

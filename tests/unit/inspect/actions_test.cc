@@ -2,6 +2,7 @@
 // to.
 #include <gmock/gmock.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <future>
@@ -34,12 +35,13 @@ class MasterActions : public testing::Test,
     std::string name =
         (std::filesystem::temp_directory_path() / "rollcall-actions-XXXXXX").string();
     folder_ = mkdtemp(name.data());
-    token_ = Token::load_or_make(folder_ + "/token").value().authorization();
+    token_ = Token::load_or_make(folder_ + "/token", ::geteuid()).value().authorization();
     add_master_actions(
         server_,
         [this](std::function<void()> task) {
           const std::lock_guard loop(loop_);
           task();
+          if (after_task_) after_task_();
           return true;
         },
         driver_, Token::load(folder_ + "/token").value());
@@ -97,12 +99,23 @@ class MasterActions : public testing::Test,
     }
     return answer.get();
   }
+  // The worker's link is lost, and its grace ends.
+  void hold_lease() {
+    driver_.link_closed(master::ConnId{1});
+    for (int s = 0; s < 700 && state().lease_of("w1") != master::LeaseStatus::held; ++s) {
+      clock_.us += 1'000'000;
+      driver_.tick();
+      disk_turn();
+    }
+    EXPECT_EQ(state().lease_of("w1"), master::LeaseStatus::held);
+  }
   const master::State& state() { return driver_.core().state(); }
 
   std::string folder_, token_;
   HandClock clock_;
   persist::MemoryEventLog disk_;
   std::vector<Done> waiting_;
+  std::function<void()> after_task_;  // on the loop
   std::mutex loop_;
   app::MasterDriver driver_{{}, {}, {}, "", 1, clock_, *this, *this, [](const Note&) {}};
   HttpServer server_{HttpOptions{}};
@@ -196,9 +209,23 @@ TEST_F(MasterActions, ANodeIsNotForgottenWhileItsLeaseRuns) {
 
 TEST_F(MasterActions, ConfirmNamesWhoseLeasesWereHeld) {
   begin();
+  hold_lease();
+  const auto answer = post("/confirm");
+  EXPECT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(Json::parse(answer.body), (Json{{"confirmed", {"w1"}}}));
+  EXPECT_EQ(state().lease_of("w1"), master::LeaseStatus::expired);
+}
+
+TEST_F(MasterActions, ALeaseThatIsHeldWhileConfirmIsAnsweredIsLeftToTheNext) {
+  begin();
+  after_task_ = [this] {
+    after_task_ = nullptr;
+    hold_lease();
+  };
   const auto answer = post("/confirm");
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(Json::parse(answer.body), (Json{{"confirmed", Json::array()}}));
+  EXPECT_EQ(state().lease_of("w1"), master::LeaseStatus::held);
 }
 
 TEST_F(MasterActions, BeforeTheTimeCanBeToldNothingIsChanged) {

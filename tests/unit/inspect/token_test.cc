@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -22,12 +23,12 @@ class TokenFile : public testing::Test {
   ~TokenFile() override { std::filesystem::remove_all(folder_); }
 
   Token made() {
-    auto token = Token::load_or_make(file_);
+    auto token = Token::load_or_make(file_, ::geteuid());
     EXPECT_TRUE(token) << token.error().message;
     return *std::move(token);
   }
-  std::string refusal() {
-    const auto token = Token::load_or_make(file_);
+  std::string refusal(uid_t user = ::geteuid()) {
+    const auto token = Token::load_or_make(file_, user);
     EXPECT_FALSE(token);
     return token ? "" : token.error().message;
   }
@@ -69,6 +70,14 @@ TEST_F(TokenFile, ThatOthersCanReachIsRefusedWithWhatToDo) {
                 AllOf(HasSubstr(file_), HasSubstr("other users"), HasSubstr("chmod 600")))
         << mode;
   }
+}
+
+TEST_F(TokenFile, OfAnotherUserIsRefusedByTheDaemonAndReadByAnOperator) {
+  made();
+  EXPECT_THAT(refusal(::geteuid() + 1),
+              AllOf(HasSubstr(file_), HasSubstr("belongs to user " + std::to_string(::geteuid())),
+                    HasSubstr("Delete it")));
+  EXPECT_TRUE(Token::load(file_));
 }
 
 TEST_F(TokenFile, ThatHoldsNoTokenIsRefused) {

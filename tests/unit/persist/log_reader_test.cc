@@ -36,6 +36,17 @@ TEST_F(LogReaderTest, ReadsWhatAnOpenLogHolds) {
   EXPECT_EQ(log.snapshot(2).value(), "two");
 }
 
+TEST_F(LogReaderTest, KnowsThatTheLogWasShortenedMeanwhile) {
+  append_segments(4);
+  snapshot(3, "three");
+  const auto log = reader();
+  EXPECT_FALSE(log.was_shortened());
+  ASSERT_TRUE(log_->remove_segments_before(3));
+  EXPECT_TRUE(log.was_shortened());
+  EXPECT_FALSE(log.for_each(1, [](std::uint64_t, std::string_view) { return Reading::kGoOn; }));
+  EXPECT_FALSE(reader().was_shortened());
+}
+
 TEST_F(LogReaderTest, ATailThatGrowsIsNoDamageAndIsNotRead) {
   open();
   append({"1"});
