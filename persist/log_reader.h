@@ -29,8 +29,8 @@ class LogReader {
   // The records from `from_index` on, up to the end or the damage.
   std::expected<void, Error> for_each(std::uint64_t from_index, const RecordReader& reader) const;
 
-  // Whether a file that was there at open() is no more: a master has removed an old part of the log,
-  // and what was asked for may have been in it.
+  // Whether a file that was there at open() is no more: a master has removed an old part of the
+  // log, and what was asked for may have been in it.
   bool was_shortened() const;
 
   // The file and the offset of the group that this record is in.
