@@ -130,7 +130,7 @@ bool take(Reader& in, AgentRecord::Contact& into) {
 
 bool take(Reader& in, std::optional<AgentRecord::Info>& into) {
   if (in.nil()) return true;
-  into.emplace();
+  into.emplace(AgentRecord::Info{});
   return take_array(in, 2) && take(in, into->stamp) && take(in, into->hash);
 }
 
