@@ -5,22 +5,13 @@
 #include <memory>
 
 #include "tests/fuzz/core_input.h"
+#include "tests/support/sidecar_disk.h"
 
 using namespace rollcall;
 using namespace rollcall::sidecar;
 using fuzz::must;
 
 namespace {
-
-void apply(const StoreChange& change, StoreImage& disk) {
-  if (change.clear_outbox) disk.outbox.clear();
-  std::erase_if(disk.outbox, [&](const auto& e) { return e.first <= change.drop_outbox_through; });
-  for (const auto position : change.removed_outbox) disk.outbox.erase(position);
-  for (const auto agent : change.removed_agents) disk.agents.erase(agent);
-  for (const auto& [id, bytes] : change.agents) disk.agents.insert_or_assign(id, bytes);
-  for (const auto& [at, bytes] : change.outbox) disk.outbox.insert_or_assign(at, bytes);
-  for (const auto& [key, value] : change.meta) disk.meta.insert_or_assign(key, value);
-}
 
 class Run {
  public:

@@ -232,16 +232,14 @@ Worker& Cluster::add_worker(NodeName name, std::int64_t wall_is_wrong_by_s) {
 }
 
 void Cluster::after(std::int64_t us, std::function<void()> what) {
-  queue_.push({now_ + us, ++order_, std::move(what)});
+  agenda_.add(now_ + us, std::move(what));
 }
 
 void Cluster::run_until(double s) {
   const auto end = static_cast<std::int64_t>(s * 1e6);
-  while (!queue_.empty() && queue_.top().when <= end) {
-    Item item = queue_.top();
-    queue_.pop();
-    now_ = item.when;
-    item.what();
+  for (auto next = agenda_.next(); next && *next <= end; next = agenda_.next()) {
+    now_ = *next;
+    agenda_.take()();
     read_decisions();
   }
   now_ = end;

@@ -7,7 +7,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <queue>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "persist/memory_event_log.h"
 #include "persist/memory_session_store.h"
 #include "protocol/framing.h"
+#include "tests/support/agenda.h"
 
 namespace rollcall::scenario {
 
@@ -107,12 +107,6 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   static MasterTime begin();
 
  private:
-  struct Item {
-    std::int64_t when;
-    std::uint64_t order;
-    std::function<void()> what;
-    bool operator<(const Item& o) const { return when != o.when ? when > o.when : order > o.order; }
-  };
   void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
   void send(master::ConnId conn, std::string bytes) override;
   void close(master::ConnId conn, const std::string& reason) override;
@@ -120,8 +114,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   void read_decisions();
 
   std::int64_t now_ = 0;
-  std::uint64_t order_ = 0;
-  std::priority_queue<Item> queue_;
+  testing::Agenda agenda_;
   std::string transcript_;
   MachineClock clock_;
   persist::MemoryEventLog log_;

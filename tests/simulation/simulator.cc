@@ -41,8 +41,7 @@ World::World(std::uint64_t seed, const Options& options)
 }
 
 void World::at(std::int64_t when, std::function<void()> what) {
-  queue_.push_back({std::max(when, now_), ++order_, std::move(what)});
-  std::push_heap(queue_.begin(), queue_.end());
+  agenda_.add(std::max(when, now_), std::move(what));
 }
 
 void World::say(const std::string& who, const std::string& what) {
@@ -67,12 +66,9 @@ Result World::run() {
   faults();
   watch_always();
   const std::int64_t end = options_.chaos_us + options_.quiet_us;
-  while (!queue_.empty() && queue_.front().when < end) {
-    std::pop_heap(queue_.begin(), queue_.end());
-    Item item = std::move(queue_.back());
-    queue_.pop_back();
-    now_ = item.when;
-    item.what();
+  for (auto next = agenda_.next(); next && *next < end; next = agenda_.next()) {
+    now_ = *next;
+    agenda_.take()();
   }
   now_ = end;
   check_end();

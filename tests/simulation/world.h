@@ -21,6 +21,7 @@
 #include "persist/memory_session_store.h"
 #include "sidecar/source/look_plan.h"
 #include "tests/simulation/simulator.h"
+#include "tests/support/agenda.h"
 
 namespace rollcall::simulation {
 
@@ -243,7 +244,7 @@ class World {
   void read_decisions();
   // Whether the master hears this machine, and not a clone of it.
   bool is_connected(const WorkerNode& w) const {
-    return w.driver && w.connection && w.connection->master_end &&
+    return w.driver && w.connection && w.connection->master_end && !w.connection->closing &&
            w.driver->core().link() == sidecar::SidecarCore::Link::streaming;
   }
   // Whether the agent was there when the present process of its sidecar began.
@@ -265,13 +266,6 @@ class World {
   bool sidecar_lost = false, master_lost = false;
 
  private:
-  struct Item {
-    std::int64_t when;
-    std::uint64_t order;
-    std::function<void()> what;
-    bool operator<(const Item& o) const { return when != o.when ? when > o.when : order > o.order; }
-  };
-
   // life.cc: agents and what workers see of them
   void look_always(WorkerNode& w);
   void look(WorkerNode& w);
@@ -329,8 +323,7 @@ class World {
   Options options_;
   std::mt19937_64 random_;
   std::int64_t now_ = 0;
-  std::uint64_t order_ = 0;
-  std::vector<Item> queue_;  // a heap
+  testing::Agenda agenda_;
   std::vector<Agent> agents_;
   std::map<AgentId, std::string> last_writer_;
   Result result_;

@@ -16,6 +16,7 @@
 #include "protocol/open_sessions.h"
 #include "sidecar/core/sidecar_core.h"
 #include "tests/scenario/describe.h"
+#include "tests/support/sidecar_disk.h"
 #include "tests/unit/sidecar/fixture.h"
 
 namespace rollcall::sidecar {
@@ -139,25 +140,16 @@ class World {
 
   // ---- the disk
 
-  void apply(const StoreChange& c) {
-    if (c.clear_outbox) disk_.outbox.clear();
-    disk_.outbox.erase(disk_.outbox.begin(), disk_.outbox.upper_bound(c.drop_outbox_through));
-    for (auto position : c.removed_outbox) disk_.outbox.erase(position);
-    for (auto agent : c.removed_agents) disk_.agents.erase(agent);
-    for (const auto& [agent, bytes] : c.agents) disk_.agents[agent] = bytes;
-    for (const auto& [position, bytes] : c.outbox) disk_.outbox[position] = bytes;
-    for (const auto& [key, value] : c.meta) disk_.meta[key] = value;
-  }
   void store() {
     while (committing_) {
-      apply(committing_->change);
+      apply(committing_->change, disk_);
       const std::uint64_t ticket = committing_->ticket;
       committing_.reset();
       take(core_->stored(ticket, at(now_)));
     }
   }
   void crash() {
-    if (committing_ && below(2) == 0) apply(committing_->change);
+    if (committing_ && below(2) == 0) apply(committing_->change, disk_);
     committing_.reset();
     connected_ = welcomed_ = false;
     const std::uint64_t what = below(8);

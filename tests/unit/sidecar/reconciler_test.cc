@@ -12,6 +12,7 @@
 
 #include "protocol/open_sessions.h"
 #include "sidecar/core/sidecar_core.h"
+#include "tests/support/sidecar_disk.h"
 #include "tests/unit/sidecar/fixture.h"
 
 namespace rollcall::sidecar {
@@ -124,14 +125,7 @@ class ReconcilerTest : public ::testing::Test {
     for (Note& n : out.notes) notes.push_back(std::move(n));
     if (out.close) closed = out.close;
     if (!out.commit) return;
-    const StoreChange& c = out.commit->change;
-    if (c.clear_outbox) disk.outbox.clear();
-    disk.outbox.erase(disk.outbox.begin(), disk.outbox.upper_bound(c.drop_outbox_through));
-    for (auto position : c.removed_outbox) disk.outbox.erase(position);
-    for (auto agent : c.removed_agents) disk.agents.erase(agent);
-    for (const auto& [agent, bytes] : c.agents) disk.agents[agent] = bytes;
-    for (const auto& [position, bytes] : c.outbox) disk.outbox[position] = bytes;
-    for (const auto& [key, value] : c.meta) disk.meta[key] = value;
+    apply(out.commit->change, disk);
     take(core->stored(out.commit->ticket, at(s)), s);
   }
 

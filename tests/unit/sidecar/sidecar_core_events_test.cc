@@ -5,6 +5,7 @@
 
 #include "sidecar/core/sidecar_core.h"
 #include "tests/scenario/describe.h"
+#include "tests/support/sidecar_disk.h"
 #include "tests/unit/sidecar/fixture.h"
 
 namespace rollcall::sidecar {
@@ -81,17 +82,7 @@ class Events : public ::testing::Test {
   }
   void store() {
     while (committing) {
-      const StoreChange& c = committing->change;
-      disk.outbox.erase(disk.outbox.begin(), disk.outbox.upper_bound(c.drop_outbox_through));
-      for (auto position : c.removed_outbox) disk.outbox.erase(position);
-      for (auto agent : c.removed_agents) {
-        disk.agents.erase(agent);
-        disk.infos.erase(agent);
-      }
-      for (const auto& [agent, bytes] : c.agents) disk.agents[agent] = bytes;
-      for (const auto& [agent, bytes] : c.infos) disk.infos[agent] = bytes;
-      for (const auto& [position, bytes] : c.outbox) disk.outbox[position] = bytes;
-      for (const auto& [key, value] : c.meta) disk.meta[key] = value;
+      sidecar::apply(committing->change, disk);
       const std::uint64_t ticket = committing->ticket;
       committing.reset();
       take(core->stored(ticket, at(100)));

@@ -10,6 +10,7 @@
 
 #include "protocol/codec.h"
 #include "tests/scenario/describe.h"
+#include "tests/support/sidecar_disk.h"
 #include "tests/unit/sidecar/fixture.h"
 
 namespace rollcall::sidecar {
@@ -97,7 +98,7 @@ class Machine {
   // The disk does what it was asked to.
   std::string store(double s) {
     while (committing) {
-      apply(committing->change);
+      sidecar::apply(committing->change, disk);
       const std::uint64_t ticket = committing->ticket;
       committing.reset();
       take(core.stored(ticket, at(s)), s, Disk::slow);
@@ -141,20 +142,11 @@ class Machine {
     for (AgentId a : out.read_info) read_info.push_back(a);
     for (Note& n : out.notes) notes.push_back(std::move(n));
     while (how == Disk::fast && committing) {
-      apply(committing->change);
+      sidecar::apply(committing->change, disk);
       const std::uint64_t ticket = committing->ticket;
       committing.reset();
       take(core.stored(ticket, at(s)), s, how);
     }
-  }
-  void apply(const StoreChange& c) {
-    if (c.clear_outbox) disk.outbox.clear();
-    disk.outbox.erase(disk.outbox.begin(), disk.outbox.upper_bound(c.drop_outbox_through));
-    for (auto position : c.removed_outbox) disk.outbox.erase(position);
-    for (auto agent : c.removed_agents) disk.agents.erase(agent);
-    for (const auto& [agent, bytes] : c.agents) disk.agents[agent] = bytes;
-    for (const auto& [position, bytes] : c.outbox) disk.outbox[position] = bytes;
-    for (const auto& [key, value] : c.meta) disk.meta[key] = value;
   }
 };
 
