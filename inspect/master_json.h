@@ -16,13 +16,13 @@ Json time_json(const std::optional<MasterTime>& at);
 
 // What stands beside an agent's record and is not part of it.
 struct AgentBeside {
-  master::LeaseStatus lease = master::LeaseStatus::lapsed;  // of its worker
-  std::optional<bool> node_connected;                       // not known from a log
+  master::Standing standing;           // of its worker
+  std::optional<bool> node_connected;  // not known from a log
   std::optional<bool> contested;
 };
 
 // "unknown" if only contacts are known of it.
-std::string_view status_text(const AgentRecord& a, master::LeaseStatus lease);
+std::string_view status_text(const AgentRecord& a, const master::Standing& of_its_node);
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside);
 
 struct NodeView {

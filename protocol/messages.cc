@@ -26,6 +26,18 @@ std::string_view to_string(Agreement agreement) {
   return "?";
 }
 
+std::string_view to_string(ByeReason reason) {
+  switch (reason) {
+    case ByeReason::shutdown:
+      return "shutdown";
+    case ByeReason::drain:
+      return "drain";
+    case ByeReason::restart:
+      return "restart";
+  }
+  return "?";
+}
+
 std::string_view to_string(ErrorCode code) {
   switch (code) {
     case ErrorCode::malformed:
@@ -77,6 +89,7 @@ struct NameOf {
   std::string_view operator()(const InventoryChunk&) const { return "INVENTORY_CHUNK"; }
   std::string_view operator()(const InventoryEnd&) const { return "INVENTORY_END"; }
   std::string_view operator()(const InventoryAck&) const { return "INVENTORY_ACK"; }
+  std::string_view operator()(const Bye&) const { return "BYE"; }
 };
 
 }  // namespace

@@ -19,7 +19,8 @@ enum MessageType : std::uint32_t {
   kInventoryChunk = 12,
   kInventoryEnd = 13,
   kWant = 14,
-  // 15 to 17 are reserved: COMMAND, RESULT, BYE.
+  // 15 and 16 are reserved: COMMAND, RESULT.
+  kBye = 17,
   kCompressed = 18,
   kInventoryAck = 19,
 };
@@ -30,6 +31,7 @@ enum EventField : std::uint64_t {
   kEventInfo = 3,
   kEventFrom = 4,
   kEventFolded = 5,
+  kEventGrace = 6,
 };
 
 }  // namespace rollcall

@@ -37,6 +37,7 @@ sidecar::SidecarCore::Config core_of(const app::SidecarConfig& config, app::Cloc
   core.max_bytes = config.store.max_bytes;
   core.tracker.keepalive_us = config.source.keepalive.count();
   core.tracker.agent_timeout_us = config.source.agent_timeout.count();
+  core.tracker.manager_grace_us = config.handoff.manager_restart_grace.count();
   return core;
 }
 
@@ -90,6 +91,9 @@ class Sidecar {
         loop_, [this] { driver_.tick(); },
         [] { malloc_trim(0); });  // what a storm of events took is not needed again soon
     http_.stop();
+    const bool draining = driver_.core().tracker().drain().has_value();
+    driver_.bye(draining ? ByeReason::drain : ByeReason::shutdown,
+                config_.handoff.back_within.count());
     driver_.stop();
     news_->stop();
     link_.stop();

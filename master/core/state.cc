@@ -22,19 +22,46 @@ std::string_view to_string(AgentStatus status) {
       return "unreachable";
     case AgentStatus::disconnected:
       return "disconnected";
+    case AgentStatus::migrating:
+      return "migrating";
   }
   return "?";
 }
 
-AgentStatus status_of(const AgentRecord& record, LeaseStatus lease) {
-  if (!record.is_open() || lease == LeaseStatus::expired) return AgentStatus::disconnected;
-  return lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
+void Offers::add(MasterTime at) {
+  ++until[at];
+  ++all;
 }
 
-Reason reason_of(const AgentRecord& record, LeaseStatus lease) {
+void Offers::take_away(MasterTime at) {
+  const auto it = until.find(at);
+  if (it == until.end()) return;
+  if (--it->second == 0) until.erase(it);
+  --all;
+}
+
+std::size_t Offers::given_up() const {
+  std::size_t n = 0;
+  for (auto it = until.begin(); it != until.end() && it->first <= over; ++it) n += it->second;
+  return n;
+}
+
+// An offer counts whatever became of its worker, until its grace is over.
+AgentStatus status_of(const AgentRecord& record, const Standing& node) {
+  if (!record.is_open()) return AgentStatus::disconnected;
+  if (record.is_offered()) {
+    return record.offered_until <= node.offers_over ? AgentStatus::disconnected
+                                                    : AgentStatus::migrating;
+  }
+  if (node.lease == LeaseStatus::expired) return AgentStatus::disconnected;
+  return node.lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
+}
+
+Reason reason_of(const AgentRecord& record, const Standing& node) {
   if (!record.has_session()) return Reason::none;
   if (!record.is_open()) return record.reason;
-  return lease == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
+  if (status_of(record, node) != AgentStatus::disconnected) return Reason::none;
+  return record.is_offered() ? Reason::handoff_expired : Reason::lease_expired;
 }
 
 LeaseStatus State::lease_of(const NodeName& node) const {
@@ -42,12 +69,18 @@ LeaseStatus State::lease_of(const NodeName& node) const {
   return it == nodes_.end() ? LeaseStatus::lapsed : it->second.lease.status;
 }
 
+Standing State::standing_of(const NodeName& node) const {
+  const auto it = nodes_.find(node);
+  if (it == nodes_.end()) return {};
+  return {it->second.lease.status, it->second.offers.over};
+}
+
 AgentStatus State::status_of(const AgentRecord& record) const {
-  return master::status_of(record, lease_of(record.top.node));
+  return master::status_of(record, standing_of(record.top.node));
 }
 
 Reason State::reason_of(const AgentRecord& record) const {
-  return master::reason_of(record, lease_of(record.top.node));
+  return master::reason_of(record, standing_of(record.top.node));
 }
 
 std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
@@ -62,13 +95,15 @@ std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
 State::Counts State::counts() const {
   Counts c;
   for (const auto& [name, node] : nodes_) {
+    const std::size_t not_offered = node.on_top - node.offers.all;
+    c.migrating += node.offers.all - node.offers.given_up();
     if (node.lease.status == LeaseStatus::valid) {
-      c.active += node.on_top;
+      c.active += not_offered;
     } else if (node.lease.status != LeaseStatus::expired) {
-      c.unreachable += node.on_top;
+      c.unreachable += not_offered;
     }
   }
-  c.disconnected = agents_.size() - c.active - c.unreachable;
+  c.disconnected = agents_.size() - c.active - c.unreachable - c.migrating;
   return c;
 }
 
@@ -106,6 +141,7 @@ void State::fold(const NodeWelcomed& r) {
   }
   node.machine = r.machine;
   node.welcomed_at = r.at;
+  node.away.reset();
   if (node.store != r.store) {
     node.store = r.store;
     node.position = 0;
@@ -121,8 +157,22 @@ void State::fold(const NodeWelcomed& r) {
 }
 
 void State::fold(const LeaseChanged& r) {
+  const auto it = nodes_.find(r.node);
+  if (it == nodes_.end()) return;
+  it->second.lease = {r.status, r.cause, r.at};
+  it->second.away.reset();
+  // It can say itself what became of its offers.
+  if (r.status == LeaseStatus::valid) it->second.offers.over = {};
+}
+
+void State::fold(const OffersExpired& r) {
   if (const auto it = nodes_.find(r.node); it != nodes_.end())
-    it->second.lease = {r.status, r.cause, r.at};
+    it->second.offers.over = std::max(it->second.offers.over, r.upto);
+}
+
+void State::fold(const NodeLeft& r) {
+  if (const auto it = nodes_.find(r.node); it != nodes_.end())
+    it->second.away = Away{r.reason, r.until};
 }
 
 void State::fold(const ExpiryFrozen& r) {
@@ -172,7 +222,14 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     }
     const bool was_open = record.is_open(), was_removed = is_removed(record);
     NodeLog* const had = was_open ? node_of(record, r.node, node) : nullptr;
+    const MasterTime had_offer = record.is_offered() ? record.offered_until : MasterTime{};
     const Rule rule = record.apply(r.node, e, r.at);
+    const MasterTime has_offer = record.is_offered() ? record.offered_until : MasterTime{};
+    // One that is there now is of this node, or as it was.
+    if (had_offer != has_offer || (accepted(rule) && had != &node)) {
+      if (had && had_offer.us != 0) had->offers.take_away(had_offer);
+      if (has_offer.us != 0) node.offers.add(has_offer);
+    }
     if (accepted(rule)) {
       active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
       if (had && had->on_top > 0) --had->on_top;

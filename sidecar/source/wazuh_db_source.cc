@@ -133,6 +133,7 @@ void WazuhDbSource::connected() {
   phase_ = Phase::idle;
   ++status_.connection;
   status_.connected = true;
+  status_.gone = false;
   plan_.connected();
   version_due_ = false;
   proceed();
@@ -159,11 +160,13 @@ void WazuhDbSource::give_up_connection(const std::string& reason) {
 
 // The stream's reason is for a log; this one says what to do. Looked up after the failure, so it
 // may be about a state that has just changed.
-std::string WazuhDbSource::why_no_connection(const std::string& reason) const {
+std::string WazuhDbSource::why_no_connection(const std::string& reason) {
+  status_.gone = false;
   if (options_.socket_path.size() >= sizeof(sockaddr_un::sun_path)) return about_socket(reason);
   struct stat file {};
   if (::stat(options_.socket_path.c_str(), &file) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
+      status_.gone = true;
       return about_socket(
           "there is no such socket; start wazuh-manager, or correct the path in the configuration");
     }
@@ -179,6 +182,7 @@ std::string WazuhDbSource::why_no_connection(const std::string& reason) const {
       errno == EACCES) {
     return about_socket("permission denied; add the rollcall user to group wazuh");
   }
+  status_.gone = true;
   return about_socket("nobody answers there (" + reason +
                       "); check that wazuh-db runs, and start wazuh-manager if not");
 }

@@ -1,5 +1,6 @@
 rollcall_test(master_core_test THREADS
   SOURCES
+    master/handoff_test.cc
     master/history_test.cc
     master/leases_test.cc
     master/master_core_test.cc
