@@ -112,11 +112,14 @@ void Promises::master_started(const master::State& state) {
     const bool expired =
         node != state.nodes().end() && node->second.lease.status == master::LeaseStatus::expired;
     w->expired = expired ? 0 : -1;  // that was judged before
+    w->away_until = {};
   }
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
     known.phase = record ? record->phase : Phase::closed;
+    known.offered_until = record && record->is_offered() ? record->offered_until : MasterTime{};
+    known.offered = known.top;
   }
 }
 
@@ -161,6 +164,8 @@ void Promises::master_ticked() {
     world_.broken("the master refuses what a worker says as a breach of the protocol");
   }
   leases();
+  shown();
+  away();
 }
 
 void Promises::leases() {
@@ -198,8 +203,11 @@ void World::check_agents() {
     if (master->driver) {
       const master::State& state = master->driver->core().state();
       const AgentRecord* record = state.find(a.id);
-      const bool active = record && state.status_of(*record) == master::AgentStatus::active;
-      if (active) r.master = record->top.node;
+      using master::AgentStatus;
+      const auto status = record ? state.status_of(*record) : AgentStatus::disconnected;
+      // An offer of an agent that stays may be new.
+      if (status == AgentStatus::active || status == AgentStatus::migrating)
+        r.master = record->top.node;
       if (a.place && !a.cloned && r.right() &&
           (!record->info || *record->info != a.place->table[a.id].info))
         broken("agent " + text_of(a.id) + ": the master has other info");
@@ -244,6 +252,7 @@ void World::check_end() {
   check_fold();
   promises_.table(master->driver->core().state());
   check_workers();
+  check_handoffs();
 }
 
 }  // namespace rollcall::simulation
