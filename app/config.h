@@ -164,6 +164,7 @@ struct MasterConfig {
     std::uint32_t connections_per_address = 0;
     std::uint32_t inventories = 4;                 // full ones under way
     std::uint64_t inventory_entries = 16'000'000;  // of one
+    std::uint32_t migrations = 10'000;             // kept for /migrations
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

@@ -41,6 +41,7 @@ struct SidecarView {
   std::string version;
 };
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
+void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of them
 
 // `send_inventory`, on the loop thread, has the sidecar begin a full inventory; why not, if it
 // cannot.
@@ -55,6 +56,7 @@ struct MasterView {
   std::string log_directory = {};                        // named in advice
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them
 
 // What an operator may change, for those who show the token.
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);

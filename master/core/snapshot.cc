@@ -16,8 +16,8 @@ using wire::Packer;
 
 namespace {
 
-// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away. Older ones are
-// read.
+// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, migrations.
+// Older ones are read.
 constexpr std::uint64_t kSnapshotFormat = 3;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
@@ -40,7 +40,7 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(12).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.array(13).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
@@ -88,6 +88,7 @@ std::string State::encode() const {
   }
   p.array(static_cast<std::uint32_t>(removed_.size()));
   for (const auto& [agent, at] : removed_) p.array(2).u64(std::to_underlying(agent)).i64(at.us);
+  migrations_.pack(p);
   return out;
 }
 
@@ -267,13 +268,15 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
               " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
-  if (parts != (format == 1 ? 9 : 12) || !take(in, s.master_) || !take(in, s.term_) ||
-      !take(in, s.time_.until))
+  if (parts != (format == 1   ? 9
+                : format == 2 ? 12
+                              : 13) ||
+      !take(in, s.master_) || !take(in, s.term_) || !take(in, s.time_.until))
     return std::unexpected(bad("its head"));
   if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
   if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
-      (format > 1 && !s.read_beside(in)) || !in.at_end())
+      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.migrations_.read(in)) || !in.at_end())
     return std::unexpected(bad("what stands beside its agents"));
   if (format == 1) {
     for (const auto& [id, record] : s.agents_) {

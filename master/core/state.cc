@@ -161,6 +161,7 @@ void State::fold(const LeaseChanged& r) {
   if (it == nodes_.end()) return;
   it->second.lease = {r.status, r.cause, r.at};
   it->second.away.reset();
+  if (r.status == LeaseStatus::expired) migrations_.lease_gone(r.node, r.at);
   // It can say itself what became of its offers.
   if (r.status == LeaseStatus::valid) it->second.offers.over = {};
 }
@@ -168,6 +169,10 @@ void State::fold(const LeaseChanged& r) {
 void State::fold(const OffersExpired& r) {
   if (const auto it = nodes_.find(r.node); it != nodes_.end())
     it->second.offers.over = std::max(it->second.offers.over, r.upto);
+}
+
+void State::fold(const MigrationsKept& r) {
+  migrations_.keep(r.most);
 }
 
 void State::fold(const NodeLeft& r) {
@@ -223,7 +228,14 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     const bool was_open = record.is_open(), was_removed = is_removed(record);
     NodeLog* const had = was_open ? node_of(record, r.node, node) : nullptr;
     const MasterTime had_offer = record.is_offered() ? record.offered_until : MasterTime{};
+    std::optional<Migrations::Before> before;
+    if (record.has_session() && record.top.node != r.node)
+      before = {{record.top.epoch, record.top.node},
+                record.phase,
+                record.hi,
+                had && had->lease.status == LeaseStatus::expired};
     const Rule rule = record.apply(r.node, e, r.at);
+    migrations_.decided(r.node, e, rule, before, r.at);
     const MasterTime has_offer = record.is_offered() ? record.offered_until : MasterTime{};
     // One that is there now is of this node, or as it was.
     if (had_offer != has_offer || (accepted(rule) && had != &node)) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "master/core/log_record.h"
+#include "master/core/migrations.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
 #include "protocol/messages.h"
@@ -130,6 +131,7 @@ class State {
   const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
   std::optional<MasterTime> frozen_until(const NodeName& node) const;  // as all or by name
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
+  const Migrations& migrations() const { return migrations_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
 
@@ -157,6 +159,7 @@ class State {
   void fold(const AgentsForgotten& r);
   void fold(const OffersExpired& r);
   void fold(const NodeLeft& r);
+  void fold(const MigrationsKept& r);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -168,6 +171,7 @@ class State {
   std::map<NodeName, MasterTime> frozen_;
   std::map<NodeName, ForgottenNode> forgotten_;
   std::map<AgentId, MasterTime> removed_;
+  Migrations migrations_;
 };
 
 }  // namespace rollcall::master
