@@ -267,7 +267,7 @@ void SidecarCore::fold(const Now& now) {
     // Only within one session: under a newer stamp, old fields would hide what was said between.
     const bool same_session =
         into.event.epoch == old.event.epoch && into.event.start == old.event.start;
-    if (same_session && !into.event.info && old.event.info &&
+    if (same_session && !into.event.info && old.event.info_hash != InfoHash{} &&
         (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
       into.event.info = old.event.info;
       into.event.info_kept = old.event.info_kept;

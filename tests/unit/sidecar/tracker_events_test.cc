@@ -180,7 +180,7 @@ TEST_F(TrackerEvents, OtherFieldsAreAnEventOfTheirOwn) {
 TEST_F(TrackerEvents, FieldsThatComeLateCountIfNothingWasToldInThisStay) {
   connect(10);
   keepalive(20);
-  EXPECT_EQ(keepalive(15, info("a")), "7 info @10+1 [20, 20] info");
+  EXPECT_EQ(keepalive(15, info("a")), "7 info @10+1 [20, 20] hash");
   EXPECT_EQ(keepalive(16, info("b")), "") << "older than what is known";
   goodbye(30);
   connect(40);
