@@ -390,6 +390,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   pump(now, out);
   if (link_ == Link::streaming && !out.close)
     reconciler_.pump({last_sent_seq(), settled()}, now, out.send);
+  tracker_.unacked(outbox_.size());
   return out;
 }
 

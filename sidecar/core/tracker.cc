@@ -38,6 +38,7 @@ std::string id_text(AgentId agent) {
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kNoStepUs = 2'000'000;  // what a clock may be slewed by between two scans
 constexpr std::int64_t kMarginUs = 1'000;
+constexpr std::size_t kFew = 64;  // unacked events: those that come next may be asked about
 
 // Beyond any clock, as moments go on the wire.
 constexpr std::int64_t kLatestSecond = (std::int64_t{1} << 60) / 1'000'000;
@@ -387,13 +388,16 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   tell_info(agent, state, std::make_shared<const AgentInfo>(std::move(info)), hash);
 }
 
+bool Tracker::may_ask() const {
+  return unacked_ + events_.size() < kFew;
+}
+
 void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
   // Once in each session the hash is told even if it is the one told before: another worker may
   // have told another one in between.
   if (hash == state.told_hash && state.info_told_here) return;
-  // Of an agent that came from elsewhere the master mostly knows the fields, and asks if it does
-  // not. What changed here nobody else has told.
-  const bool fields = state.info_told_here;
+  // What changed here nobody else has told.
+  const bool fields = state.info_told_here || !may_ask();
   state.info_hash = hash;
   state.told_hash = hash;
   state.info_told_here = true;
