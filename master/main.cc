@@ -7,6 +7,7 @@
 #include "app/config.h"
 #include "app/daemon.h"
 #include "app/file_limit.h"
+#include "app/huge_pages.h"
 #include "app/logging.h"
 #include "app/master_driver.h"
 #include "app/ports.h"
@@ -187,6 +188,7 @@ int run(const app::MasterConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  rollcall::app::use_huge_pages(argv);
   const auto config = rollcall::app::master_config(argc, argv, kProgram);
   return config ? run(*config) : config.error();
 }
