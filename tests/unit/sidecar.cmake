@@ -1,5 +1,6 @@
 rollcall_test(sidecar_core_test
   SOURCES
+    sidecar/agent_message_test.cc
     sidecar/agent_state_test.cc
     sidecar/reconciler_model_test.cc
     sidecar/reconciler_test.cc
