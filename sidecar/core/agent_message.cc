@@ -1,7 +1,5 @@
 #include "sidecar/core/agent_message.h"
 
-#include <cstdint>
-
 #include "protocol/agent_version.h"
 
 namespace rollcall::sidecar {
