@@ -64,6 +64,12 @@ void MasterDriver::start() {
   carry_out(core_.start(clock_.now()));
 }
 
+// Whoever waits for a command learns that nobody will answer.
+void MasterDriver::stop() {
+  stopped_ = true;
+  wait_for_command_.clear();
+}
+
 void MasterDriver::link_accepted(master::ConnId conn, std::vector<std::string> peer_names,
                                  std::string address) {
   readers_.insert_or_assign(conn, FrameReader(kMaxFrame));
@@ -135,6 +141,7 @@ void MasterDriver::carry_out(master::Output out) {
     readers_.erase(c.conn);
     links_.close(c.conn, c.reason);
   }
+  for (const auto& report : out.reports) tell(report);
   if (core_.congested() != paused_) {
     paused_ = core_.congested();
     links_.pause_reading(paused_);
@@ -173,6 +180,23 @@ void MasterDriver::change(const Change& change,
   carry_out(std::move(*out));
   if (appending_.empty()) return done({});
   wait_for_disk_.push_back({2, std::move(done)});
+}
+
+void MasterDriver::command(master::CommandRequest request, std::function<void(CommandEnded)> done) {
+  if (stopped_) return;
+  const CommandId id = request.id;
+  auto out = core_.command(std::move(request), clock_.now());
+  if (!out) return done(std::unexpected(std::move(out.error())));
+  wait_for_command_.emplace(id, std::move(done));
+  carry_out(std::move(*out));
+}
+
+void MasterDriver::tell(const master::CommandReportPtr& report) {
+  const auto [from, to] = wait_for_command_.equal_range(report->id);
+  std::vector<std::function<void(CommandEnded)>> told;
+  for (auto at = from; at != to; ++at) told.push_back(std::move(at->second));
+  wait_for_command_.erase(from, to);
+  for (const auto& done : told) done(report);
 }
 
 void MasterDriver::tell_durable() {

@@ -58,5 +58,8 @@ void add_master_pages(HttpServer& server, Post post, MasterView view);
 
 // What an operator may change, for those who show the token.
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);
+// The same for what agents may be told. A call waits until all of them have an end.
+void add_master_commands(HttpServer& server, Post post, app::MasterDriver& driver,
+                         const Token& token);
 
 }  // namespace rollcall::inspect

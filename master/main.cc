@@ -93,6 +93,8 @@ class Master {
          config.store.path});
     inspect::add_master_actions(
         http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
+    inspect::add_master_commands(
+        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
   }
 
   std::expected<void, Error> start(master::History history) {
@@ -106,8 +108,8 @@ class Master {
   // The error is why nobody can connect.
   std::expected<void, Error> run() {
     app::run(loop_, [this] { tick(); });
+    driver_.stop();  // before those who wait for it
     http_.stop();
-    driver_.stop();
     listener_.reset();
     links_.stop();
     disk_.stop();

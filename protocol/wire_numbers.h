@@ -19,7 +19,9 @@ enum MessageType : std::uint32_t {
   kInventoryChunk = 12,
   kInventoryEnd = 13,
   kWant = 14,
-  // 15 to 17 are reserved: COMMAND, RESULT, BYE.
+  kCommand = 15,
+  kResult = 16,
+  // 17 is reserved: BYE.
   kCompressed = 18,
   kInventoryAck = 19,
 };

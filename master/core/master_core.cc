@@ -44,6 +44,8 @@ std::size_t bytes_of(const Message& message) {
   std::size_t ids = 0;
   if (const auto* w = std::get_if<Want>(&message))
     ids = w->digests_of.size() + w->leaves.size() + w->infos.size();
+  if (const auto* c = std::get_if<Command>(&message))
+    return sizeof(Message) + c->entries.size() * sizeof(Command::Entry);
   return sizeof(Message) + entries * sizeof(AckException) + ids * sizeof(AgentId);
 }
 
@@ -90,6 +92,9 @@ void MasterCore::begin_term(std::string cause, Output& out) {
 // The state changes at once; what is said of it waits in say() until it is durable.
 void MasterCore::log(LogRecord& record, std::vector<Outcome>* outcomes) {
   if (auto ok = state_.apply(record, outcomes); !ok) std::abort();  // only a replay can disagree
+  if (const auto* decided = std::get_if<Decided>(&record)) {
+    for (const Event& e : decided->events) commands_.heard(e.agent);
+  }
   pending_.push_back(encode(record));
   pending_bytes_ += pending_.back().size();
 }
@@ -105,6 +110,7 @@ Output MasterCore::finish(const Now& now, Output out) {
     log(*until);
     pending_reservation_ = until->until;
   }
+  tell_commands(now, out);
   for (auto& [node, entries] : superseded_) {
     if (const ConnId conn = conn_of(node); conn != ConnId{}) {
       counters_.superseded_sent += entries.size();
@@ -171,6 +177,7 @@ Output MasterCore::disconnected(ConnId id, const Now& now) {
     const auto node = by_node_.find(it->second.node);
     if (node != by_node_.end() && node->second == id) {
       by_node_.erase(node);
+      commands_.disconnected(it->second.node);
       note(out, NoteLevel::info, "worker disconnected",
            {{"node", it->second.node}, {"peer", it->second.address}});
     }
@@ -184,7 +191,10 @@ void MasterCore::close(ConnId id, std::string reason, Output& out) {
   if (it == conns_.end() || it->second.closing) return;
   it->second.closing = true;
   const auto node = by_node_.find(it->second.node);
-  if (node != by_node_.end() && node->second == id) by_node_.erase(node);
+  if (node != by_node_.end() && node->second == id) {
+    by_node_.erase(node);
+    commands_.disconnected(it->second.node);
+  }
   out.close.push_back({id, std::move(reason)});
 }
 
@@ -260,6 +270,8 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
     on(id, conn, *chunk, now, out);
   } else if (const auto* end = std::get_if<InventoryEnd>(&message)) {
     on(id, conn, *end, now, out);
+  } else if (const auto* result = std::get_if<Result>(&message)) {
+    on(id, conn, *result, now, out);
   } else {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
            now, out);
@@ -284,8 +296,11 @@ void MasterCore::on(ConnId id, Conn& conn, const Hello& m, const Now& now, Outpu
   w.inventory_differs_us = config_.inventory_differs_us;
   w.t0 = m.t0;
   w.t1 = time_.tell(now).us;
-  if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
-    w.features.emplace_back(kFeatureZstd);
+  for (const std::string_view feature : {kFeatureZstd, kFeatureCommands}) {
+    if (std::ranges::find(m.features, feature) != m.features.end())
+      w.features.emplace_back(feature);
+  }
+  conn.takes_commands = std::ranges::find(m.features, kFeatureCommands) != m.features.end();
   conn.machine = m.machine;
   conn.software = m.software;
   conn.open_sessions = m.open_sessions;
@@ -396,6 +411,7 @@ void MasterCore::admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const N
   conn.stream = m.stream;
   conn.expected_seq = m.first_seq;
   by_node_[m.node] = id;
+  commands_.connected(m.node);
   const auto known = state_.nodes().find(m.node);
   const bool same_store = known != state_.nodes().end() && known->second.store == m.store;
   log(NodeWelcomed{m.node,

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "master/core/commands.h"
 #include "master/core/history.h"
 #include "master/core/leases.h"
 #include "master/core/log_record.h"
@@ -48,7 +49,15 @@ struct Output {
   std::optional<Append> append;  // to be made durable, then told by stored(ticket)
   std::vector<Send> send;
   std::vector<Close> close;  // after what is sent to it before
+  std::vector<CommandReportPtr> reports;
   std::vector<Note> notes;
+};
+
+// Why a command was not even begun.
+struct CommandRefused {
+  enum class Why { conflict, busy };
+  Why why = Why::busy;
+  std::string text;
 };
 
 // A decision as people look at it: the newest are kept in memory, all of them are in the log.
@@ -120,6 +129,10 @@ class MasterCore {
   // The worker is gone for good: what it left open is closed. Refused while its lease runs.
   std::expected<Output, Error> forget_node(const NodeName& node, const Now& now);
 
+  // Begins a command, or joins the one that has this id already. Its report comes with an Output,
+  // this one or a later one, within its timeout.
+  std::expected<Output, CommandRefused> command(CommandRequest request, const Now& now);
+
   // Too much waits for the disk: the shell should stop reading until this is false.
   bool congested() const {
     return pending_bytes_ > kMaxPendingBytes || waiting_bytes_ > kMaxPendingBytes;
@@ -160,6 +173,7 @@ class MasterCore {
   };
   const Counters& counters() const { return counters_; }
   std::size_t connections() const { return conns_.size(); }
+  Commands::Status commands() const { return commands_.status(); }
 
  private:
   static constexpr std::size_t kMaxPendingBytes = 16u << 20;
@@ -192,6 +206,7 @@ class MasterCore {
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints
     bool closing = false;
+    bool takes_commands = false;
     bool complained = false;        // one complaint of each connection is logged
     std::int64_t heartbeat_us = 0;  // as it was told
     Reconciling reconciling;
@@ -220,6 +235,10 @@ class MasterCore {
   bool is_older_copy(const Hello& m, Output& out);
   void admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const Now& now, Output& out);
   void tell_missed(const NodeName& node, const Now& now);
+  // master_core_commands.cc
+  void on(ConnId id, Conn& conn, const Result& m, const Now& now, Output& out);
+  Place where(AgentId agent, const Now& now) const;
+  void tell_commands(const Now& now, Output& out);
   // master_core_reconcile.cc
   Agreement compare(Conn& conn, const Digest& theirs, const Now& now, Output& out);
   void ask(ConnId id, Want want);
@@ -295,6 +314,7 @@ class MasterCore {
   std::uint64_t ticket_ = 0, stored_ticket_ = 0;
 
   Leases leases_;
+  Commands commands_;
   std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
   std::unordered_map<AgentId, Moves> moves_;

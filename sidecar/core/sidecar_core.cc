@@ -100,6 +100,8 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     // An older copy, of before anything was told, looks like this.
     if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
+    if (const auto it = image.meta.find("commands"); it != image.meta.end())
+      commands_.restore(it->second);
   } else {
     forget_master();
   }
@@ -360,6 +362,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   }
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
+  remember_commands();
 
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
@@ -387,6 +390,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
     urgent_ = false;
     last_commit_mono_us_ = now.mono_us;
   }
+  carry_out_commands(now, out);
   pump(now, out);
   if (link_ == Link::streaming && !out.close)
     reconciler_.pump({last_sent_seq(), settled()}, now, out.send);
@@ -489,6 +493,7 @@ Output SidecarCore::connected(const Now& now) {
   h.t0 = hello_t0_;
   if (settled() && term_ != Term{}) h.digest = reconciler_.open().digest();
   h.features = {std::string(kFeatureZstd)};
+  if (config_.commands) h.features.emplace_back(kFeatureCommands);
   compression_ = Compression::none;
   Output out;
   out.send.emplace_back(std::move(h));
@@ -542,7 +547,7 @@ Output SidecarCore::message(const Message& message, const Now& now) {
         if constexpr (std::is_same_v<T, Welcome> || std::is_same_v<T, Ack> ||
                       std::is_same_v<T, Superseded> || std::is_same_v<T, Challenge> ||
                       std::is_same_v<T, HeartbeatAck> || std::is_same_v<T, Want> ||
-                      std::is_same_v<T, InventoryAck>) {
+                      std::is_same_v<T, InventoryAck> || std::is_same_v<T, Command>) {
           on(m, now, out);
         } else if constexpr (std::is_same_v<T, UnknownMessage>) {
           ErrorMessage e;

@@ -18,6 +18,7 @@
 #include "protocol/messages.h"
 #include "protocol/note.h"
 #include "protocol/now.h"
+#include "sidecar/core/agent_commands.h"
 #include "sidecar/core/reconciler.h"
 #include "sidecar/core/tracker.h"
 
@@ -53,12 +54,13 @@ struct Output {
     std::uint64_t ticket = 0;
     StoreChange change;
   };
-  std::optional<Commit> commit;      // to be made durable, then told by stored(ticket)
-  std::vector<Message> send;         // on the present connection, in this order
-  std::optional<std::string> close;  // the connection, for this reason
-  std::int64_t retry_after_us = 0;   // with close: connect again no earlier than this
-  std::vector<AgentId> read_info;    // fields to be read from the source
-  std::uint64_t stored_with = 0;     // of observe(): all of it is stored when this ticket is
+  std::optional<Commit> commit;          // to be made durable, then told by stored(ticket)
+  std::vector<Message> send;             // on the present connection, in this order
+  std::optional<std::string> close;      // the connection, for this reason
+  std::int64_t retry_after_us = 0;       // with close: connect again no earlier than this
+  std::vector<AgentId> read_info;        // fields to be read from the source
+  std::vector<AgentDatagram> datagrams;  // to the agents, each then told by datagram_sent()
+  std::uint64_t stored_with = 0;         // of observe(): all of it is stored when this ticket is
   std::vector<Note> notes;
 };
 
@@ -74,6 +76,7 @@ class SidecarCore {
     std::size_t max_bytes = 256u << 20;
     std::int64_t lazy_commit_us = 1'000'000;  // how long a change may wait that sends nothing
     std::uint32_t protocol_min = kProtocolMin, protocol_max = kProtocolMax;
+    bool commands = false;  // agents can be told something from here
     Tracker::Config tracker;
   };
 
@@ -102,6 +105,9 @@ class SidecarCore {
   Output disconnected(const Now& now);
 
   Output stored(std::uint64_t ticket, const Now& now);
+  // How a datagram went; `why_not` if it was not sent.
+  Output datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not,
+                       const Now& now);
   Output tick(const Now& now);  // a few times a second
 
   // For people and tests.
@@ -135,6 +141,7 @@ class SidecarCore {
   // As agreed with the master on the present connection.
   Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
+  AgentCommands::Status commands() const { return commands_.status(); }
   const Timeline& timeline() const { return timeline_; }
   // What the stream left open: what digests are of.
   const OpenSessions& stream_sessions() const { return reconciler_.open(); }
@@ -169,11 +176,15 @@ class SidecarCore {
   void on(const HeartbeatAck& m, const Now& now, Output& out);
   void on(const Want& m, const Now& now, Output& out);
   void on(const InventoryAck& m, const Now& now, Output& out);
+  void on(const Command& m, const Now& now, Output& out);
   void on(const ErrorMessage& m, const Now& now, Output& out);
   void note(Output& out, NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void new_store();
   void new_stream();
+  // sidecar_commands.cc
+  void remember_commands();
+  void carry_out_commands(const Now& now, Output& out);
   // sidecar_reconcile.cc
   enum class Keep { everything, agents, nothing };
   Keep claim_store(const StoreImage& image, Output& out);
@@ -198,6 +209,7 @@ class SidecarCore {
   Timeline timeline_;
   Tracker tracker_;
   Reconciler reconciler_;
+  AgentCommands commands_{tracker_};
 
   // The store.
   StoreId store_{};

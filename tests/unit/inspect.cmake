@@ -1,6 +1,7 @@
 rollcall_test(inspect_test THREADS
   SOURCES
     inspect/actions_test.cc
+    inspect/commands_test.cc
     inspect/http_head_test.cc
     inspect/http_server_test.cc
     inspect/master_pages_test.cc

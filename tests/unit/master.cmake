@@ -1,7 +1,9 @@
 rollcall_test(master_core_test THREADS
   SOURCES
+    master/commands_test.cc
     master/history_test.cc
     master/leases_test.cc
+    master/master_core_commands_test.cc
     master/master_core_test.cc
     master/master_time_test.cc
     master/reconciliation_test.cc

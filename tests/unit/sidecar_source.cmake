@@ -1,5 +1,6 @@
 rollcall_test(sidecar_source_test THREADS
   SOURCES
+    sidecar_source/agent_socket_test.cc
     sidecar_source/client_keys_test.cc
     sidecar_source/event_lines_test.cc
     sidecar_source/event_socket_test.cc

@@ -198,6 +198,17 @@ std::vector<Sample> samples() {
           {"INVENTORY_CHUNK", chunk},
           {"INVENTORY_END", InventoryEnd{77, 2, kDigest}},
           {"INVENTORY_ACK", InventoryAck{77, 2}},
+          {"COMMAND", Command{"deploy-7",
+                              CommandKind::restart,
+                              {{AgentId{7}, "Wazuh v4.14.7"}, {AgentId{300}, "Wazuh v3.13.6"}},
+                              9'500'000}},
+          {"RESULT",
+           Result{"deploy-7",
+                  {{AgentId{7}, CommandOutcome::sent}, {AgentId{300}, CommandOutcome::not_here}},
+                  {}}},
+          {"RESULT-why", Result{"deploy-7",
+                                {{AgentId{7}, CommandOutcome::socket}},
+                                "cannot send to /var/ossec/queue/alerts/ar"}},
           {"ERROR", error},
           {"UNKNOWN", UnknownMessage{99}}};
 }
