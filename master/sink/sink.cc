@@ -18,11 +18,7 @@ Sink::Sink(net::Loop& loop, SinkCore::Config config, Options options, Ports port
               {.socket_path = options.socket_path,
                .request_timeout = options.request_timeout,
                .seed = options.seed},
-              {.on_connected =
-                   [this] {
-                     core_.connected(ports_.now());
-                     tick();
-                   },
+              {.on_connected = [this] { core_.connected(ports_.now()); },
                .on_reply =
                    [this](const std::string& reply) {
                      client_.works();
