@@ -158,6 +158,7 @@ void SinkCore::compare(const ShownRow& row, const DecidedView& view, const Now& 
   if (is_new || difference.what != *differs)
     difference = {.since_mono_us = now.mono_us, .what = *differs};
   difference.round = round_;
+  if (difference.withheld) ++looking_.withheld[*difference.withheld];
 }
 
 SinkCore::Order SinkCore::finish_look(const Now& now) {
@@ -195,7 +196,7 @@ SinkCore::Order SinkCore::take_rows(const std::string& reply, const DecidedView&
     const auto unread =
         std::ranges::find(done->problems, agent, [](const auto& p) { return p.first; });
     if (unread != done->problems.end()) {
-      ++looking_.withheld[Withheld::unreadable];
+      withhold(agent, Withheld::unreadable, now);
     } else if (!row.empty()) {
       prepare(agent, row, view, now);
     }
@@ -214,8 +215,7 @@ void SinkCore::prepare(AgentId agent, const AgentInfo& row, const DecidedView& v
   if (!differs || *differs != difference->second.what) return;
   auto made = correct(agent, row, *view.state.find(agent), names_, table_.table_s());
   if (const auto* why = std::get_if<Withheld>(&made)) {
-    ++looking_.withheld[*why];
-    note_repeated(agent, now);
+    withhold(agent, *why, now);
   } else {
     ready_.push_back(std::get<Correction>(std::move(made)));
   }
@@ -249,8 +249,7 @@ SinkCore::Order SinkCore::write_next(const Now& now) {
       text += (writing_.empty() ? "" : ",") + row;
       writing_.push_back(std::move(ready_.back()));
     } else {  // not even alone
-      ++looking_.withheld[Withheld::unreadable];
-      note_repeated(ready_.back().agent, now);
+      withhold(ready_.back().agent, Withheld::unreadable, now);
     }
     ready_.pop_back();
   }
@@ -281,6 +280,13 @@ SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
 void SinkCore::settle_anew(AgentId agent, const Now& now) {
   if (const auto it = differences_.find(agent); it != differences_.end())
     it->second.since_mono_us = now.mono_us;
+}
+
+// It is tried again, ever more seldom.
+void SinkCore::withhold(AgentId agent, Withheld why, const Now& now) {
+  note_repeated(agent, now);
+  auto& shown = differences_[agent].withheld;
+  if (!std::exchange(shown, why)) ++looking_.withheld[why];
 }
 
 void SinkCore::note_repeated(AgentId agent, const Now& now) {

@@ -101,7 +101,8 @@ class SinkCore {
     std::int64_t since_mono_us = 0;
     std::uint64_t round = 0;  // that showed it last
     Differs what;
-    bool reported = false;  // as an observer; once is enough
+    bool reported = false;                  // as an observer; once is enough
+    std::optional<Withheld> withheld = {};  // why it was not written when its row was read
   };
   // Corrections of one agent that did not last come slower and slower.
   struct Repeated {
@@ -126,6 +127,7 @@ class SinkCore {
   void report(const Correction& c, std::string error, const DecidedView& view);
   void settle_anew(AgentId agent, const Now& now);
   void note_repeated(AgentId agent, const Now& now);
+  void withhold(AgentId agent, Withheld why, const Now& now);
   void conclude_look();
   Order finish_round(const Now& now);
   Order fail(const std::string& reason, const Now& now);

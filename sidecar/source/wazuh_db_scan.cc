@@ -13,12 +13,12 @@ namespace dom = simdjson::dom;
 
 constexpr std::int64_t kMaxSeconds = 100'000'000'000;  // beyond any clock; in microseconds it fits
 
-constexpr std::array<std::string_view, 17> kColumns = {
+constexpr std::array<std::string_view, 18> kColumns = {
     "name",       "ip",          "version",  "os_name",
     "os_version", "os_major",    "os_minor", "os_codename",
     "os_build",   "os_platform", "os_uname", "os_arch",
     "config_sum", "merged_sum",  "`group`",  "group_config_status",
-    "date_add"};
+    "date_add",   "manager_host"};
 
 std::unexpected<Error> fail(std::string text) {
   return std::unexpected(Error{std::move(text)});
