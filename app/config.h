@@ -149,6 +149,21 @@ struct MasterConfig {
     std::chrono::microseconds keep_removed = std::chrono::hours(7 * 24);
     bool operator==(const Timing&) const = default;
   } timing;
+  // Wazuh's own table beside this master (docs/wazuh.md).
+  enum class SinkMode { Off, Observe, Correct };
+  enum class SinkWrite { Auto, Http, Stream };
+  struct Sink {
+    SinkMode mode = SinkMode::Observe;
+    std::string wazuh_home = "/var/ossec";
+    std::string wazuh_db = "/var/ossec/queue/db/wdb";  // these two follow wazuh_home unless given
+    std::string wazuh_http = "/var/ossec/queue/sockets/wdb-http.sock";
+    SinkWrite write = SinkWrite::Auto;
+    std::chrono::microseconds every = std::chrono::seconds(5);
+    std::chrono::microseconds settle = std::chrono::seconds(3);
+    std::map<std::string, std::string> node_names = {};  // of a worker: in Wazuh's tables
+    std::string own_node = {};  // of this Wazuh in its tables; empty: as the table says
+    bool operator==(const Sink&) const = default;
+  } sink;
   LogConfig log;
   struct Limits {
     std::uint32_t max_connections = 4096;  // of workers

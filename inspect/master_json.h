@@ -7,6 +7,7 @@
 #include "inspect/page_tools.h"
 #include "master/core/history.h"
 #include "master/core/master_core.h"
+#include "master/sink/sink_core.h"
 
 namespace rollcall::inspect {
 
@@ -35,6 +36,9 @@ struct NodeView {
 };
 Json node_json(const NodeView& n);
 Json lease_json(const master::MasterCore::NodeStatus& status);
+
+// What the sink says of itself, for /status and /sink.
+Json sink_json(const master::SinkCore& sink);
 
 Json decision_json(const master::Decision& d);
 Json history_json(const master::History::Entry& e);

@@ -104,6 +104,13 @@ Json repairs_json(const MasterCore::Counters& counters) {
   return j;
 }
 
+// Why corrections that were asked for are not made.
+std::string sink_trouble(const MasterView& view) {
+  if (!view.sink) return "";
+  const auto status = view.sink().status();
+  return status.mode == master::SinkMode::correct ? status.error : "";
+}
+
 class MasterPages {
  public:
   MasterPages(Post post, MasterView view) : post_(std::move(post)), view_(std::move(view)) {}
@@ -132,11 +139,23 @@ class MasterPages {
 };
 
 Response MasterPages::healthz() const {
+  struct Health {
+    std::string log_error, sink_error;
+  };
   return answered(
-      post_, [this] { return view_.driver.log_error(); },
-      [](const std::string& error) {
-        if (error.empty()) return json({{"status", "ok"}});
-        return json({{"status", "failing"}, {"why", "the log cannot be written: " + error}}, 503);
+      post_,
+      [this] {
+        return Health{view_.driver.log_error(), sink_trouble(view_)};
+      },
+      [](const Health& health) {
+        if (!health.log_error.empty()) {
+          return json(
+              {{"status", "failing"}, {"why", "the log cannot be written: " + health.log_error}},
+              503);
+        }
+        if (health.sink_error.empty()) return json({{"status", "ok"}});
+        return json({{"status", "degraded"},
+                     {"why", "Wazuh's table cannot be corrected: " + health.sink_error}});
       });
 }
 
@@ -205,6 +224,7 @@ Response MasterPages::status() const {
         j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
                          {"over_address", l.over_address}, {"gave_way", l.gave_way},
                          {"too_slow", l.too_slow},         {"failed", l.failed}};
+        j["sink"] = view_.sink ? sink_json(view_.sink()) : Json(nullptr);
         j["log_error"] = or_null(view_.driver.log_error());
         return j;
       },
@@ -418,6 +438,7 @@ Response MasterPages::decisions(const Request& request) const {
 }  // namespace
 
 void add_master_pages(HttpServer& server, Post post, MasterView view) {
+  if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });

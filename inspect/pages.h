@@ -13,6 +13,7 @@
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
 #include "inspect/token.h"
+#include "master/sink/sink_core.h"
 #include "net/tls_stream.h"
 
 namespace rollcall::inspect {
@@ -53,8 +54,12 @@ struct MasterView {
   std::string version;
   std::function<net::TlsListener::Counters()> listener;  // loop thread
   std::string log_directory = {};                        // named in advice
+  std::function<const master::SinkCore&()> sink = {};    // loop thread
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+
+// The part of add_master_pages() that shows the sink.
+void add_sink_page(HttpServer& server, Post post, std::function<const master::SinkCore&()> sink);
 
 // What an operator may change, for those who show the token.
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);

@@ -14,6 +14,7 @@
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
 #include "inspect/token.h"
+#include "master/sink/sink.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/file_event_log.h"
@@ -51,6 +52,23 @@ app::MasterDriver::Options options_of(const app::MasterConfig& config,
   return options;
 }
 
+master::SinkCore::Config sink_of(const app::MasterConfig::Sink& config) {
+  using Mode = app::MasterConfig::SinkMode;
+  using Write = app::MasterConfig::SinkWrite;
+  master::SinkCore::Config sink;
+  sink.mode = config.mode == Mode::Off       ? master::SinkMode::off
+              : config.mode == Mode::Observe ? master::SinkMode::observe
+                                             : master::SinkMode::correct;
+  sink.write = config.write == Write::Auto   ? master::SinkWrite::by_version
+               : config.write == Write::Http ? master::SinkWrite::http
+                                             : master::SinkWrite::stream;
+  sink.every_us = config.every.count();
+  sink.settle_us = config.settle.count();
+  sink.node_names = config.node_names;
+  sink.own_node = config.own_node;
+  return sink;
+}
+
 net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   net::TlsListener::Options options;
   options.address = config.listen.address.host;
@@ -84,13 +102,18 @@ class Master {
         driver_(core_of(config, clock_), options_of(config, recovery), std::move(state),
                 recovery.torn_tail_dropped ? "the end of the log was torn" : "", app::random_seed(),
                 clock_, log_, links_, app::log_note),
+        sink_(loop_, sink_of(config.sink),
+              {.socket_path = config.sink.wazuh_db,
+               .http_socket_path = config.sink.wazuh_http,
+               .seed = app::random_seed()},
+              {[this] { return decided(); }, [this] { return clock_.now(); }, app::log_note}),
         http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
     links_.attach(driver_);
     inspect::add_master_pages(
         http_, [this](auto task) { return loop_.post(std::move(task)); },
         {driver_, clock_, ROLLCALL_VERSION,
          [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
-         config.store.path});
+         config.store.path, [this]() -> const master::SinkCore& { return sink_.core(); }});
     inspect::add_master_actions(
         http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
     inspect::add_master_commands(
@@ -102,6 +125,7 @@ class Master {
     driver_.remember(std::move(history));
     if (auto started = http_.start(); !started) return started;
     driver_.start();
+    sink_.start();
     return {};
   }
 
@@ -110,6 +134,7 @@ class Master {
     app::run(loop_, [this] { tick(); });
     driver_.stop();  // before those who wait for it
     http_.stop();
+    sink_.stop();
     listener_.reset();
     links_.stop();
     disk_.stop();
@@ -120,10 +145,25 @@ class Master {
  private:
   void tick() {
     driver_.tick();
+    if (driver_.ready()) sink_.tick();
     // Workers are let in once the time can be told: after the first commit.
     if (listener_ || !listening_ || !driver_.ready()) return;
     listening_ = listen();
     if (!listening_) loop_.stop();
+  }
+
+  // For the sink. A worker counts once both sides agreed on its sessions.
+  master::DecidedView decided() {
+    auto& core = driver_.core();
+    const Now now = clock_.now();
+    return {
+        core.state(), core.time(now), core.counters().events,
+        [&core, now](const NodeName& node) {
+          const auto status = core.node_status(node, now);
+          return status.connected && status.lease.status == master::LeaseStatus::valid &&
+                 status.agreement == Agreement::equal;
+        },
+        [&core, now](AgentId agent) { return core.in_doubt(agent) || core.contested(agent, now); }};
   }
 
   std::expected<void, Error> listen() {
@@ -152,6 +192,7 @@ class Master {
   app::DiskLog log_;
   app::TlsLinks links_;
   app::MasterDriver driver_;
+  master::Sink sink_;
   std::unique_ptr<net::TlsListener> listener_;
   std::expected<void, Error> listening_;
   inspect::HttpServer http_;

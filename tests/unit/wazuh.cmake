@@ -1,0 +1,7 @@
+rollcall_test(wazuh_test THREADS
+  SOURCES
+    wazuh/wazuh_version_test.cc
+    wazuh/wdb_frame_test.cc
+  LIBS rollcall_wazuh rollcall_standin
+  LABELS unit
+)
