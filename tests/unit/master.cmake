@@ -1,5 +1,7 @@
 rollcall_test(master_core_test THREADS
   SOURCES
+    master/contests_test.cc
+    master/feed_test.cc
     master/history_test.cc
     master/leases_test.cc
     master/master_core_test.cc
