@@ -1,6 +1,7 @@
 #pragma once
 // What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
 // The handlers run on HTTP threads and ask the loop thread by `post`.
+#include <cstddef>
 #include <expected>
 #include <functional>
 #include <optional>
@@ -53,8 +54,12 @@ struct MasterView {
   std::string version;
   std::function<net::TlsListener::Counters()> listener;  // loop thread
   std::string log_directory = {};                        // named in advice
+  std::size_t flapping = 6;  // moves within an hour from which an agent is listed
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+// /events and /contested. The server is to be told of news: HttpServer::news() with what
+// core().feed().last() has come to.
+void add_feed_pages(HttpServer& server, Post post, MasterView view);
 
 // What an operator may change, for those who show the token.
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);
