@@ -173,6 +173,9 @@ struct MasterConfig {
     std::uint32_t connections_per_address = 0;
     std::uint32_t inventories = 4;                 // full ones under way
     std::uint64_t inventory_entries = 16'000'000;  // of one
+    std::uint32_t feed = 250'000;                  // entries kept in memory for /events
+    std::uint32_t streams = 32;  // readers of /events at once, those that wait included
+    std::uint32_t flapping = 6;  // moves within an hour from which an agent is listed
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

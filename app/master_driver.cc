@@ -9,7 +9,7 @@ namespace rollcall::app {
 
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
-                                             master::History* history) {
+                                             master::History* history, master::Feed* feed) {
   master::State state;
   std::uint64_t from = recovery.first_index;
   if (recovery.snapshot) {
@@ -20,7 +20,9 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
     // Nothing that the snapshot stands for was decided later than the last time reserved in it.
     if (history) history->begins_at(state.time().until);
   }
+  if (feed) feed->begins_after(state.feed().last());
   std::vector<master::Outcome> outcomes;
+  std::vector<master::FeedEntry> told;
   std::optional<Error> failed;
   auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
     auto record = master::decode_log_record(bytes);
@@ -29,9 +31,11 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
       ok = std::unexpected(record.error());
     } else {
       outcomes.clear();
-      ok = state.apply(*record, history ? &outcomes : nullptr);
+      told.clear();
+      ok = state.apply(*record, history ? &outcomes : nullptr, feed ? &told : nullptr);
       const auto* decided = std::get_if<master::Decided>(&*record);
       if (ok && history && decided) history->add(*decided, outcomes);
+      if (ok && feed) feed->add(told);
     }
     if (ok) return persist::Reading::kGoOn;
     failed = Error{"record " + std::to_string(index) + ": " + ok.error().message};
@@ -39,6 +43,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
   });
   if (!read) return std::unexpected(read.error());
   if (failed) return std::unexpected(*failed);
+  if (feed) feed->show_upto(feed->added());
   return state;
 }
 

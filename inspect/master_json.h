@@ -24,6 +24,8 @@ struct AgentBeside {
 
 // "unknown" if only contacts are known of it.
 std::string_view status_text(const AgentRecord& a, master::LeaseStatus lease);
+// Names of the fields that the record does not know, in the order in which it is shown.
+Json unknown_json(const AgentRecord& a);
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside);
 
 struct NodeView {
@@ -39,6 +41,8 @@ Json lease_json(const master::MasterCore::NodeStatus& status);
 
 // What the sink says of itself, for /status and /sink.
 Json sink_json(const master::SinkCore& sink);
+Json feed_json(const master::FeedEntry& e);
+Json contest_json(const master::MasterCore::Contest& c, std::size_t flapping);
 
 Json decision_json(const master::Decision& d);
 Json history_json(const master::History::Entry& e);

@@ -305,16 +305,25 @@ Response MasterPages::agent(const Request& request) const {
   if (auto refused = read_parameters(request, {})) return *std::move(refused);
   const auto id = agent_of(request.matches[0]);
   if (!id) return not_an_agent();
+  struct Found {
+    AgentRecord record;
+    AgentBeside beside;
+    MasterCore::Contest contest;
+  };
   return answered(
       post_,
-      [this, id = *id]() -> std::optional<std::pair<AgentRecord, AgentBeside>> {
+      [this, id = *id]() -> std::optional<Found> {
         const AgentRecord* record = view_.driver.core().state().find(id);
         if (!record) return std::nullopt;
-        return std::pair(*record, beside(id, *record, view_.clock.now()));
+        const Now now = view_.clock.now();
+        return Found{*record, beside(id, *record, now), view_.driver.core().contest_of(id, now)};
       },
-      [id = *id](const auto& found) {
-        return found ? json(agent_json(id, found->first, found->second))
-                     : error_response(404, "no worker has told of an agent of this id");
+      [this, id = *id](const auto& found) {
+        if (!found) return error_response(404, "no worker has told of an agent of this id");
+        Json j = agent_json(id, found->record, found->beside);
+        const bool moves = !found->contest.moves.empty();
+        j["contest"] = moves ? contest_json(found->contest, view_.flapping) : Json(nullptr);
+        return json(j);
       });
 }
 

@@ -79,6 +79,12 @@ net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   return options;
 }
 
+inspect::HttpOptions http_of(const app::MasterConfig& config) {
+  auto options = inspect::http_options(config.inspect, config.limits.http_connections);
+  options.streams = config.limits.streams;
+  return options;
+}
+
 // Every connection takes a file descriptor; a listener that has none left serves nobody.
 void make_room_for_connections(const app::MasterConfig::Limits& limits) {
   const std::uint64_t wanted =
@@ -107,22 +113,27 @@ class Master {
                .http_socket_path = config.sink.wazuh_http,
                .seed = app::random_seed()},
               {[this] { return decided(); }, [this] { return clock_.now(); }, app::log_note}),
-        http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
+        http_(http_of(config)) {
     links_.attach(driver_);
-    inspect::add_master_pages(
-        http_, [this](auto task) { return loop_.post(std::move(task)); },
-        {driver_, clock_, ROLLCALL_VERSION,
-         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
-         config.store.path, [this]() -> const master::SinkCore& { return sink_.core(); }});
-    inspect::add_master_actions(
-        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
-    inspect::add_master_commands(
-        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
+    const auto post = [this](auto task) { return loop_.post(std::move(task)); };
+    const inspect::MasterView view{
+        driver_,
+        clock_,
+        ROLLCALL_VERSION,
+        [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
+        config.store.path,
+        [this]() -> const master::SinkCore& { return sink_.core(); },
+        config.limits.flapping};
+    inspect::add_master_pages(http_, post, view);
+    inspect::add_feed_pages(http_, post, view);
+    inspect::add_master_actions(http_, post, driver_, token);
+    inspect::add_master_commands(http_, post, driver_, token);
   }
 
-  std::expected<void, Error> start(master::History history) {
+  std::expected<void, Error> start(master::History history, master::Feed feed) {
     app::stop_on_signals(loop_);
     driver_.remember(std::move(history));
+    driver_.remember(std::move(feed));
     if (auto started = http_.start(); !started) return started;
     driver_.start();
     sink_.start();
@@ -146,6 +157,7 @@ class Master {
   void tick() {
     driver_.tick();
     if (driver_.ready()) sink_.tick();
+    http_.news(driver_.core().feed().last());
     // Workers are let in once the time can be told: after the first commit.
     if (listener_ || !listening_ || !driver_.ready()) return;
     listening_ = listen();
@@ -213,7 +225,8 @@ int run(const app::MasterConfig& config) {
   if (!recovery.message.empty())
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
   master::History history(config.limits.history);
-  auto state = app::fold_log(**log, recovery, &history);
+  master::Feed feed(config.limits.feed);
+  auto state = app::fold_log(**log, recovery, &history, &feed);
   if (!state) {
     return fail({"the log in " + config.store.path + ": " + state.error().message +
                  "; \"rollcall log verify " + config.store.path + "\" says more"});
@@ -222,7 +235,8 @@ int run(const app::MasterConfig& config) {
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
   Master master(config, *std::move(credentials), **log, recovery, *std::move(state), *token);
-  if (auto started = master.start(std::move(history)); !started) return fail(started.error());
+  if (auto started = master.start(std::move(history), std::move(feed)); !started)
+    return fail(started.error());
   const auto ended = master.run();
   app::flush_log();
   return ended ? 0 : fail(ended.error());

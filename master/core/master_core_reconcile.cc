@@ -313,7 +313,7 @@ void MasterCore::after_repair(const Decided& d, const std::vector<Outcome>& outc
     const AgentRecord* r = outcomes[i].record;
     if (!r) continue;
     if (accepted(d.rules[i]) && !outcomes[i].other_owner.empty()) {
-      owner_changed(e.agent, now, out);
+      owner_changed(e.agent, outcomes[i].other_owner, now, out);
       tell_superseded(outcomes[i].other_owner, e.agent, now);
     }
     if (e.change == kMasterCloses) {

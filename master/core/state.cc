@@ -72,10 +72,11 @@ State::Counts State::counts() const {
   return c;
 }
 
-std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
-  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
+std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes,
+                                        std::vector<FeedEntry>* told) {
+  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes, told);
   std::visit(
-      [this](const auto& r) {
+      [this, told](const auto& r) {
         using T = std::decay_t<decltype(r)>;
         if constexpr (std::is_same_v<T, Genesis>) {
           master_ = r.master;
@@ -86,14 +87,15 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
           time_ = r;
           time_.until = until;
         } else if constexpr (!std::is_same_v<T, Decided>) {
-          fold(r);
+          fold(r, told);
         }
       },
       record);
   return {};
 }
 
-void State::fold(const NodeWelcomed& r) {
+void State::fold(const NodeWelcomed& r, std::vector<FeedEntry>* told) {
+  const bool was_forgotten = forgotten_.contains(r.node);
   const auto [it, is_new] = nodes_.try_emplace(r.node);
   NodeLog& node = it->second;
   if (is_new) {
@@ -118,14 +120,60 @@ void State::fold(const NodeWelcomed& r) {
   } else {
     node.last_seq = std::max(node.last_seq, r.first_seq - 1);
   }
+  if (!was_forgotten) return;
+  // What was left open in spite of it is there again.
+  for (const auto& [agent, record] : agents_) {
+    if (record.is_open() && record.top.node == r.node) ++node.on_top;
+  }
+  lease_became(r.node, LeaseStatus::lapsed, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const LeaseChanged& r) {
-  if (const auto it = nodes_.find(r.node); it != nodes_.end())
-    it->second.lease = {r.status, r.cause, r.at};
+void State::fold(const LeaseChanged& r, std::vector<FeedEntry>* told) {
+  const auto it = nodes_.find(r.node);
+  if (it == nodes_.end()) return;
+  const LeaseStatus before = it->second.lease.status;
+  it->second.lease = {r.status, r.cause, r.at};
+  lease_became(r.node, before, r.cause, r.at, told);
 }
 
-void State::fold(const ExpiryFrozen& r) {
+void State::lease_became(const NodeName& node, LeaseStatus before, LeaseCause cause, MasterTime at,
+                         std::vector<FeedEntry>* told) {
+  const LeaseStatus after = lease_of(node);
+  for (const AgentId agent : agents_on(node)) {
+    const AgentRecord& record = agents_.at(agent);
+    FeedEntry e;
+    e.agent = agent;
+    e.at = at;
+    e.from = {node, record.top.epoch, master::status_of(record, before)};
+    e.to = {node, record.top.epoch, master::status_of(record, after)};
+    e.reason = master::reason_of(record, after);
+    e.cause = cause;
+    feed_.changed(std::move(e), told);
+  }
+}
+
+// Those whose open session is its, in the order of their ids. Its own stream says which they can
+// be; if that is not all of them, a worker has given a version twice, and all agents are looked at.
+std::vector<AgentId> State::agents_on(const NodeName& node) const {
+  std::vector<AgentId> on;
+  const auto is_on = [&](const AgentRecord* r) { return r && r->is_open() && r->top.node == node; };
+  const auto its = nodes_.find(node);
+  if (its != nodes_.end()) {
+    if (its->second.on_top == 0) return on;
+    on.reserve(its->second.on_top);
+    for (const auto& [agent, session] : its->second.open.table()) {
+      if (is_on(agents_.find(agent))) on.push_back(agent);
+    }
+    if (on.size() == its->second.on_top) return on;
+    on.clear();
+  }
+  for (const auto& [agent, record] : agents_) {
+    if (is_on(&record)) on.push_back(agent);
+  }
+  return on;
+}
+
+void State::fold(const ExpiryFrozen& r, std::vector<FeedEntry>*) {
   if (r.until > r.at) {
     frozen_[r.node] = r.until;
   } else {
@@ -133,25 +181,30 @@ void State::fold(const ExpiryFrozen& r) {
   }
 }
 
-void State::fold(const NodeForgotten& r) {
+void State::fold(const NodeForgotten& r, std::vector<FeedEntry>* told) {
   const auto it = nodes_.find(r.node);
   if (it == nodes_.end()) return;
   forgotten_[r.node] = {it->second.store, it->second.stream, it->second.position, r.at};
+  const LeaseStatus before = it->second.lease.status;
+  const bool left_some = it->second.on_top > 0;
   nodes_.erase(it);
   frozen_.erase(r.node);
+  if (left_some) lease_became(r.node, before, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const AgentsForgotten& r) {
+void State::fold(const AgentsForgotten& r, std::vector<FeedEntry>*) {
   for (const AgentId agent : r.agents) {
     // Only what is closed is ever forgotten; a log that says otherwise must not spoil the counts.
     const AgentRecord* record = agents_.find(agent);
     if (!record || record->is_open()) continue;
     agents_.erase(agent);
     removed_.erase(agent);
+    feed_.forget(agent);
   }
 }
 
-std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
+std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes,
+                                         std::vector<FeedEntry>* told) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
   // Looked up once for each event; the table's nodes stay where they are.
@@ -172,8 +225,11 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     }
     const bool was_open = record.is_open(), was_removed = is_removed(record);
     NodeLog* const had = was_open ? node_of(record, r.node, node) : nullptr;
+    const LeaseStatus had_lease = had ? had->lease.status : LeaseStatus::lapsed;
+    const Standing stood{record.top.node, record.top.epoch, master::status_of(record, had_lease)};
     const Rule rule = record.apply(r.node, e, r.at);
     if (accepted(rule)) {
+      tell_feed(e.agent, stood, record, node.lease.status, r.at, told);
       active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
       if (had && had->on_top > 0) --had->on_top;
       if (record.is_open()) ++node.on_top;
@@ -188,10 +244,26 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     if (rule != Rule::future_epoch) node.open.take(e.agent, e.kind, e.epoch, e.change);
   }
   if (future) forget_unknown(r, outcomes);
+  feed_.tidy(r.at, 2 * r.events.size());
   if (r.cause != Cause::told) return {};
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
   node.position = std::max(node.position, r.position);
   return {};
+}
+
+void State::tell_feed(AgentId agent, const Standing& stood, const AgentRecord& record,
+                      LeaseStatus lease, MasterTime at, std::vector<FeedEntry>* told) {
+  const AgentStatus status = master::status_of(record, lease);
+  const bool moved = !stood.node.empty() && stood.node != record.top.node;
+  if (!moved && stood.status == status) return;
+  FeedEntry e;
+  e.agent = agent;
+  e.at = at;
+  e.from = stood;
+  e.to = {record.top.node, record.top.epoch, status};
+  e.reason = master::reason_of(record, lease);
+  feed_.changed(e, told);
+  if (moved) feed_.moved(std::move(e), told);
 }
 
 // Where the agent's open session is counted.

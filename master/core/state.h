@@ -11,11 +11,16 @@
 #include <string_view>
 #include <vector>
 
+#include "master/core/feed.h"
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/open_sessions.h"
+
+namespace rollcall::wire {
+class Packer;
+}
 
 namespace rollcall::master {
 
@@ -77,8 +82,9 @@ class State {
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
   // program disagree. `outcomes`, if asked for, are one for each event, its record valid until the
-  // next call.
-  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
+  // next call; `told`, if asked for, gets what became of agents by it.
+  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr,
+                                   std::vector<FeedEntry>* told = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
@@ -102,29 +108,40 @@ class State {
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
+  const FeedNumbers& feed() const { return feed_; }
 
   // Canonical: equal states give equal bytes.
   std::string encode() const;
   static std::expected<State, Error> decode(std::string_view bytes);
-  // This fold with the times that a snapshot of format 1 did not hold, as `read` has them: since
-  // when a lease that never lapsed runs, and since when agents are removed. A state that began with
-  // such a snapshot is then equal to the fold of all records.
+  // This fold with what older snapshots did not hold, as `read` has it: since when a lease that
+  // never lapsed runs and agents are removed (format 1), and the feed's numbers (formats 1 and 2).
+  // A state that began with such a snapshot is then equal to the fold of all records.
   State with_times_of(const State& read) const;
 
  private:
   bool read_nodes(msgpack_bytes::Reader& in);
   bool read_agents(msgpack_bytes::Reader& in);
   bool read_beside(msgpack_bytes::Reader& in);
-  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  bool read_feed(msgpack_bytes::Reader& in);
+  void write_feed(wire::Packer& out) const;
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes,
+                                    std::vector<FeedEntry>* told);
   static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
                                              Rule decided);
   NodeLog* node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its);
+  void tell_feed(AgentId agent, const Standing& stood, const AgentRecord& record, LeaseStatus lease,
+                 MasterTime at, std::vector<FeedEntry>* told);
   void note_removed(AgentId agent, const AgentRecord& record, MasterTime at);
-  void fold(const NodeWelcomed& r);
-  void fold(const LeaseChanged& r);
-  void fold(const ExpiryFrozen& r);
-  void fold(const NodeForgotten& r);
-  void fold(const AgentsForgotten& r);
+  // Feeds what became of the agents on top of a node by its lease, which was another before.
+  void lease_became(const NodeName& node, LeaseStatus before, LeaseCause cause, MasterTime at,
+                    std::vector<FeedEntry>* told);
+  std::vector<AgentId> agents_on(const NodeName& node) const;
+  // Of these, only what changes agents tells the feed.
+  void fold(const NodeWelcomed& r, std::vector<FeedEntry>* told);
+  void fold(const LeaseChanged& r, std::vector<FeedEntry>* told);
+  void fold(const ExpiryFrozen& r, std::vector<FeedEntry>* told);
+  void fold(const NodeForgotten& r, std::vector<FeedEntry>* told);
+  void fold(const AgentsForgotten& r, std::vector<FeedEntry>* told);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -136,6 +153,7 @@ class State {
   std::map<NodeName, MasterTime> frozen_;
   std::map<NodeName, ForgottenNode> forgotten_;
   std::map<AgentId, MasterTime> removed_;
+  FeedNumbers feed_;
 };
 
 }  // namespace rollcall::master

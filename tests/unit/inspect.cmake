@@ -2,8 +2,10 @@ rollcall_test(inspect_test THREADS
   SOURCES
     inspect/actions_test.cc
     inspect/commands_test.cc
+    inspect/feed_pages_test.cc
     inspect/http_head_test.cc
     inspect/http_server_test.cc
+    inspect/http_stream_test.cc
     inspect/master_pages_test.cc
     inspect/sidecar_pages_test.cc
     inspect/texts_test.cc

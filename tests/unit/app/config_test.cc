@@ -207,7 +207,7 @@ TEST(MasterConfig, TakesEveryKey) {
       "grace = 0ms\ninventory = 2h\ninventory_differs = 3m\nkeep_removed = 1h\n"
       "[log]\nlevel = error\nformat = json\n"
       "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\nhandshakes = 7\n"
-      "connections_per_address = 3\n");
+      "connections_per_address = 3\nfeed = 1000\nstreams = 0\nflapping = 2\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
   EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
@@ -216,7 +216,7 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
   EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s, 0s, 2h, 3min, 1h}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
-  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3}));
+  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3, 4, 16'000'000, 1000, 0, 2}));
 }
 
 TEST(SidecarConfig, TheSocketFollowsTheHomeUnlessGiven) {

@@ -295,7 +295,7 @@ TEST(SnapshotBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
 
 TEST(SnapshotBytes, OfANewerFormatNameTheRemedy) {
   std::string bytes = live().states.back();
-  bytes[1] = 3;  // its format
+  bytes[1] = 4;  // its format
   const auto state = State::decode(bytes);
   ASSERT_FALSE(state);
   EXPECT_THAT(state.error().message, HasSubstr("newer version"));
