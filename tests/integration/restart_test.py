@@ -6,12 +6,12 @@ and telling it, the datagram comes to the worker that has it, in the agent's own
 import http.client
 import json
 import os
-import socket
 import subprocess
 import threading
 import unittest
 
 from cluster import Cluster, PROGRAMS
+from remoted import Remoted
 
 NEW, OLD = range(1, 5), range(5, 7)  # agents since 4.2, and older ones
 
@@ -20,32 +20,6 @@ def restart_text(id, new=True):
     words = ('{"version": 1, "origin": {"module": "framework"}, "command": "restart-wazuh0", '
              '"parameters": {"extra_args": [], "alert": {}}}' if new else "restart-ossec0")
     return f"(msg_to_agent) [] NNS {id:03} {words} - null (from_the_server) (no_rule_id)"
-
-
-class Remoted:
-    """Reads queue/alerts/ar of a worker's Wazuh, and remembers what came."""
-
-    def __init__(self, home):
-        path = home / "queue" / "alerts" / "ar"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(str(path))
-        self.texts = []
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self):
-        while text := self.socket.recv(1 << 16):
-            self.texts.append(text.decode())
-
-    def close(self):
-        # A datagram of no bytes ends the thread; the file stays, as after a kill.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-            last.connect(self.socket.getsockname())
-            last.send(b"")
-        self._thread.join()
-        self.socket.close()
 
 
 class Restart(unittest.TestCase):
