@@ -173,6 +173,8 @@ Setter hosts_into(std::vector<std::string>& to) {
   };
 }
 
+constexpr std::size_t kLongestSocket = sizeof(sockaddr_un::sun_path) - 1;
+
 Setter path_into(std::string& to, std::size_t longest = 4095) {
   return [&to, longest](std::string_view value) -> Outcome {
     if (value.empty() || value.front() != '/' || value.size() > longest) {
@@ -182,6 +184,20 @@ Setter path_into(std::string& to, std::size_t longest = 4095) {
     }
     to = value;
     while (to.size() > 1 && to.back() == '/') to.pop_back();
+    return {};
+  };
+}
+
+// "none" leaves it empty.
+Setter path_or_none_into(std::string& to, std::size_t longest) {
+  return [&to, path = path_into(to, longest), longest](std::string_view value) -> Outcome {
+    if (value != "none" && (value.empty() || value.front() != '/')) {
+      return refuse(value, "is not a full path",
+                    "a path that begins with / and has at most " + std::to_string(longest) +
+                        " bytes, or none");
+    }
+    if (value != "none") return path(value);
+    to.clear();
     return {};
   };
 }
@@ -627,8 +643,8 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
       {"source", "agent_timeout", duration_or_auto_into(config.source.agent_timeout, 30s, 24h)},
       {"source", "node_name", name_into(config.source.node_name)},
       {"source", "only_node_name", flag_into(config.source.only_node_name)},
-      {"source", "events_socket",
-       path_into(config.source.events_socket, sizeof(sockaddr_un::sun_path) - 1)},
+      {"source", "events_socket", path_into(config.source.events_socket, kLongestSocket)},
+      {"source", "agent_socket", path_or_none_into(config.source.agent_socket, kLongestSocket)},
       {"master", "address", addresses_into(config.master.addresses, 9471),
        "host or host:port, several with commas"},
       {"master", "name", name_into(config.master.name)},
@@ -652,6 +668,8 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   reader.read();
   follow_home(reader, "source", "wazuh_db", config.source.wazuh_db,
               config.source.wazuh_home + "/queue/db/wdb");
+  follow_home(reader, "source", "agent_socket", config.source.agent_socket,
+              config.source.wazuh_home + "/queue/alerts/ar");
   if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
   if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();

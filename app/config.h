@@ -92,6 +92,8 @@ struct SidecarConfig {
     std::chrono::microseconds agent_timeout{0};  // 0: as this Wazuh has it
     SourceType type = SourceType::Wazuh;
     std::string events_socket = "/run/rollcall/events.sock";
+    // Where remoted takes messages to agents; follows wazuh_home unless given; empty: nowhere.
+    std::string agent_socket = "/var/ossec/queue/alerts/ar";
     bool operator==(const Source&) const = default;
   } source;
   struct Master {

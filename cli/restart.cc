@@ -38,20 +38,22 @@ std::string listed(const Options& options) {
   return text;
 }
 
+// So many failures are told one by one.
+constexpr std::size_t kMaxTold = 100;
+
 void print(const Json& answer) {
-  const Json& failed = field(answer, "failed");
-  if (!failed.empty()) {
-    Table table({"AGENT", "NODE", "REASON", "WHAT TO DO"});
-    for (const Json& one : failed) {
-      table.add({shown(field(one, "id")), shown(field(one, "node")), shown(field(one, "reason")),
-                 shown(field(one, "text"))});
-    }
-    table.print();
+  std::size_t told = 0;
+  for (const Json& one : field(answer, "failed")) {
+    if (told++ == kMaxTold) break;
+    const std::string line = shown(field(one, "id")) + " " + shown(field(one, "reason")) + ": " +
+                             shown(field(one, "text"));
+    std::fputs(wrapped(harmless(line)).c_str(), stdout);
   }
-  std::printf("%s told to restart, %s not (command %s, %s)\n",
+  if (told > kMaxTold) std::puts("... and others; --json has all of them");
+  std::printf("%s told to restart, %s not (%s).\nCommand %s\n",
               shown(field(answer, "total_affected")).c_str(),
-              shown(field(answer, "total_failed")).c_str(), shown(field(answer, "id")).c_str(),
-              shown_length(field(answer, "took_us")).c_str());
+              shown(field(answer, "total_failed")).c_str(),
+              shown_length(field(answer, "took_us")).c_str(), shown(field(answer, "id")).c_str());
 }
 
 Exit restart(const Options& options) {

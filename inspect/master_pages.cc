@@ -94,6 +94,15 @@ Json frozen_json(const master::State& state) {
   return list;
 }
 
+Json commands_json(const master::Commands::Status& status) {
+  Json ends = Json::object();
+  for (const auto& [end, count] : status.ends) ends[to_string(end)] = count;
+  return {{"begun", status.commands},
+          {"running", status.running},
+          {"waiting_agents", status.waiting},
+          {"agents", std::move(ends)}};
+}
+
 Json repairs_json(const MasterCore::Counters& counters) {
   Json j = Json::object();
   for (auto cause = master::Cause::missed_open; cause <= master::kLastCause;
@@ -220,6 +229,7 @@ Response MasterPages::status() const {
         j["inventories"] = {{"full", c.inventories_full},
                             {"partial", c.inventories_partial},
                             {"refused", c.inventories_refused}};
+        j["commands"] = commands_json(core.commands());
         const auto l = view_.listener();
         j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
                          {"over_address", l.over_address}, {"gave_way", l.gave_way},

@@ -5,7 +5,11 @@
 
 namespace rollcall::sidecar {
 
-void SidecarCore::on(const Command& m, const Now& now, Output&) {
+void SidecarCore::on(const Command& m, const Now& now, Output& out) {
+  note(out, NoteLevel::info, "a command to agents has come",
+       {{"command", m.id},
+        {"kind", std::string(to_string(m.kind))},
+        {"agents", std::to_string(m.entries.size())}});
   if (commands_.take(m, ticket_ + 1, now)) urgent_ = true;
 }
 

@@ -91,6 +91,8 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     position_ = position;
   }
   position_ = std::max(position_, read_meta(image, "position"));
+  if (const auto it = image.meta.find("commands"); it != image.meta.end())
+    commands_.restore(it->second);
   if (keep == Keep::everything) {
     acked_position_ = read_meta(image, "acked");
     master_ = MasterId{read_meta(image, "master")};
@@ -100,8 +102,6 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     // An older copy, of before anything was told, looks like this.
     if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
-    if (const auto it = image.meta.find("commands"); it != image.meta.end())
-      commands_.restore(it->second);
   } else {
     forget_master();
   }

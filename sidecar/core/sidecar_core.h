@@ -141,6 +141,7 @@ class SidecarCore {
   // As agreed with the master on the present connection.
   Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
+  bool takes_commands() const { return config_.commands; }
   AgentCommands::Status commands() const { return commands_.status(); }
   const Timeline& timeline() const { return timeline_; }
   // What the stream left open: what digests are of.

@@ -96,6 +96,7 @@ class Master {
         return check(core_->tick(now_));
       default: {
         const std::uint8_t how = in_.byte();
+        if (how >> 5 == 7) return (how & 1) != 0 ? command() : hear(w, result());
         if ((how & 3) != 3) return reconcile(w, how >> 2 & 7);  // rare: it costs all connections
         if ((how & 4) != 0) ++boot_;
         return start((how & 8) != 0 ? "torn" : "");
@@ -136,6 +137,7 @@ class Master {
       h.last_master = durable_.master();
       h.last_term = durable_.term();
     }
+    if ((how & 128) != 0) h.features = {std::string(kFeatureCommands)};
     if (h.first_seq > (std::uint64_t{1} << 62)) h.first_seq = 1;
     if (w.node.empty()) w.node = h.node;
     w.next_seq = h.first_seq;
@@ -167,6 +169,28 @@ class Master {
     }
     w.next_seq = d.first_seq + d.events.size();
     return d;
+  }
+
+  void command() {
+    CommandRequest r;
+    r.id = in_.flag() ? "a" : "b";
+    r.timeout_us = fuzz::moment(in_, fuzz::kSecond);
+    r.assume = in_.flag() ? "v4.14.0" : "";
+    r.all = in_.flag();
+    for (std::uint32_t id = 1; id < 4; ++id) {
+      if (!r.all && in_.flag()) r.agents.push_back(AgentId{id});
+    }
+    auto out = core_->command(std::move(r), now_);
+    if (out) check(std::move(*out));
+  }
+  Message result() {
+    Result r;
+    r.id = in_.flag() ? "a" : "b";
+    for (std::uint32_t id = 1; id < 4; ++id) {
+      if (in_.flag())
+        r.entries.push_back({AgentId{id}, static_cast<CommandOutcome>(1 + in_.below(6))});
+    }
+    return r;
   }
 
   void reconcile(Worker& w, int how) {
@@ -324,6 +348,12 @@ class Master {
       for (const auto& e : challenge->entries) {
         const AgentRecord* r = durable_.find(e.agent);
         must(r && r->top.epoch >= e.epoch, "what is asked about is in the log");
+      }
+    } else if (const auto* command = std::get_if<Command>(&m)) {
+      must(command->left_us > 0, "nobody is asked to do what is too late");
+      for (const auto& e : command->entries) {
+        const AgentRecord* r = durable_.find(e.agent);
+        must(r && r->has_session(), "that there is such an agent is in the log");
       }
     } else if (const auto* beat = std::get_if<HeartbeatAck>(&m)) {
       if (beat->t1 == 0) return;  // no sample

@@ -560,4 +560,55 @@ MUTATIONS = [
         (Edit("master/core/master_core.cc",
               "  if (state_.forgotten().contains(m.node)) return true;\n", ""),),
         unit=("master_core_test", "LeaseTest.AForgottenWorkerThatComesBack*")),
+    # ---- commands ----------------------------------------------------------------------------
+    Mutation(
+        "a command carried out before it is remembered",
+        "a sidecar that is killed then tells the agent again",
+        (Edit("sidecar/core/agent_commands.cc",
+              "    if (part.ticket <= stored_ticket || now.mono_us >= part.until_mono_us)",
+              "    if (stored_ticket <= stored_ticket || now.mono_us >= part.until_mono_us)"),),
+        unit=("sidecar_core_test", "SidecarCommands.NothingIsSentBefore*")),
+    Mutation(
+        "an id forgotten once it was told",
+        "a COMMAND that comes again tells the agent again",
+        (Edit("sidecar/core/agent_commands.cc",
+              "  if (told == Told::sent) return CommandOutcome::sent;\n", ""),),
+        unit=("sidecar_core_test", "SidecarCommands.TheSameId*")),
+    Mutation(
+        "what may have been sent is sent again",
+        "after a restart of the sidecar an agent is told twice",
+        (Edit("sidecar/core/agent_commands.cc",
+              "  if (told == Told::uncertain) return CommandOutcome::uncertain;\n", ""),),
+        unit=("sidecar_core_test", "SidecarCommands.AfterARestart*")),
+    Mutation(
+        "an agent told where it is not",
+        "its new worker is never asked",
+        (Edit("sidecar/core/agent_commands.cc",
+              "  if (!is_open(entry.agent)) return CommandOutcome::not_here;\n", ""),),
+        unit=("sidecar_core_test", "SidecarCommands.OneThatCannot*")),
+    Mutation(
+        "the owner looked up once",
+        "an agent that moves while it waits for its turn is told by the worker that it left",
+        (Edit("master/core/commands.cc",
+              "    const bool still_here = place.kind == Place::Kind::here && place.node == worker.name;\n",
+              "    const bool still_here = place.kind != Place::Kind::later || place.node == worker.name;\n"),),
+        unit=("master_core_test", "CommandsTest.OneThatWaitsForItsTurn*")),
+    Mutation(
+        "a worker asked again for a session that it does not have",
+        "both talk as fast as they can until the news of the end has come",
+        (Edit("master/core/commands.cc", "      if (t.refused && !elsewhere) {\n", "      if (false) {\n"),),
+        unit=("master_core_test", "CommandsTest.AWorkerThatLetGo*")),
+    Mutation(
+        "a worker that may have told the agent not waited for",
+        "a restart that makes an agent move tells it twice",
+        (Edit("master/core/commands.cc",
+              "  if (t.stage == Stage::asked && !overdue) return;\n", ""),),
+        unit=("master_core_test", "CommandsTest.AWorkerThatDoesNotAnswer*")),
+    Mutation(
+        "a command said before the decisions that it rests on",
+        "a master that is killed then asked a worker whom its log does not know as the owner",
+        (Edit("master/core/master_core_commands.cc",
+              "say(conn_of(node), std::move(command));",
+              "out.send.push_back({conn_of(node), std::move(command)});"),),
+        unit=("master_core_test", "MasterCommands.AreSaidAfter*")),
 ]

@@ -52,8 +52,10 @@ void Worker::start() {
   c.node = name_;
   c.machine = "the machine of " + name_;
   c.boot = 1;
+  c.commands = true;
   driver_ = std::make_unique<app::SidecarDriver>(c, number_ * 100 + life_, clock_, *this, *this,
                                                  *this, [](const Note&) {});
+  driver_->reach_agents(*this);
   auto contents = app::load_with_infos(disk_);
   if (!contents || !driver_->start(*contents))
     cluster_.write("!! " + name_ + ": its store is refused");
@@ -187,8 +189,17 @@ void Worker::read_info(const std::vector<AgentId>& agents) {
   cluster_.after(kLook, [this, agents, was = life_] {
     if (life_ != was) return;
     if (events_) return read_stored_info(agents);
-    for (const AgentId a : agents)
-      driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))}});
+    for (const AgentId a : agents) {
+      driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))},
+                             {"version", "Wazuh v4.1.0"}});
+    }
+  });
+}
+
+void Worker::send(std::uint64_t number, std::string datagram, std::chrono::microseconds) {
+  cluster_.after(kMs, [this, number, datagram = std::move(datagram), was = life_] {
+    cluster_.write(name_ + "'s Wazuh has: " + datagram);
+    if (life_ == was) driver_->datagram_sent(number, std::nullopt);
   });
 }
 
@@ -292,6 +303,22 @@ std::string Cluster::shown(std::uint32_t agent) {
   }
   tell("=> the master shows: " + out);
   return out;
+}
+
+void Cluster::restart_agent(const std::string& id, std::uint32_t agent, int timeout_s) {
+  tell("The master is asked to restart agent " + std::to_string(agent) + ", as command " + id +
+       ", within " + std::to_string(timeout_s) + " s.");
+  master::CommandRequest request;
+  request.id = id;
+  request.agents = {AgentId{agent}};
+  request.timeout_us = timeout_s * kSecond;
+  driver_->command(std::move(request), [this, id](const app::MasterDriver::CommandEnded& ended) {
+    if (!ended) return tell("=> command " + id + " is refused: " + ended.error().text);
+    const auto& report = **ended;
+    tell("=> command " + id + ": " +
+         (report.failed.empty() ? "the agent was told"
+                                : std::string(to_string(report.failed[0].end))));
+  });
 }
 
 std::uint64_t Cluster::new_connection(Worker& worker) {

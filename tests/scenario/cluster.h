@@ -2,6 +2,7 @@
 // A master and its workers as the real drivers run them, on a virtual clock, with disks in memory
 // and links that the story holds and breaks. Everything takes the same time in every run: a message
 // 5 ms, a commit 2 ms, a look 10 ms. What happened is written down, one line each.
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -36,7 +37,8 @@ class MachineClock final : public app::Clock {
 
 class Worker final : public app::SidecarDriver::Store,
                      public app::SidecarDriver::Link,
-                     public app::SidecarDriver::Source {
+                     public app::SidecarDriver::Source,
+                     public app::SidecarDriver::Agents {
  public:
   Worker(Cluster& cluster, NodeName name, std::uint64_t number, std::int64_t wall_is_wrong_by_s);
 
@@ -68,6 +70,8 @@ class Worker final : public app::SidecarDriver::Store,
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
   void read_info(const std::vector<AgentId>& agents) override;
+  void send(std::uint64_t number, std::string datagram,
+            std::chrono::microseconds patience) override;
   void read_stored_info(const std::vector<AgentId>& agents);
   void to_master(std::string bytes);
   void from_master(std::string bytes);
@@ -95,6 +99,8 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   void tell(const std::string& line);  // the story's own words
   // "7 active on w1" or "7 disconnected (shutdown), last on w2", also into the transcript.
   std::string shown(std::uint32_t agent);
+  // An operator asks the master; how it ended comes into the transcript.
+  void restart_agent(const std::string& id, std::uint32_t agent, int timeout_s);
   const std::string& transcript() const { return transcript_; }
 
   // For workers.

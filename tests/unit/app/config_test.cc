@@ -73,6 +73,7 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.node.cluster, "wazuh");
   EXPECT_EQ(config.source.wazuh_home, "/var/ossec");
   EXPECT_EQ(config.source.wazuh_db, "/var/ossec/queue/db/wdb");
+  EXPECT_EQ(config.source.agent_socket, "/var/ossec/queue/alerts/ar");
   EXPECT_EQ(config.source.poll, 1s);
   EXPECT_EQ(config.source.keepalive, 0s);
   EXPECT_EQ(config.source.scan, 1min);
@@ -156,14 +157,16 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[node]\nname = w-1.a_B\ncluster = c2\n"
       "[source]\nwazuh_home = /opt/wazuh/\nwazuh_db = /run/wdb\npoll = 250ms\nkeepalive = 1m\n"
       "node_name = node01\nonly_node_name = true\nscan = 2m\nagent_timeout = 90s\n"
+      "agent_socket = /run/ar\n"
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
       "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
       "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
-  EXPECT_EQ(config.source, (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01",
-                                                  true, 2min, 90s}));
+  SidecarConfig::Source source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01", true, 2min, 90s};
+  source.agent_socket = "/run/ar";
+  EXPECT_EQ(config.source, source);
   EXPECT_THAT(config.master.addresses,
               ElementsAre(Address{"m1", 9471}, Address{"::1", 1234}, Address{"10.0.0.1", 99}));
   EXPECT_EQ(config.master.name, "boss");
@@ -219,9 +222,18 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3, 4, 16'000'000, 1000, 0, 2}));
 }
 
-TEST(SidecarConfig, TheSocketFollowsTheHomeUnlessGiven) {
-  EXPECT_EQ(sidecar(kRequired + "[source]\nwazuh_home = /opt/w\n").source.wazuh_db,
-            "/opt/w/queue/db/wdb");
+TEST(SidecarConfig, TheSocketsFollowTheHomeUnlessGiven) {
+  const auto source = sidecar(kRequired + "[source]\nwazuh_home = /opt/w\n").source;
+  EXPECT_EQ(source.wazuh_db, "/opt/w/queue/db/wdb");
+  EXPECT_EQ(source.agent_socket, "/opt/w/queue/alerts/ar");
+  EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = /run/ar\n").source.agent_socket,
+            "/run/ar");
+}
+
+TEST(SidecarConfig, AgentsMayBeOutOfReach) {
+  EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = none\n").source.agent_socket, "");
+  EXPECT_THAT(sidecar_error(kRequired + "[source]\nagent_socket = ar\n"),
+              testing::HasSubstr("or none"));
 }
 
 TEST(SidecarConfig, AHomeTooLongForItsSocketIsRefusedAtItsLine) {
