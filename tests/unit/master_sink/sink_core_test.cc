@@ -217,6 +217,27 @@ TEST(SinkCore, ARowWhoseBytesAreNoTextIsLeftAsItIs) {
   EXPECT_EQ(rig.sink().status().withheld[Withheld::unreadable], 1u);
 }
 
+TEST(SinkCore, AFieldOfTheWorkerThatIsNoTextIsNotWritten) {
+  Rig rig;
+  rig.enroll(7);
+  rig.syncs(7, "w1", "active", 990);
+  rig.connects(7, "w2", 950, {{"os_uname", "Linu\xf8"}});
+  rig.pass(60);
+  EXPECT_EQ(rig.shows(7), "active on w1");
+  EXPECT_EQ(rig.sink().status().withheld[Withheld::unreadable], 1u);
+}
+
+TEST(SinkCore, OfALongFieldTheReportKeepsTheBeginning) {
+  Rig rig;
+  rig.enroll(7);
+  rig.syncs(7, "w1", "active", 990);
+  rig.connects(7, "w2", 950, {{"os_uname", std::string(5000, 'x')}});
+  rig.pass(kTwoRounds);
+  EXPECT_EQ(rig.row(7)["os_uname"].size(), 5000u);
+  for (const auto& change : rig.sink().reports().at(0).changes)
+    EXPECT_LT(change.after.size(), 300u);
+}
+
 TEST(SinkCore, AnOldKeepaliveBecomesNewSoThatWazuhsReaperLeavesTheAgent) {
   Rig rig;
   rig.enroll(7);
