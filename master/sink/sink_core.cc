@@ -112,7 +112,7 @@ SinkCore::Order SinkCore::replied(const std::string& reply, const DecidedView& v
                                   const Now& now) {
   switch (phase_) {
     case Phase::version:
-      return take_version(reply);
+      return take_version(reply, now);
     case Phase::table:
       return take_table(reply, view, now);
     case Phase::rows:
@@ -133,9 +133,11 @@ SinkCore::Order SinkCore::posted(const std::expected<void, Error>& outcome, cons
   return phase_ == Phase::writing ? written(outcome, view, now) : Order(Nothing{});
 }
 
-// An answer that cannot be read leaves what was known; the table has its own way to complain.
-SinkCore::Order SinkCore::take_version(const std::string& reply) {
-  if (auto version = wazuh::take_version(reply)) version_ = std::move(*version);
+// An answer that cannot be read leaves what was known.
+SinkCore::Order SinkCore::take_version(const std::string& reply, const Now& now) {
+  auto version = wazuh::take_version(reply);
+  if (!version && !version_) return fail(version.error().message, now);
+  if (version) version_ = std::move(*version);
   phase_ = Phase::table;
   table_.begin();
   return Ask{table_.request()};

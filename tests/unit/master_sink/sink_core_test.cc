@@ -648,6 +648,15 @@ TEST(SinkCore, AnAnswerThatIsNoneEndsTheRound) {
   EXPECT_EQ(rig.sink().status().failures, 1u);
 }
 
+TEST(SinkCore, WithoutAVersionItIsNotKnownHowToWrite) {
+  Rig rig;
+  rig.now += 1;
+  rig.sink().tick(rig.view(), at(rig.now));
+  const auto order = rig.sink().replied("err no such table", rig.view(), at(rig.now));
+  EXPECT_TRUE(std::holds_alternative<SinkCore::Nothing>(order));
+  EXPECT_THAT(rig.sink().status().error, HasSubstr("does not say which version"));
+}
+
 TEST(SinkCore, WhatComesForARoundThatIsOverIsNotTaken) {
   Rig rig;
   rig.enroll(7);

@@ -48,7 +48,7 @@ TEST(HttpReplyReader, PutsAReplyTogetherFromSingleBytes) {
 TEST(HttpReplyReader, RefusesWhatIsNoReply) {
   EXPECT_EQ(outcome("ok []"), "the answer is no HTTP");
   EXPECT_EQ(outcome("HTTP/1.1 abc\r\n\r\n"), "the answer has no status");
-  EXPECT_EQ(outcome("HTTP/1.1\r\n\r\n"), "the answer is no HTTP");
+  EXPECT_EQ(outcome("HTTP/1.1\r\n\r\n"), "the answer has no status");
   EXPECT_EQ(outcome("HTTP/1.1 20"), "the connection ended inside an answer");
   EXPECT_EQ(outcome("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi"),
             "the connection ended inside an answer");
