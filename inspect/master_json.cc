@@ -162,6 +162,7 @@ Json node_json(const NodeView& n) {
       {"frozen_until", time_json(n.status.frozen_until)},
       {"agreement", n.status.agreement == Agreement::unknown ? Json(nullptr)
                                                              : Json(to_string(n.status.agreement))},
+      {"blind", now(n.status.blind)},
       {"open_sessions", n.open_sessions},
       {"open_sessions_reported", now(n.status.open_sessions_reported)},
       {"last_seq", n.last_seq},

@@ -164,7 +164,7 @@ class Master {
     if (!listening_) loop_.stop();
   }
 
-  // For the sink. A worker counts once both sides agreed on its sessions.
+  // For the sink. A worker counts once both sides agreed on its sessions, as long as it sees them.
   master::DecidedView decided() {
     auto& core = driver_.core();
     const Now now = clock_.now();
@@ -172,7 +172,8 @@ class Master {
         core.state(), core.time(now), core.counters().events,
         [&core, now](const NodeName& node) {
           const auto status = core.node_status(node, now);
-          return status.connected && status.lease.status == master::LeaseStatus::valid &&
+          return status.connected && !status.blind &&
+                 status.lease.status == master::LeaseStatus::valid &&
                  status.agreement == Agreement::equal;
         },
         [&core, now](AgentId agent) { return core.in_doubt(agent) || core.contested(agent, now); }};

@@ -563,11 +563,12 @@ std::expected<Message, Error> unpack_challenge(const wire::Value& map) {
 }
 
 void pack_body(wire::Packer& p, const Heartbeat& m) {
-  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value());
+  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value() + m.blind);
   p.u64(1).u64(m.seq);
   p.u64(2).u64(m.open_sessions);
   p.u64(3).i64(m.t0);
   if (m.digest) p.u64(4).bin(bytes_of(*m.digest));
+  if (m.blind) p.u64(5).boolean(true);
 }
 
 std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
@@ -577,6 +578,7 @@ std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
   b.unsigned_number(2, "open_sessions", kOptional, m.open_sessions);
   b.time(3, "t0", kRequired, m.t0);
   b.digest(4, "digest", kOptional, m.digest);
+  b.boolean(5, "blind", kOptional, m.blind);
   return b.finish(std::move(m));
 }
 

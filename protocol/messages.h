@@ -145,6 +145,7 @@ struct Heartbeat {
   // Of the sessions that the stream left open at `seq`. Absent while events that were sent before
   // are being sent again.
   std::optional<Digest> digest = {};
+  bool blind = false;  // the source cannot be looked at: what is open here may be old
   bool operator==(const Heartbeat&) const = default;
 };
 

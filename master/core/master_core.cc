@@ -717,6 +717,7 @@ MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& 
   s.connected_for_us = now.mono_us - c.since_mono_us;
   s.silent_for_us = now.mono_us - c.heard_mono_us;
   s.open_sessions_reported = c.open_sessions;
+  s.blind = c.blind;
   s.agreement = c.reconciling.agreement;
   return s;
 }

@@ -147,6 +147,7 @@ class MasterCore {
     std::int64_t connected_for_us = 0;
     std::int64_t silent_for_us = 0;
     std::uint64_t open_sessions_reported = 0;
+    bool blind = false;                        // it cannot look at its agents
     Agreement agreement = Agreement::unknown;  // as the connection last compared it
     Lease lease;
     // Until it lapses, or until it expires. Nothing: held, frozen or expired.
@@ -225,6 +226,7 @@ class MasterCore {
     std::string software;
     std::uint64_t expected_seq = 1;
     std::uint64_t open_sessions = 0;
+    bool blind = false;
     std::int64_t since_mono_us = 0;
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints

@@ -65,6 +65,7 @@ void MasterCore::on(ConnId id, Conn& conn, const Heartbeat& m, const Now& now, O
                   now, out);
   }
   conn.open_sessions = m.open_sessions;
+  conn.blind = m.blind;
   log_lease(leases_.renewed(state_, conn.node, lease_times(), now), now, out);
   HeartbeatAck ack;
   ack.t0 = m.t0;

@@ -1,5 +1,7 @@
 #include "master/sink/correction.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -122,9 +124,14 @@ void set_disconnected(AgentInfo& row, const AgentRecord& record, std::int64_t ta
   set(row, "status_code", code_of(record.reason));
 }
 
-// Bytes that were no UTF-8 came as this, and would be written so.
-bool is_mended(const AgentInfo& row) {
-  return row.bytes().find("\xEF\xBF\xBD") != std::string_view::npos;
+// What was read and was no UTF-8 came as U+FFFD, and would be written so; what a worker tells may
+// be anything.
+bool is_text(const AgentInfo& row) {
+  return std::ranges::all_of(row, [](const auto& f) {
+    return f.second.find("\xEF\xBF\xBD") == std::string_view::npos &&
+           simdjson::validate_utf8(f.first.data(), f.first.size()) &&
+           simdjson::validate_utf8(f.second.data(), f.second.size());
+  });
 }
 
 std::vector<Correction::Change> changes(const AgentInfo& before, const AgentInfo& after) {
@@ -267,7 +274,7 @@ std::variant<Correction, Withheld> correct(AgentId agent, const AgentInfo& row,
     set_disconnected(c.after, record, table_s);
   }
   if (field(c.after, "version").empty()) return Withheld::incomplete;
-  if (is_mended(c.after)) return Withheld::unreadable;
+  if (!is_text(c.after)) return Withheld::unreadable;
   const bool heard_now = number(c.after, "last_keepalive") != number(row, "last_keepalive");
   c.kind = moved       ? Correction::Kind::fields
            : heard_now ? Correction::Kind::keepalive

@@ -15,6 +15,12 @@ std::string id_text(AgentId agent) {
   return std::to_string(static_cast<std::uint32_t>(agent));
 }
 
+// What is kept of a text; an agent's worker may have sent a very long one.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kShown = 200;
+  return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
+}
+
 std::string change_text(const Correction::Change& change) {
   return change.before + " -> " + change.after;
 }
@@ -106,7 +112,7 @@ SinkCore::Order SinkCore::replied(const std::string& reply, const DecidedView& v
                                   const Now& now) {
   switch (phase_) {
     case Phase::version:
-      return take_version(reply);
+      return take_version(reply, now);
     case Phase::table:
       return take_table(reply, view, now);
     case Phase::rows:
@@ -127,9 +133,11 @@ SinkCore::Order SinkCore::posted(const std::expected<void, Error>& outcome, cons
   return phase_ == Phase::writing ? written(outcome, view, now) : Order(Nothing{});
 }
 
-// An answer that cannot be read leaves what was known; the table has its own way to complain.
-SinkCore::Order SinkCore::take_version(const std::string& reply) {
-  if (auto version = wazuh::take_version(reply)) version_ = std::move(*version);
+// An answer that cannot be read leaves what was known.
+SinkCore::Order SinkCore::take_version(const std::string& reply, const Now& now) {
+  auto version = wazuh::take_version(reply);
+  if (!version && !version_) return fail(version.error().message, now);
+  if (version) version_ = std::move(*version);
   phase_ = Phase::table;
   table_.begin();
   return Ask{table_.request()};
@@ -304,7 +312,8 @@ void SinkCore::report(const Correction& c, std::string error, const DecidedView&
   report.decided = record ? record->top : Version{};
   report.agent = c.agent;
   report.kind = c.kind;
-  report.changes = c.changes;
+  for (const Correction::Change& change : c.changes)
+    report.changes.push_back({change.field, shortened(change.before), shortened(change.after)});
   std::string text = report.written  ? "Wazuh's table was corrected"
                      : error.empty() ? "Wazuh's table is wrong; observed only"
                                      : "Wazuh's table is wrong and was not corrected";
@@ -312,7 +321,7 @@ void SinkCore::report(const Correction& c, std::string error, const DecidedView&
   Note note{report.written ? NoteLevel::info : NoteLevel::debug,
             std::move(text),
             {{"agent", id_text(c.agent)}, {"by", std::string(to_string(c.kind))}}};
-  for (const Correction::Change& change : c.changes)
+  for (const Correction::Change& change : report.changes)
     note.fields.emplace_back(change.field, change_text(change));
   notes_.push_back(std::move(note));
   report.error = std::move(error);

@@ -114,7 +114,7 @@ class SinkCore {
   std::int64_t next_round_us(const DecidedView& view) const;
   std::int64_t settled_at(AgentId agent, const Difference& difference) const;
   Order begin_round(const Now& now);
-  Order take_version(const std::string& reply);
+  Order take_version(const std::string& reply, const Now& now);
   Order take_table(const std::string& reply, const DecidedView& view, const Now& now);
   Order take_rows(const std::string& reply, const DecidedView& view, const Now& now);
   void compare(const ShownRow& row, const DecidedView& view, const Now& now);

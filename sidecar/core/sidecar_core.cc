@@ -140,6 +140,7 @@ void SidecarCore::new_stream() {
 Output SidecarCore::look(const Look& look) {
   ++counters_.looks;
   looked_mono_us_ = look.finished.mono_us;
+  blind_ = false;
   counters_.looked_at_all |= look.complete;
   tracker_.look(look);
   return finish(look.finished, {});
@@ -147,6 +148,7 @@ Output SidecarCore::look(const Look& look) {
 
 Output SidecarCore::look_failed(const Now& now) {
   ++counters_.failed_looks;
+  if (!std::exchange(blind_, true)) next_heartbeat_mono_us_ = now.mono_us;
   tracker_.look_failed(now);
   return finish(now, {});
 }

@@ -247,6 +247,7 @@ class SidecarCore {
   std::uint64_t settle_through_ = 0;
   // Nor before the source was heard out: the store knows nothing, or less than was told.
   bool source_first_ = false;
+  bool blind_ = false;           // the last look failed
   std::int64_t watched_us_ = 0;  // so long an events source was there
   std::optional<std::int64_t> watched_mono_us_;
 

@@ -144,10 +144,14 @@ class SinkTest(unittest.TestCase):
         self.cluster.until(f"agent {id} is {status} on {node}", lambda: self.decided(id) == (
             status, node))
         if self.cluster.mode != "correct":
-            of_worker = ClusterSync(self.cluster.socket_of(node))
-            self.wazuh.full_row(of_worker.row(id))
-            of_worker.close()
+            self.sync(id, node)
         return self.cluster.until_shown(id, status, node)
+
+    def sync(self, id, node):
+        """The worker's whole row reaches the master."""
+        of_worker = ClusterSync(self.cluster.socket_of(node))
+        self.wazuh.full_row(of_worker.row(id))
+        of_worker.close()
 
     def decided(self, id):
         agent = self.cluster.http["master"].get(f"/agents/{id}")
@@ -297,6 +301,30 @@ class Faults(SinkTest):
             standin.fault("none")
         self.until_well()
         self.assertGreater(self.cluster.sink_page()["refused"], 0)
+
+
+    def test_a_worker_whose_sidecar_is_blind(self):
+        with Standin(self.cluster.socket_of("w2")) as standin:
+            standin.fault("drop")
+            self.cluster.until("w2 is blind", lambda: self.node("w2")["blind"])
+            self.agents.move(7, "w2")
+            self.sync(7, "w2")
+            self.cluster.until("w1 lost it", lambda: self.decided(7) == ("disconnected", "w1"))
+            rounds = self.cluster.sink_page()["rounds"]
+            self.cluster.until("it is left alone", lambda: (
+                self.cluster.sink_page()["withheld"]["no_sidecar"] == 1
+                and self.cluster.sink_page()["rounds"] > rounds + 3))
+            standin.fault("none")
+        self.cluster.until("w2 sees it", lambda: self.decided(7) == ("active", "w2"))
+        row = self.wazuh.row(7)
+        self.assertEqual((row["connection_status"], row["node_name"]), ("active", "w2"))
+        of_7 = [c["after"] for c in self.cluster.sink_page()["corrections"] if c["agent"] == 7]
+        self.assertNotIn("disconnected", [after.get("connection_status") for after in of_7])
+
+    def node(self, name):
+        (found,) = [n for n in self.cluster.http["master"].get("/nodes")["nodes"]
+                    if n["node"] == name]
+        return found
 
 
 class OwnNode(SinkTest):

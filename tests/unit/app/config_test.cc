@@ -150,6 +150,7 @@ TEST(MasterConfig, ThePackagedFileIsTheDefaults) {
   ASSERT_FALSE(text.empty());
   EXPECT_EQ(master(text), MasterConfig{});
   EXPECT_THAT(master(with_optional_keys(text)).allow, ElementsAre("worker-1", "worker-2"));
+  EXPECT_EQ(master(with_optional_keys(text)).sink.own_node, "node01");
 }
 
 TEST(SidecarConfig, TakesEveryKey) {
@@ -234,6 +235,36 @@ TEST(SidecarConfig, AgentsMayBeOutOfReach) {
   EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = none\n").source.agent_socket, "");
   EXPECT_THAT(sidecar_error(kRequired + "[source]\nagent_socket = ar\n"),
               testing::HasSubstr("or none"));
+}
+
+TEST(MasterConfig, TakesEveryKeyOfTheSink) {
+  const MasterConfig config = master(
+      "[sink]\nmode = correct\nwazuh_home = /opt/w\nwazuh_http = /run/http\nwrite = stream\n"
+      "every = 1s\nsettle = 200ms\nnode_names = w1:worker-01, w2:node.2\nown_node = node01\n");
+  using Sink = MasterConfig::Sink;
+  EXPECT_EQ(config.sink, (Sink{MasterConfig::SinkMode::Correct,
+                               "/opt/w",
+                               "/opt/w/queue/db/wdb",
+                               "/run/http",
+                               MasterConfig::SinkWrite::Stream,
+                               1s,
+                               200ms,
+                               {{"w1", "worker-01"}, {"w2", "node.2"}},
+                               "node01"}));
+  EXPECT_EQ(master("").sink.mode, MasterConfig::SinkMode::Observe) << "nothing is written unasked";
+}
+
+TEST(MasterConfig, WhatIsWrongWithTheSinkIsToldAtItsLine) {
+  EXPECT_EQ(master_error("[sink]\nmode = on\n"),
+            "m.ini:2: [sink] mode: \"on\" is not known here; allowed is off, observe or correct");
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1\n"),
+              HasSubstr("m.ini:2: [sink] node_names: \"w1\" is not a pair of names; allowed is a "
+                        "list with commas of NODE:NAME"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w1:b\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w2:a\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nsettle = 50ms\n"), HasSubstr("is too short"));
+  EXPECT_THAT(master_error("[sink]\nwazuh_home = /" + std::string(100, 'x') + "\n"),
+              testing::StartsWith("m.ini:2: [sink] wazuh_home: "));
 }
 
 TEST(SidecarConfig, AHomeTooLongForItsSocketIsRefusedAtItsLine) {

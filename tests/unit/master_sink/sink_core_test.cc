@@ -217,6 +217,27 @@ TEST(SinkCore, ARowWhoseBytesAreNoTextIsLeftAsItIs) {
   EXPECT_EQ(rig.sink().status().withheld[Withheld::unreadable], 1u);
 }
 
+TEST(SinkCore, AFieldOfTheWorkerThatIsNoTextIsNotWritten) {
+  Rig rig;
+  rig.enroll(7);
+  rig.syncs(7, "w1", "active", 990);
+  rig.connects(7, "w2", 950, {{"os_uname", "Linu\xf8"}});
+  rig.pass(60);
+  EXPECT_EQ(rig.shows(7), "active on w1");
+  EXPECT_EQ(rig.sink().status().withheld[Withheld::unreadable], 1u);
+}
+
+TEST(SinkCore, OfALongFieldTheReportKeepsTheBeginning) {
+  Rig rig;
+  rig.enroll(7);
+  rig.syncs(7, "w1", "active", 990);
+  rig.connects(7, "w2", 950, {{"os_uname", std::string(5000, 'x')}});
+  rig.pass(kTwoRounds);
+  EXPECT_EQ(rig.row(7)["os_uname"].size(), 5000u);
+  for (const auto& change : rig.sink().reports().at(0).changes)
+    EXPECT_LT(change.after.size(), 300u);
+}
+
 TEST(SinkCore, AnOldKeepaliveBecomesNewSoThatWazuhsReaperLeavesTheAgent) {
   Rig rig;
   rig.enroll(7);
@@ -625,6 +646,15 @@ TEST(SinkCore, AnAnswerThatIsNoneEndsTheRound) {
   EXPECT_TRUE(std::holds_alternative<SinkCore::Nothing>(order));
   EXPECT_THAT(rig.sink().status().error, HasSubstr("no such table"));
   EXPECT_EQ(rig.sink().status().failures, 1u);
+}
+
+TEST(SinkCore, WithoutAVersionItIsNotKnownHowToWrite) {
+  Rig rig;
+  rig.now += 1;
+  rig.sink().tick(rig.view(), at(rig.now));
+  const auto order = rig.sink().replied("err no such table", rig.view(), at(rig.now));
+  EXPECT_TRUE(std::holds_alternative<SinkCore::Nothing>(order));
+  EXPECT_THAT(rig.sink().status().error, HasSubstr("does not say which version"));
 }
 
 TEST(SinkCore, WhatComesForARoundThatIsOverIsNotTaken) {

@@ -186,6 +186,7 @@ std::vector<Sample> samples() {
           {"CHALLENGE", challenge},
           {"HEARTBEAT", Heartbeat{42, 1200, 86'410'000'000}},
           {"HEARTBEAT-digest", Heartbeat{42, 1200, 86'410'000'000, kDigest}},
+          {"HEARTBEAT-blind", Heartbeat{42, 1200, 86'410'000'000, std::nullopt, true}},
           {"HEARTBEAT_ACK", heartbeat_ack()},
           {"HEARTBEAT_ACK-heartbeat", slower(heartbeat_ack())},
           {"WANT-digests", want_digests},

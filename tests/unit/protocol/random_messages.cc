@@ -300,7 +300,7 @@ Message random_message(std::size_t type, Rng& rng) {
     case 5:
       return challenge(rng);
     case 6:
-      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng)};
+      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng), rng() % 2 == 0};
     case 7:
       return heartbeat_ack(rng);
     case 8:
