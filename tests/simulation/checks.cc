@@ -211,7 +211,7 @@ void Promises::read_feed_anew() {
   feed_.clear();
   told_.clear();
   for (const auto& [agent, record] : core.state().agents())
-    told_[agent] = {core.state().feed().last_of(agent),
+    told_[agent] = {record.told,
                     {record.top.node, record.top.epoch, core.state().status_of(record)}};
   feed_read_ = core.feed().last();
 }
