@@ -22,7 +22,6 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
   }
   if (feed) feed->begins_after(state.feed().last());
   std::vector<master::Outcome> outcomes;
-  std::vector<master::FeedEntry> told;
   std::optional<Error> failed;
   auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
     auto record = master::decode_log_record(bytes);
@@ -31,11 +30,9 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
       ok = std::unexpected(record.error());
     } else {
       outcomes.clear();
-      told.clear();
-      ok = state.apply(*record, history ? &outcomes : nullptr, feed ? &told : nullptr);
+      ok = state.apply(*record, history ? &outcomes : nullptr, feed);
       const auto* decided = std::get_if<master::Decided>(&*record);
       if (ok && history && decided) history->add(*decided, outcomes);
-      if (ok && feed) feed->add(told);
     }
     if (ok) return persist::Reading::kGoOn;
     failed = Error{"record " + std::to_string(index) + ": " + ok.error().message};

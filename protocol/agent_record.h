@@ -61,6 +61,9 @@ struct AgentRecord {
   std::optional<Info> known;
   InfoPtr info;
 
+  // How often the master's feed told of it: beside the record, and no part of what is decided.
+  std::uint64_t told = 0;
+
   bool has_session() const { return top.epoch != kUnstamped; }
   bool is_open() const { return has_session() && phase == Phase::open; }
   bool info_missing() const { return claimed && (!known || known->hash != claimed->hash); }

@@ -25,7 +25,7 @@ std::string_view to_string(FeedKind kind) {
   return "?";
 }
 
-std::optional<FeedKind> kind_of(const Standing& from, const Standing& to) {
+std::optional<FeedKind> kind_of(const StandingRef& from, const StandingRef& to) {
   const bool was = from.status != AgentStatus::disconnected;
   const bool is = to.status != AgentStatus::disconnected;
   if (!is) return was ? std::optional(FeedKind::disconnect) : std::nullopt;
@@ -37,30 +37,19 @@ std::optional<FeedKind> kind_of(const Standing& from, const Standing& to) {
   return is_lost ? FeedKind::unreachable : FeedKind::reachable;
 }
 
-void FeedNumbers::changed(FeedEntry entry, std::vector<FeedEntry>* told) {
-  if (const auto kind = kind_of(entry.from, entry.to)) number(std::move(entry), *kind, told);
+void FeedNumbers::changed(const FeedChange& change, std::uint64_t& of_agent, Feed* told) {
+  if (const auto kind = kind_of(change.from, change.to)) number(change, *kind, of_agent, told);
 }
 
-void FeedNumbers::moved(FeedEntry entry, std::vector<FeedEntry>* told) {
-  if (moves_.add(entry.agent, entry.at)) number(std::move(entry), FeedKind::contested, told);
+void FeedNumbers::moved(const FeedChange& change, std::uint64_t& of_agent, Feed* told) {
+  if (moves_.add(change.agent, change.at)) number(change, FeedKind::contested, of_agent, told);
 }
 
-void FeedNumbers::number(FeedEntry entry, FeedKind kind, std::vector<FeedEntry>* told) {
-  entry.seq = ++last_;
-  entry.agent_seq = ++of_agent_.edit(entry.agent);
-  entry.kind = kind;
-  if (kind != FeedKind::disconnect) entry.reason = Reason::none;
-  if (told != nullptr) told->push_back(std::move(entry));
-}
-
-void FeedNumbers::forget(AgentId agent) {
-  of_agent_.erase(agent);
-  moves_.forget(agent);
-}
-
-std::uint64_t FeedNumbers::last_of(AgentId agent) const {
-  const std::uint64_t* last = of_agent_.find(agent);
-  return last == nullptr ? 0 : *last;
+void FeedNumbers::number(const FeedChange& change, FeedKind kind, std::uint64_t& of_agent,
+                         Feed* told) {
+  ++last_;
+  ++of_agent;
+  if (told != nullptr) told->add(change, kind, of_agent);
 }
 
 void Feed::begins_after(std::uint64_t seq) {
@@ -69,15 +58,24 @@ void Feed::begins_after(std::uint64_t seq) {
   shown_ = seq;
 }
 
-void Feed::add(const std::vector<FeedEntry>& entries) {
-  for (const FeedEntry& e : entries) {
-    kept_.push_back({e.agent_seq, e.at.us, e.from.epoch, e.to.epoch, e.agent,
-                     number_of(e.from.node), number_of(e.to.node), e.kind, e.from.status,
-                     e.to.status, e.reason, e.cause});
-    if (kept_.size() <= capacity_) continue;
-    kept_.pop_front();
-    ++first_;
-  }
+void Feed::add(const FeedChange& c, FeedKind kind, std::uint64_t agent_seq) {
+  Kept kept{};
+  kept.agent_seq = agent_seq;
+  kept.at_us = c.at.us;
+  kept.agent = c.agent;
+  kept.kind = kind;
+  kept.from_epoch = c.from.epoch;
+  kept.to_epoch = c.to.epoch;
+  kept.from_status = c.from.status;
+  kept.to_status = c.to.status;
+  kept.from_node = number_of(c.from.node);
+  kept.to_node = number_of(c.to.node);
+  kept.reason = kind == FeedKind::disconnect ? c.reason : Reason::none;
+  kept.cause = c.cause;
+  kept_.push_back(kept);
+  if (kept_.size() <= capacity_) return;
+  kept_.pop_front();
+  ++first_;
 }
 
 std::vector<FeedEntry> Feed::after(std::uint64_t seq, std::size_t limit) const {
@@ -87,9 +85,16 @@ std::vector<FeedEntry> Feed::after(std::uint64_t seq, std::size_t limit) const {
   return out;
 }
 
-std::uint32_t Feed::number_of(const NodeName& node) {
-  const auto [it, is_new] = numbers_.try_emplace(node, static_cast<std::uint32_t>(names_.size()));
-  if (is_new) names_.push_back(node);
+std::uint32_t Feed::number_of(std::string_view node) {
+  for (const std::uint32_t number : recent_) {
+    if (number < names_.size() && names_[number] == node) return number;
+  }
+  auto it = numbers_.find(node);
+  if (it == numbers_.end()) {
+    it = numbers_.emplace(node, static_cast<std::uint32_t>(names_.size())).first;
+    names_.emplace_back(node);
+  }
+  recent_ = {it->second, recent_[0]};
   return it->second;
 }
 

@@ -3,9 +3,11 @@
 // (docs/decisions/0018). Entries follow from the log's records alone, so a replay gives the same
 // ones under the same numbers. FeedNumbers is the part that must survive, in the state; Feed keeps
 // the newest entries in memory. Pure; loop thread only.
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -14,7 +16,6 @@
 #include "master/core/log_record.h"
 #include "master/core/moves.h"
 #include "protocol/agent_record.h"
-#include "protocol/agent_table.h"
 
 namespace rollcall::master {
 
@@ -50,29 +51,47 @@ struct FeedEntry {
   bool operator==(const FeedEntry&) const = default;
 };
 
+// A Standing for the time of a call.
+struct StandingRef {
+  std::string_view node;
+  Epoch epoch = kUnstamped;
+  AgentStatus status{};
+  StandingRef(std::string_view n, Epoch e, AgentStatus s) : node(n), epoch(e), status(s) {}
+  StandingRef(const Standing& s) : StandingRef(s.node, s.epoch, s.status) {}
+};
+
 // What people are told when an agent that stood so stands otherwise; nothing: not worth telling.
-std::optional<FeedKind> kind_of(const Standing& from, const Standing& to);
+std::optional<FeedKind> kind_of(const StandingRef& from, const StandingRef& to);
+
+// What became of an agent, as an entry without its numbers.
+struct FeedChange {
+  AgentId agent{};
+  MasterTime at;
+  StandingRef from, to;
+  Reason reason = Reason::none;
+  LeaseCause cause = LeaseCause::none;
+};
+
+class Feed;
 
 class FeedNumbers {
  public:
-  // Numbers what became of an agent, and adds it to `told` if that is asked for.
-  void changed(FeedEntry entry, std::vector<FeedEntry>* told);
+  // Numbers what became of an agent, of which `of_agent` counts the entries, and adds it to `told`
+  // if that is asked for.
+  void changed(const FeedChange& change, std::uint64_t& of_agent, Feed* told);
   // Another worker has it than before: perhaps it is contested now.
-  void moved(FeedEntry entry, std::vector<FeedEntry>* told);
-  // It left the table: if it ever comes back, it begins anew.
-  void forget(AgentId agent);
+  void moved(const FeedChange& change, std::uint64_t& of_agent, Feed* told);
+  void forget(AgentId agent) { moves_.forget(agent); }
   void tidy(MasterTime at, std::size_t agents) { moves_.tidy(at, agents); }
 
   std::uint64_t last() const { return last_; }
-  std::uint64_t last_of(AgentId agent) const;
   const Moves& moves() const { return moves_; }
 
  private:
   friend class State;  // which writes and reads its snapshot
-  void number(FeedEntry entry, FeedKind kind, std::vector<FeedEntry>* told);
+  void number(const FeedChange& change, FeedKind kind, std::uint64_t& of_agent, Feed* told);
 
   std::uint64_t last_ = 0;
-  AgentTable<std::uint64_t> of_agent_;
   Moves moves_;
   // Numbering began behind a snapshot that had no numbers yet; 0: with the log.
   MasterTime began_;
@@ -86,7 +105,8 @@ class Feed {
 
   // Entries up to here are not kept.
   void begins_after(std::uint64_t seq);
-  void add(const std::vector<FeedEntry>& entries);
+  // The next entry.
+  void add(const FeedChange& change, FeedKind kind, std::uint64_t agent_seq);
   void show_upto(std::uint64_t seq) { shown_ = seq; }
 
   std::uint64_t first() const { return first_; }  // the oldest kept; if none is, the next to come
@@ -111,7 +131,7 @@ class Feed {
     LeaseCause cause;
   };
 
-  std::uint32_t number_of(const NodeName& node);
+  std::uint32_t number_of(std::string_view node);
   FeedEntry entry_of(const Kept& kept, std::uint64_t seq) const;
 
   std::size_t capacity_;
@@ -119,7 +139,8 @@ class Feed {
   std::uint64_t first_ = 1;
   std::uint64_t shown_ = 0;
   std::vector<NodeName> names_;
-  std::map<NodeName, std::uint32_t> numbers_;
+  std::map<NodeName, std::uint32_t, std::less<>> numbers_;
+  std::array<std::uint32_t, 2> recent_{};  // most entries are about the workers of the one before
 };
 
 }  // namespace rollcall::master

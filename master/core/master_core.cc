@@ -93,9 +93,7 @@ void MasterCore::begin_term(std::string cause, Output& out) {
 
 // The state changes at once; what is said of it waits in say() until it is durable.
 void MasterCore::log(LogRecord& record, std::vector<Outcome>* outcomes) {
-  std::vector<FeedEntry> told;
-  if (!state_.apply(record, outcomes, &told)) std::abort();  // only a replay can disagree
-  feed_.add(told);
+  if (!state_.apply(record, outcomes, &feed_)) std::abort();  // only a replay can disagree
   if (const auto* decided = std::get_if<Decided>(&record)) {
     for (const Event& e : decided->events) commands_.heard(e.agent);
   }

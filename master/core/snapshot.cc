@@ -94,9 +94,12 @@ std::string State::encode() const {
 // Moves that are too old to count are left out: when they are forgotten is not part of the state.
 void State::write_feed(Packer& p) const {
   p.array(4).i64(feed_.began_.us).u64(feed_.last_);
-  p.array(static_cast<std::uint32_t>(feed_.of_agent_.size()));
-  for (const auto& [agent, last] : feed_.of_agent_)
-    p.array(2).u64(std::to_underlying(agent)).u64(last);
+  std::uint32_t told = 0;
+  for (const auto& [agent, record] : agents_) told += record.told > 0 ? 1 : 0;
+  p.array(told);
+  for (const auto& [agent, record] : agents_) {
+    if (record.told > 0) p.array(2).u64(std::to_underlying(agent)).u64(record.told);
+  }
   std::vector<std::pair<AgentId, Moves::Times>> moves;
   for (const auto& [agent, all] : feed_.moves_.agents()) {
     Moves::Times times = all;
@@ -267,8 +270,9 @@ bool State::read_feed(Reader& in) {
          each(in,
               [&] {
                 AgentId agent{};
-                return take_array(in, 2) && take(in, agent) &&
-                       take(in, feed_.of_agent_.edit(agent));
+                if (!take_array(in, 2) || !take(in, agent) || !agents_.contains(agent))
+                  return false;
+                return take(in, agents_.edit(agent).told);
               }) &&
          each(in, [&] {
            AgentId agent{};
@@ -322,7 +326,13 @@ State State::with_times_of(const State& read) const {
   for (auto& [agent, at] : s.removed_) {
     if (const auto it = read.removed_.find(agent); it != read.removed_.end()) at = it->second;
   }
-  if (read.feed_.began_ != MasterTime{}) s.feed_ = read.feed_;
+  if (read.feed_.began_ != MasterTime{}) {
+    s.feed_ = read.feed_;
+    for (const auto& [agent, record] : agents_) {
+      const AgentRecord* its = read.find(agent);
+      s.agents_.edit(agent).told = its == nullptr ? 0 : its->told;
+    }
+  }
   return s;
 }
 

@@ -73,7 +73,7 @@ State::Counts State::counts() const {
 }
 
 std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes,
-                                        std::vector<FeedEntry>* told) {
+                                        Feed* told) {
   if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes, told);
   std::visit(
       [this, told](const auto& r) {
@@ -94,7 +94,7 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
   return {};
 }
 
-void State::fold(const NodeWelcomed& r, std::vector<FeedEntry>* told) {
+void State::fold(const NodeWelcomed& r, Feed* told) {
   const bool was_forgotten = forgotten_.contains(r.node);
   const auto [it, is_new] = nodes_.try_emplace(r.node);
   NodeLog& node = it->second;
@@ -128,7 +128,7 @@ void State::fold(const NodeWelcomed& r, std::vector<FeedEntry>* told) {
   lease_became(r.node, LeaseStatus::lapsed, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const LeaseChanged& r, std::vector<FeedEntry>* told) {
+void State::fold(const LeaseChanged& r, Feed* told) {
   const auto it = nodes_.find(r.node);
   if (it == nodes_.end()) return;
   const LeaseStatus before = it->second.lease.status;
@@ -137,18 +137,17 @@ void State::fold(const LeaseChanged& r, std::vector<FeedEntry>* told) {
 }
 
 void State::lease_became(const NodeName& node, LeaseStatus before, LeaseCause cause, MasterTime at,
-                         std::vector<FeedEntry>* told) {
+                         Feed* told) {
   const LeaseStatus after = lease_of(node);
   for (const AgentId agent : agents_on(node)) {
-    const AgentRecord& record = agents_.at(agent);
-    FeedEntry e;
-    e.agent = agent;
-    e.at = at;
-    e.from = {node, record.top.epoch, master::status_of(record, before)};
-    e.to = {node, record.top.epoch, master::status_of(record, after)};
-    e.reason = master::reason_of(record, after);
-    e.cause = cause;
-    feed_.changed(std::move(e), told);
+    AgentRecord& record = agents_.edit(agent);
+    feed_.changed({agent,
+                   at,
+                   {node, record.top.epoch, master::status_of(record, before)},
+                   {node, record.top.epoch, master::status_of(record, after)},
+                   master::reason_of(record, after),
+                   cause},
+                  record.told, told);
   }
 }
 
@@ -173,7 +172,7 @@ std::vector<AgentId> State::agents_on(const NodeName& node) const {
   return on;
 }
 
-void State::fold(const ExpiryFrozen& r, std::vector<FeedEntry>*) {
+void State::fold(const ExpiryFrozen& r, Feed*) {
   if (r.until > r.at) {
     frozen_[r.node] = r.until;
   } else {
@@ -181,7 +180,7 @@ void State::fold(const ExpiryFrozen& r, std::vector<FeedEntry>*) {
   }
 }
 
-void State::fold(const NodeForgotten& r, std::vector<FeedEntry>* told) {
+void State::fold(const NodeForgotten& r, Feed* told) {
   const auto it = nodes_.find(r.node);
   if (it == nodes_.end()) return;
   forgotten_[r.node] = {it->second.store, it->second.stream, it->second.position, r.at};
@@ -192,7 +191,7 @@ void State::fold(const NodeForgotten& r, std::vector<FeedEntry>* told) {
   if (left_some) lease_became(r.node, before, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const AgentsForgotten& r, std::vector<FeedEntry>*) {
+void State::fold(const AgentsForgotten& r, Feed*) {
   for (const AgentId agent : r.agents) {
     // Only what is closed is ever forgotten; a log that says otherwise must not spoil the counts.
     const AgentRecord* record = agents_.find(agent);
@@ -203,8 +202,7 @@ void State::fold(const AgentsForgotten& r, std::vector<FeedEntry>*) {
   }
 }
 
-std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes,
-                                         std::vector<FeedEntry>* told) {
+std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes, Feed* told) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
   // Looked up once for each event; the table's nodes stay where they are.
@@ -251,19 +249,18 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
   return {};
 }
 
-void State::tell_feed(AgentId agent, const Standing& stood, const AgentRecord& record,
-                      LeaseStatus lease, MasterTime at, std::vector<FeedEntry>* told) {
+void State::tell_feed(AgentId agent, const Standing& stood, AgentRecord& record, LeaseStatus lease,
+                      MasterTime at, Feed* told) {
   const AgentStatus status = master::status_of(record, lease);
   const bool moved = !stood.node.empty() && stood.node != record.top.node;
   if (!moved && stood.status == status) return;
-  FeedEntry e;
-  e.agent = agent;
-  e.at = at;
-  e.from = stood;
-  e.to = {record.top.node, record.top.epoch, status};
-  e.reason = master::reason_of(record, lease);
-  feed_.changed(e, told);
-  if (moved) feed_.moved(std::move(e), told);
+  const FeedChange change{agent,
+                          at,
+                          stood,
+                          {record.top.node, record.top.epoch, status},
+                          master::reason_of(record, lease)};
+  feed_.changed(change, record.told, told);
+  if (moved) feed_.moved(change, record.told, told);
 }
 
 // Where the agent's open session is counted.

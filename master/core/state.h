@@ -84,7 +84,7 @@ class State {
   // program disagree. `outcomes`, if asked for, are one for each event, its record valid until the
   // next call; `told`, if asked for, gets what became of agents by it.
   std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr,
-                                   std::vector<FeedEntry>* told = nullptr);
+                                   Feed* told = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
@@ -124,24 +124,23 @@ class State {
   bool read_beside(msgpack_bytes::Reader& in);
   bool read_feed(msgpack_bytes::Reader& in);
   void write_feed(wire::Packer& out) const;
-  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes,
-                                    std::vector<FeedEntry>* told);
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes, Feed* told);
   static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
                                              Rule decided);
   NodeLog* node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its);
-  void tell_feed(AgentId agent, const Standing& stood, const AgentRecord& record, LeaseStatus lease,
-                 MasterTime at, std::vector<FeedEntry>* told);
+  void tell_feed(AgentId agent, const Standing& stood, AgentRecord& record, LeaseStatus lease,
+                 MasterTime at, Feed* told);
   void note_removed(AgentId agent, const AgentRecord& record, MasterTime at);
   // Feeds what became of the agents on top of a node by its lease, which was another before.
   void lease_became(const NodeName& node, LeaseStatus before, LeaseCause cause, MasterTime at,
-                    std::vector<FeedEntry>* told);
+                    Feed* told);
   std::vector<AgentId> agents_on(const NodeName& node) const;
   // Of these, only what changes agents tells the feed.
-  void fold(const NodeWelcomed& r, std::vector<FeedEntry>* told);
-  void fold(const LeaseChanged& r, std::vector<FeedEntry>* told);
-  void fold(const ExpiryFrozen& r, std::vector<FeedEntry>* told);
-  void fold(const NodeForgotten& r, std::vector<FeedEntry>* told);
-  void fold(const AgentsForgotten& r, std::vector<FeedEntry>* told);
+  void fold(const NodeWelcomed& r, Feed* told);
+  void fold(const LeaseChanged& r, Feed* told);
+  void fold(const ExpiryFrozen& r, Feed* told);
+  void fold(const NodeForgotten& r, Feed* told);
+  void fold(const AgentsForgotten& r, Feed* told);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};

@@ -328,6 +328,8 @@ void WazuhDbSource::on_info_reply(const std::string& reply) {
   for (auto& [agent, info] : done->agents) {
     if (phase_ == Phase::stopped) return;
     ++status_.infos;
+    // Without a version it has not described itself to this worker yet: that is no record.
+    if (!info.contains("version")) info = {};
     answer(agent, std::move(info));
   }
   if (phase_ == Phase::idle) proceed();

@@ -36,10 +36,10 @@ class FeedTest : public ::testing::Test {
     for (const char* node : {"w1", "w2", "w3"}) apply(NodeWelcomed{node, "m", {}, {}, 1, 0, {}});
   }
   void apply(LogRecord record) {
-    std::vector<FeedEntry> told;
-    ASSERT_TRUE(state.apply(record, nullptr, &told));
+    ASSERT_TRUE(state.apply(record, nullptr, &feed));
     records.push_back(encode(record));
-    all.insert(all.end(), told.begin(), told.end());
+    feed.show_upto(feed.added());
+    for (FeedEntry& e : feed.after(all.size(), 1'000)) all.push_back(std::move(e));
   }
   void decide(const NodeName& node, double s, std::vector<Event> events) {
     Decided d;
@@ -59,6 +59,7 @@ class FeedTest : public ::testing::Test {
   }
 
   State state;
+  Feed feed;
   std::vector<std::string> records;
   std::vector<FeedEntry> all;
   std::size_t read = 0;
@@ -255,16 +256,16 @@ TEST_P(AnyFeed, IsTheSameFromAnySnapshotOn) {
   for (std::size_t i = 0; i < records.size(); i += 37) {
     auto from = State::decode(snapshots[i]);
     ASSERT_TRUE(from) << from.error().message;
-    std::vector<FeedEntry> again;
+    Feed again;
     const std::uint64_t before = from->feed().last();
+    again.begins_after(before);
     for (std::size_t j = i; j < records.size(); ++j) {
       auto record = decode_log_record(records[j]);
       ASSERT_TRUE(record && from->apply(*record, nullptr, &again));
     }
     EXPECT_EQ(from->encode(), state.encode()) << "from record " << i;
-    ASSERT_EQ(again.size(), all.size() - before);
-    EXPECT_TRUE(
-        std::equal(again.begin(), again.end(), all.begin() + static_cast<std::ptrdiff_t>(before)));
+    again.show_upto(again.added());
+    EXPECT_EQ(again.after(before, all.size()), feed.after(before, all.size()));
   }
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, AnyFeed, ::testing::Range(1u, 9u));
@@ -297,21 +298,21 @@ TEST_F(FeedTest, AfterASnapshotWithoutNumbersTheyBeginWithWhatFollows) {
 class KeptFeed : public ::testing::Test {
  protected:
   void add(unsigned n) {
-    std::vector<FeedEntry> entries;
     for (; n > 0; --n) {
-      FeedEntry e;
-      e.seq = ++seq;
-      e.agent_seq = seq;
-      e.agent = AgentId{7};
-      e.from = {"w1", Epoch{1}, kActive};
-      e.to = {"w2", Epoch{2}, kLost};
-      e.reason = Reason::shutdown;
-      e.cause = LeaseCause::silent;
-      e.at = {5};
-      entries.push_back(e);
-      added.push_back(e);
+      ++seq;
+      const Standing from{"w1", Epoch{1}, kActive}, to{"w2", Epoch{2}, kGone};
+      feed.add({AgentId{7}, {5}, from, to, Reason::shutdown, LeaseCause::silent},
+               FeedKind::disconnect, seq + 100);
+      added.push_back({seq,
+                       seq + 100,
+                       AgentId{7},
+                       FeedKind::disconnect,
+                       {5},
+                       from,
+                       to,
+                       Reason::shutdown,
+                       LeaseCause::silent});
     }
-    feed.add(entries);
   }
   Feed feed{10};
   std::uint64_t seq = 0;
