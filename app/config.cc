@@ -513,8 +513,6 @@ void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
        choice_into<LogFormat>(log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}})});
 }
 
-constexpr std::size_t kLongestSocket = sizeof(sockaddr_un::sun_path) - 1;
-
 void add_sink_keys(std::vector<Key>& keys, MasterConfig::Sink& sink) {
   using namespace std::chrono_literals;
   using Mode = MasterConfig::SinkMode;
@@ -653,6 +651,10 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   keys.push_back({"store", "path", path_into(config.store.path)});
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
   keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 30)});
+  keys.push_back({"handoff", "grace", duration_into(config.handoff.grace, 1s, 24h)});
+  keys.push_back({"handoff", "manager_restart_grace",
+                  duration_into(config.handoff.manager_restart_grace, 1s, 24h)});
+  keys.push_back({"handoff", "back_within", duration_into(config.handoff.back_within, 0s, 24h)});
   add_inspect_keys(keys, config.inspect, 9470);
   add_log_keys(keys, config.log);
   keys.push_back(

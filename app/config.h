@@ -108,6 +108,12 @@ struct SidecarConfig {
     std::uint64_t max_bytes = 256ULL << 20;
     bool operator==(const Store&) const = default;
   } store;
+  struct Handoff {
+    std::chrono::microseconds grace = std::chrono::minutes(5);  // of a drain
+    std::chrono::microseconds manager_restart_grace = std::chrono::minutes(5);
+    std::chrono::microseconds back_within = std::chrono::minutes(2);  // after a planned stop
+    bool operator==(const Handoff&) const = default;
+  } handoff;
   InspectConfig inspect{{"127.0.0.1", 9470}, {}, "/var/lib/rollcall/sidecar/token"};
   LogConfig log;
   struct Limits {

@@ -8,7 +8,6 @@ namespace {
 using master::AgentStatus;
 using master::Decision;
 using master::History;
-using master::LeaseStatus;
 
 // The fields that an agent of Wazuh has; one that is not known is shown as null, never left out.
 constexpr const char* kInfoFields[] = {
@@ -55,8 +54,8 @@ Json time_json(const std::optional<MasterTime>& at) {
   return at ? Json(at->us) : Json(nullptr);
 }
 
-std::string_view status_text(const AgentRecord& a, LeaseStatus lease) {
-  return a.has_session() ? to_string(master::status_of(a, lease)) : "unknown";
+std::string_view status_text(const AgentRecord& a, const master::NodeStanding& node) {
+  return a.has_session() ? to_string(master::status_of(a, node)) : "unknown";
 }
 
 Json unknown_json(const AgentRecord& a) {
@@ -73,11 +72,12 @@ Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside) {
   const bool known = a.has_session();
   Json j;
   j["id"] = id_of(id);
-  j["status"] = status_text(a, beside.lease);
+  j["status"] = status_text(a, beside.standing);
   j["node"] = known ? Json(a.top.node) : Json(nullptr);
   j["node_connected"] = known ? or_null(beside.node_connected) : Json(nullptr);
-  j["lease"] = known ? Json(to_string(beside.lease)) : Json(nullptr);
-  j["reason"] = reason_json(master::reason_of(a, beside.lease));
+  j["lease"] = known ? Json(to_string(beside.standing.lease)) : Json(nullptr);
+  j["reason"] = reason_json(master::reason_of(a, beside.standing));
+  j["offered_until"] = a.is_offered() ? Json(a.offered_until.us) : Json(nullptr);
   j["version"] = version_json(a.top);
   j["evidence_lo"] = known ? Json(a.lo.us) : Json(nullptr);
   j["evidence_hi"] = known ? Json(a.hi.us) : Json(nullptr);
@@ -147,6 +147,15 @@ Json lease_json(const master::MasterCore::NodeStatus& status) {
           {"left_us", or_null(status.lease_left_us)}};
 }
 
+namespace {
+
+Json away_json(const std::optional<master::Away>& away) {
+  if (!away) return nullptr;
+  return {{"reason", to_string(away->reason)}, {"until", away->until.us}};
+}
+
+}  // namespace
+
 Json node_json(const NodeView& n) {
   const auto now = [&n](const auto& value) {
     return n.status.connected ? Json(value) : Json(nullptr);
@@ -160,6 +169,8 @@ Json node_json(const NodeView& n) {
       {"silent_for_us", now(n.status.silent_for_us)},
       {"lease", lease_json(n.status)},
       {"frozen_until", time_json(n.status.frozen_until)},
+      {"away", away_json(n.status.away)},
+      {"offered", n.status.offered},
       {"agreement", n.status.agreement == Agreement::unknown ? Json(nullptr)
                                                              : Json(to_string(n.status.agreement))},
       {"blind", now(n.status.blind)},

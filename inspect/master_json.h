@@ -17,13 +17,13 @@ Json time_json(const std::optional<MasterTime>& at);
 
 // What stands beside an agent's record and is not part of it.
 struct AgentBeside {
-  master::LeaseStatus lease = master::LeaseStatus::lapsed;  // of its worker
-  std::optional<bool> node_connected;                       // not known from a log
+  master::NodeStanding standing;           // of its worker
+  std::optional<bool> node_connected;  // not known from a log
   std::optional<bool> contested;
 };
 
 // "unknown" if only contacts are known of it.
-std::string_view status_text(const AgentRecord& a, master::LeaseStatus lease);
+std::string_view status_text(const AgentRecord& a, const master::NodeStanding& of_its_node);
 // Names of the fields that the record does not know, in the order in which it is shown.
 Json unknown_json(const AgentRecord& a);
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside);

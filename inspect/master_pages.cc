@@ -15,15 +15,16 @@ using master::Decision;
 using master::History;
 using master::LeaseStatus;
 using master::MasterCore;
+using master::NodeStanding;
 
 // A copy of the table, and what says how it is shown.
 struct Table {
   AgentTable<AgentRecord> agents;
-  std::map<NodeName, LeaseStatus> leases;
+  std::map<NodeName, NodeStanding> standings;
 
-  LeaseStatus lease_of(const AgentRecord& a) const {
-    const auto lease = leases.find(a.top.node);
-    return lease == leases.end() ? LeaseStatus::lapsed : lease->second;
+  NodeStanding standing_of(const AgentRecord& a) const {
+    const auto standing = standings.find(a.top.node);
+    return standing == standings.end() ? NodeStanding{} : standing->second;
   }
 };
 
@@ -45,8 +46,8 @@ struct AgentFilter {
   std::optional<NodeName> node;
   std::optional<NameFilter> name;
 
-  bool takes(const AgentRecord& a, LeaseStatus lease) const {
-    return (!status || status_text(a, lease) == *status) &&
+  bool takes(const AgentRecord& a, const NodeStanding& standing) const {
+    return (!status || status_text(a, standing) == *status) &&
            (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a));
   }
 };
@@ -54,7 +55,8 @@ struct AgentFilter {
 std::vector<Parameter> parameters_of(AgentFilter& filter, Paging& page) {
   auto all = paging(page);
   std::vector<std::pair<std::string_view, std::string_view>> statuses;
-  for (const std::string_view one : {"active", "unreachable", "disconnected", "unknown"}) {
+  for (const std::string_view one :
+       {"active", "migrating", "unreachable", "disconnected", "unknown"}) {
     statuses.emplace_back(one, one);
   }
   all.push_back(one_of<std::string_view>("status", filter.status, std::move(statuses)));
@@ -211,6 +213,7 @@ Response MasterPages::status() const {
         const auto counts = core.state().counts();
         j["agents"] = core.state().agents().size();
         j["active"] = counts.active;
+        j["migrating"] = counts.migrating;
         j["unreachable"] = counts.unreachable;
         j["disconnected"] = counts.disconnected;
         j["in_doubt"] = core.in_doubt();
@@ -243,7 +246,7 @@ Response MasterPages::status() const {
 
 AgentBeside MasterPages::beside(AgentId id, const AgentRecord& record, const Now& now) const {
   auto& core = view_.driver.core();
-  return {core.state().lease_of(record.top.node),
+  return {core.state().standing_of(record.top.node),
           record.has_session() && core.node_status(record.top.node, now).connected,
           core.contested(id, now)};
 }
@@ -261,7 +264,9 @@ Response MasterPages::agents(const Request& request) const {
       [this] {
         const auto& state = view_.driver.core().state();
         Table table{state.agents(), {}};
-        for (const auto& [name, node] : state.nodes()) table.leases[name] = node.lease.status;
+        for (const auto& [name, node] : state.nodes()) {
+          table.standings[name] = state.standing_of(name);
+        }
         return table;
       },
       [&](const Table& table) { return page_of(table, filter, page); });
@@ -275,7 +280,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
   answer.total = table.agents.size();
   for (auto it = table.agents.after(after); it != table.agents.end(); ++it) {
     const auto [id, record] = *it;
-    if (!filter.takes(record, table.lease_of(record))) continue;
+    if (!filter.takes(record, table.standing_of(record))) continue;
     if (answer.rows.size() == page.limit) {
       answer.next = id_of(answer.rows.back().first);
       break;
@@ -295,7 +300,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
         for (const auto& [id, node] : asked) {
           const auto [at, is_new] = connected.try_emplace(node, false);
           if (is_new) at->second = core.node_status(node, now).connected;
-          out.push_back({LeaseStatus::lapsed, at->second, core.contested(id, now)});
+          out.push_back({{}, at->second, core.contested(id, now)});
         }
         return out;
       },
@@ -303,7 +308,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
         Json list = Json::array();
         for (std::size_t i = 0; i < answer.rows.size(); ++i) {
           const auto& [id, record] = answer.rows[i];
-          besides[i].lease = table.lease_of(*record);
+          besides[i].standing = table.standing_of(*record);
           list.push_back(agent_json(id, *record, besides[i]));
         }
         return json(

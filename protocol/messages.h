@@ -220,6 +220,19 @@ struct InventoryAck {
   bool operator==(const InventoryAck&) const = default;
 };
 
+// Why a sidecar stops. Wire numbers; never reused.
+enum class ByeReason : std::uint8_t { shutdown = 1, drain = 2, restart = 3 };
+inline constexpr ByeReason kLastByeReason = ByeReason::restart;
+std::string_view to_string(ByeReason reason);
+
+// Worker -> master, the last message of a connection: a planned stop of the sidecar. Its agents
+// stay as they are for so long.
+struct Bye {
+  ByeReason reason = ByeReason::shutdown;
+  std::int64_t back_within_us = 0;
+  bool operator==(const Bye&) const = default;
+};
+
 // Wire numbers; never reused.
 enum class CommandKind : std::uint8_t { restart = 1 };
 std::string_view to_string(CommandKind kind);
@@ -304,7 +317,7 @@ struct UnknownMessage {
 using Message =
     std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat, HeartbeatAck,
                  ErrorMessage, UnknownMessage, Want, Digests, InventoryBegin, InventoryChunk,
-                 InventoryEnd, InventoryAck, Command, Result>;
+                 InventoryEnd, InventoryAck, Command, Result, Bye>;
 std::string_view name_of(const Message& message);  // "DELTA"
 
 // Costs an answer or a line in the log, and does nothing else.

@@ -19,9 +19,13 @@ namespace rollcall::wazuh {
 // Milliseconds only if they are not whole seconds.
 std::string seconds_text(std::chrono::milliseconds time);
 
-// Why a socket of Wazuh's cannot be connected to, and what to do. Looked up after the failure
-// `reason`, so it may be about a state that has just changed.
-std::string why_no_connection(const std::string& path, const std::string& reason);
+struct NoConnection {
+  std::string why;      // and what to do
+  bool nobody = false;  // serves the socket: wazuh-manager does not run
+};
+// About a socket of Wazuh's. Looked up after the failure `reason`, so it may be about a state that
+// has just changed.
+NoConnection why_no_connection(const std::string& path, const std::string& reason);
 
 class WdbClient {
  public:
@@ -57,10 +61,13 @@ class WdbClient {
   // closes is not there.
   void works() { backoff_.reset(); }
 
+  // At the last attempt to connect nobody served the socket.
+  bool gone() const { return gone_; }
   std::string about_socket(const std::string& what) const;
 
  private:
   void connect();
+  void closed(const std::string& reason);
   void on_bytes(std::span<const std::byte> bytes);
 
   net::Loop& loop_;
@@ -69,6 +76,7 @@ class WdbClient {
   std::unique_ptr<net::UnixStream> stream_;
   ReplyReader reader_;
   bool connected_ = false;
+  bool gone_ = false;
   bool awaiting_reply_ = false;
   net::Timer request_timer_;
   net::Timer reconnect_timer_;

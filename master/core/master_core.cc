@@ -58,7 +58,7 @@ MasterCore::MasterCore(Config config, State state, std::string may_have_lost, st
       may_have_lost_(std::move(may_have_lost)),
       random_(seed),
       time_(state_.time(), config_.boot, now),
-      leases_(state_, lease_times(), now) {
+      leases_(state_, lease_times(), time_.clock(now), now) {
   feed_.begins_after(state_.feed().last());
   feed_in_group_ = feed_.last();
   for (const auto& [agent, record] : state_.agents()) {
@@ -276,6 +276,8 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
     on(id, conn, *end, now, out);
   } else if (const auto* result = std::get_if<Result>(&message)) {
     on(id, conn, *result, now, out);
+  } else if (const auto* bye = std::get_if<Bye>(&message)) {
+    on(id, conn, *bye, now, out);
   } else {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
            now, out);
@@ -702,8 +704,12 @@ Output MasterCore::tick(const Now& now) {
 
 MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& now) const {
   NodeStatus s;
-  if (const auto it = state_.nodes().find(node); it != state_.nodes().end())
+  if (const auto it = state_.nodes().find(node); it != state_.nodes().end()) {
     s.lease = it->second.lease;
+    s.away = it->second.away;
+    s.offers_over = it->second.offers.over;
+    s.offered = it->second.offers.all;
+  }
   s.lease_left_us = leases_.left_us(state_, node, now);
   s.frozen_until = state_.frozen_until(node);
   const ConnId id = conn_of(node);

@@ -153,6 +153,10 @@ class MasterCore {
     // Until it lapses, or until it expires. Nothing: held, frozen or expired.
     std::optional<std::int64_t> lease_left_us;
     std::optional<MasterTime> frozen_until;
+    std::optional<Away> away;
+    MasterTime offers_over;
+    std::size_t offered = 0;  // agents whose newest session is its own, and offered
+    NodeStanding standing() const { return {lease.status, offers_over}; }
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
@@ -257,6 +261,7 @@ class MasterCore {
   void on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, const InventoryChunk& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Bye& m, const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Hello& m) const;
   bool take_over(ConnId id, const Hello& m, const Now& now, Output& out);
   bool is_older_copy(const Hello& m, Output& out);
@@ -294,6 +299,7 @@ class MasterCore {
   void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
   void tick_leases(const Now& now, Output& out);
   void end_freezes(const Now& now, Output& out);
+  void give_up_offers(const Now& now, Output& out);
   void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;
   std::vector<std::uint64_t> take_undecided(Delta& m, Decided& into, const Now& now, Ack& ack);

@@ -18,8 +18,8 @@ using wire::Packer;
 
 namespace {
 
-// 2: leases, what is frozen, who was forgotten or removed. 3: the feed's numbers. Both, and 1, are
-// read.
+// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, the feed's
+// numbers. Older ones are read.
 constexpr std::uint64_t kSnapshotFormat = 3;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
@@ -46,7 +46,7 @@ std::string State::encode() const {
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
-    p.array(11).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
+    p.array(n.away ? 14 : 12).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
     p.u64(static_cast<std::uint64_t>(n.stream))
         .u64(n.last_seq)
         .u64(n.position)
@@ -60,10 +60,12 @@ std::string State::encode() const {
     }
     p.u64(std::to_underlying(n.lease.status)).u64(std::to_underlying(n.lease.cause));
     p.i64(n.lease.since.us);
+    p.i64(n.offers.over.us);
+    if (n.away) p.u64(std::to_underlying(n.away->reason)).i64(n.away->until.us);
   }
   p.array(static_cast<std::uint32_t>(agents_.size()));
   for (const auto& [id, a] : agents_) {
-    p.array(11).u64(static_cast<std::uint64_t>(id));
+    p.array(a.is_offered() ? 12 : 11).u64(static_cast<std::uint64_t>(id));
     pack_version(p, a.top);
     p.u64(static_cast<std::uint64_t>(a.phase)).u64(static_cast<std::uint64_t>(a.reason));
     p.i64(a.lo.us).i64(a.hi.us);
@@ -76,6 +78,7 @@ std::string State::encode() const {
     } else {
       p.nil();
     }
+    if (a.is_offered()) p.i64(a.offered_until.us);
   }
   p.i64(time_.began.us).u64(time_.boot).i64(time_.offset_us);
   p.array(static_cast<std::uint32_t>(frozen_.size()));
@@ -161,10 +164,12 @@ bool take(Reader& in, std::optional<AgentRecord::Info>& into) {
 }
 
 bool take(Reader& in, AgentId& id, AgentRecord& a) {
-  return take_array(in, 11) && take(in, id) && take(in, a.top) && take(in, a.phase) &&
-         take(in, a.reason) && take(in, a.lo) && take(in, a.hi) && take(in, a.contacts[0]) &&
-         take(in, a.contacts[1]) && take(in, a.claimed) && take(in, a.known) &&
-         (in.nil() || read_plain_info(in, a.info));
+  std::uint32_t parts = 0;
+  return in.array(parts) && (parts == 11 || parts == 12) && take(in, id) && take(in, a.top) &&
+         take(in, a.phase) && take(in, a.reason) && take(in, a.lo) && take(in, a.hi) &&
+         take(in, a.contacts[0]) && take(in, a.contacts[1]) && take(in, a.claimed) &&
+         take(in, a.known) && (in.nil() || read_plain_info(in, a.info)) &&
+         (parts == 11 || (take(in, a.offered_until) && a.is_offered()));
 }
 
 bool take(Reader& in, OpenSessions& into) {
@@ -194,6 +199,10 @@ bool take(Reader& in, Lease& into) {
          take_enum(in, into.cause, LeaseCause::none, kLastLeaseCause) && take(in, into.since);
 }
 
+bool take(Reader& in, Away& into) {
+  return take_enum(in, into.reason, ByeReason::shutdown, kLastByeReason) && take(in, into.until);
+}
+
 bool take(Reader& in, NodeName& name, NodeLog& n) {
   std::uint32_t parts = 0;
   if (!in.array(parts) || !take(in, name) || !take(in, n.machine) || !take(in, n.store) ||
@@ -201,7 +210,11 @@ bool take(Reader& in, NodeName& name, NodeLog& n) {
       !take(in, n.welcomed_at) || !take(in, n.open))
     return false;
   n.lease.since = n.welcomed_at;  // in format 1 all leases run
-  return parts == 8 || (parts == 11 && take(in, n.lease));
+  if (parts == 8) return true;
+  if (!take(in, n.lease)) return false;
+  if (parts == 11) return true;
+  if (!take(in, n.offers.over)) return false;
+  return parts == 12 || (parts == 14 && take(in, n.away.emplace()));
 }
 
 bool take(Reader& in, ForgottenNode& n) {
@@ -241,7 +254,10 @@ bool State::read_agents(Reader& in) {
     if (agents_.size() == before) return false;
     if (a.is_open()) {
       ++active_;
-      if (const auto node = nodes_.find(a.top.node); node != nodes_.end()) ++node->second.on_top;
+      if (const auto node = nodes_.find(a.top.node); node != nodes_.end()) {
+        ++node->second.on_top;
+        if (a.is_offered()) node->second.offers.add(a.offered_until);
+      }
     }
     record = std::move(a);
     return true;

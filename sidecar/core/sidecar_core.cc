@@ -102,6 +102,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     // An older copy, of before anything was told, looks like this.
     if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
+    restore_drain(image);
   } else {
     forget_master();
   }
@@ -142,15 +143,9 @@ Output SidecarCore::look(const Look& look) {
   looked_mono_us_ = look.finished.mono_us;
   blind_ = false;
   counters_.looked_at_all |= look.complete;
+  manager_is_back();
   tracker_.look(look);
   return finish(look.finished, {});
-}
-
-Output SidecarCore::look_failed(const Now& now) {
-  ++counters_.failed_looks;
-  if (!std::exchange(blind_, true)) next_heartbeat_mono_us_ = now.mono_us;
-  tracker_.look_failed(now);
-  return finish(now, {});
 }
 
 Output SidecarCore::observe(const std::vector<Observation>& batch, const Now& now) {
@@ -277,6 +272,7 @@ void SidecarCore::fold(const Now& now) {
       into.event.info_kept = old.event.info_kept;
       into.event.info_hash = old.event.info_hash;
     }
+    if (same_session && !into.event.from) into.event.from = old.event.from;
     if (into.event.epoch == kUnstamped) into.event.starts_session = true;
   };
   // The newest info wins: merge from the newest of the old ones to the oldest.
@@ -421,6 +417,9 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
   if (e.info_hash != InfoHash{}) w.info_hash = e.info_hash;
   w.info = e.info;
   w.folded = e.folded;
+  w.from = e.from;
+  if (e.kind == EventKind::offered)
+    w.grace_us = grace_left_us(e.offered, e.grace_us, timeline_, now);
   return w;
 }
 
@@ -735,7 +734,7 @@ void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
 
 Output SidecarCore::tick(const Now& now) {
   Output out;
-  notice_halt(now);
+  tick_handoff(notice_halt(now), now, out);
   const std::int64_t silence = now.mono_us - last_heard_mono_us_;
   if (link_ == Link::greeting && silence > kGreetingTimeoutUs) {
     out.close = "no WELCOME within 10 s";

@@ -95,6 +95,7 @@ WazuhDbSource::Status WazuhDbSource::status() const {
   status.waiting_info = wanted_.size();
   status.unreadable = unreadable_.size();
   status.hints = hints_.found();
+  status.gone = gone();
   status.remoted = remoted_.answers();
   return status;
 }

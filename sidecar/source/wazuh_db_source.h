@@ -67,6 +67,7 @@ class WazuhDbSource {
     std::uint64_t scans = 0;       // of these, looks at the whole table
     std::uint64_t failures = 0;    // looks that failed
     std::string last_error;        // stays after it was mended; empty if there was none
+    bool gone = false;             // as gone()
     bool failing = false;          // from the first failure until the next look that succeeds
     std::string wazuh;             // "4.14.7", "4.13 or later"; empty: not known
     SourceDefaults defaults;
@@ -98,6 +99,8 @@ class WazuhDbSource {
   void read_info(const std::vector<AgentId>& agents);
 
   Status status() const;
+  // Nobody serves the socket: wazuh-manager does not run.
+  bool gone() const { return client_.gone(); }
 
  private:
   enum class Phase {

@@ -112,11 +112,14 @@ void Promises::master_started(const master::State& state) {
     const bool expired =
         node != state.nodes().end() && node->second.lease.status == master::LeaseStatus::expired;
     w->expired = expired ? 0 : -1;  // that was judged before
+    w->away_until = {};
   }
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
     known.phase = record ? record->phase : Phase::closed;
+    known.offered_until = record && record->is_offered() ? record->offered_until : MasterTime{};
+    known.offered = known.top;
   }
 }
 
@@ -162,10 +165,21 @@ void Promises::master_ticked() {
     world_.broken("the master refuses what a worker says as a breach of the protocol");
   }
   leases();
+  shown();
+  away();
   feed();
 }
 
 // ---- the feed, as one reads it who follows it from the beginning -------------------------------
+
+namespace {
+
+// That an agent is offered is not told: it is where it was.
+master::AgentStatus shown_as(master::AgentStatus status) {
+  return status == master::AgentStatus::migrating ? master::AgentStatus::active : status;
+}
+
+}  // namespace
 
 void Promises::feed() {
   const master::Feed& feed = world_.master->driver->core().feed();
@@ -197,7 +211,7 @@ void Promises::told(const master::FeedEntry& e) {
   known.agent_seq = e.agent_seq;
   if (e.kind == master::FeedKind::contested) return;
   const bool same =
-      e.from.status == known.standing.status &&
+      shown_as(e.from.status) == shown_as(known.standing.status) &&
       (e.from.status == master::AgentStatus::disconnected || e.from.node == known.standing.node);
   if (!same) world_.broken(what + " does not follow from what was told of its agent");
   known.standing = e.to;
@@ -221,7 +235,7 @@ void Promises::feed_end() {
   const master::State& state = world_.master->driver->core().state();
   if (state.feed().last() != world_.master->driver->core().feed().last()) return;
   for (const auto& [agent, record] : state.agents()) {
-    if (told_[agent].standing.status != state.status_of(record))
+    if (shown_as(told_[agent].standing.status) != shown_as(state.status_of(record)))
       world_.broken("agent " + text_of(agent) + ": the feed does not end as the table stands");
   }
 }
@@ -262,8 +276,11 @@ void World::check_agents() {
     if (master->driver) {
       const master::State& state = master->driver->core().state();
       const AgentRecord* record = state.find(a.id);
-      const bool active = record && state.status_of(*record) == master::AgentStatus::active;
-      if (active) r.master = record->top.node;
+      using master::AgentStatus;
+      const auto status = record ? state.status_of(*record) : AgentStatus::disconnected;
+      // An offer of an agent that stays may be new.
+      if (status == AgentStatus::active || status == AgentStatus::migrating)
+        r.master = record->top.node;
       if (two && r.master != a.place->name && r.master != a.clone_place->name)
         broken("agent " + text_of(a.id) + ": two share its key, and the master shows neither");
       if (a.place && !two && r.right() &&
@@ -311,6 +328,7 @@ void World::check_end() {
   promises_.table(master->driver->core().state());
   promises_.feed_end();
   check_workers();
+  check_handoffs();
 }
 
 }  // namespace rollcall::simulation

@@ -37,10 +37,12 @@ void World::start_sidecar(WorkerNode& w) {
   c.tracker.keepalive_us = kKeepalive;
   c.tracker.agent_timeout_us = kTimeout;
   c.tracker.info_refresh_us = 15 * kSecond;
+  c.tracker.manager_grace_us = 20 * kSecond;
   w.driver = std::make_unique<app::SidecarDriver>(c, random_(), w.clock, w, w, w,
                                                   [this, &w](const Note& n) {
                                                     if (telling()) say(w.name, line_of(n));
                                                   });
+  w.driver->attach(w);
   auto contents = w.disk.load();
   w.durable_position = 0;
   if (contents) {

@@ -91,6 +91,9 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.tls.certificate, "/etc/rollcall/node.crt");
   EXPECT_EQ(config.tls.key, "/etc/rollcall/node.key");
   EXPECT_EQ(config.store.path, "/var/lib/rollcall/sidecar");
+  EXPECT_EQ(config.handoff.grace, 5min);
+  EXPECT_EQ(config.handoff.manager_restart_grace, 5min);
+  EXPECT_EQ(config.handoff.back_within, 2min);
   EXPECT_EQ(config.store.max_events, 1'000'000u);
   EXPECT_EQ(config.store.max_bytes, 256u * 1024 * 1024);
   EXPECT_EQ(config.inspect.address, (Address{"127.0.0.1", 9470}));
@@ -162,6 +165,7 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
+      "[handoff]\ngrace = 1m\nmanager_restart_grace = 30s\nback_within = 0s\n"
       "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
       "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
@@ -173,6 +177,7 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.master.name, "boss");
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
   EXPECT_EQ(config.store, (SidecarConfig::Store{"/s", 5000, 1ULL << 30}));
+  EXPECT_EQ(config.handoff, (SidecarConfig::Handoff{1min, 30s, 0s}));
   EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}, "/t"}));
   EXPECT_EQ(config.limits, (SidecarConfig::Limits{16}));
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
@@ -307,12 +312,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Wrong{"UnknownSection", "[sourcee]\n",
               "s.ini:5: the section \"sourcee\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log], [limits]"},
+              "[master], [tls], [store], [handoff], [inspect], [log], [limits]"},
         Wrong{"UnknownKey", "[log]\nlevel = info\nlevle = info\n",
               "s.ini:7: the key \"levle\" is not known in [log]; allowed is level, format"},
         Wrong{"KeyOfTheOtherDaemon", "[timing]\nttl = 30s\n",
               "s.ini:5: the section \"timing\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log], [limits]"},
+              "[master], [tls], [store], [handoff], [inspect], [log], [limits]"},
         Wrong{"DuplicateKey", "[node]\nname = w2\n",
               "s.ini:6: [node] name was given in line 2 already; allowed is once"},
         Wrong{"NotAKey", "[log]\nlevel\n",

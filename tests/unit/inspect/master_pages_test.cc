@@ -152,7 +152,7 @@ TEST_F(MasterPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
   EXPECT_EQ(refused("/agents?stauts=active"),
             "unknown parameter 'stauts'; allowed: after, limit, status, node, name");
   EXPECT_EQ(refused("/agents?status=Active"),
-            "status takes one of active, unreachable, disconnected, unknown");
+            "status takes one of active, migrating, unreachable, disconnected, unknown");
   EXPECT_EQ(refused("/agents?limit=1001"), "limit takes a whole number, 1 to 1000");
   EXPECT_EQ(refused("/agents?limit=0"), "limit takes a whole number, 1 to 1000");
   EXPECT_EQ(refused("/agents?after=-1"), "after takes a whole number");

@@ -282,6 +282,7 @@ Event random_event(Rng& rng) {
   if (e.info_hash && chance(rng)) e.info = info(rng);
   if (chance(rng)) e.from = SessionName{epoch(rng), node(rng)};
   if (chance(rng)) e.folded = number32(rng);
+  if (chance(rng)) e.grace_us = std::min(duration(rng), kLongestGraceUs);
   return e;
 }
 
@@ -319,6 +320,8 @@ Message random_message(std::size_t type, Rng& rng) {
       return command(rng);
     case 15:
       return result(rng);
+    case 16:
+      return Bye{static_cast<ByeReason>(1 + below(rng, 3)), duration(rng)};
     default:
       return error(rng);
   }

@@ -160,7 +160,6 @@ INSTANTIATE_TEST_SUITE_P(Codes, TrackerReason,
                                            ReasonCase{1, "invalid_version"},
                                            ReasonCase{2, "version_error"},
                                            ReasonCase{3, "shutdown"}, ReasonCase{4, "no_keepalive"},
-                                           ReasonCase{5, "worker_restart"},
                                            ReasonCase{77, "unknown"}),
                          [](const auto& c) { return "Code" + std::to_string(c.param.code); });
 
