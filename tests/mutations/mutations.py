@@ -566,7 +566,7 @@ MUTATIONS = [
         "a sidecar that is killed then tells the agent again",
         (Edit("sidecar/core/agent_commands.cc",
               "    if (part.ticket <= stored_ticket || now.mono_us >= part.until_mono_us)",
-              "    if (stored_ticket <= stored_ticket || now.mono_us >= part.until_mono_us)"),),
+              "    if (part.ticket <= stored_ticket + 1 || now.mono_us >= part.until_mono_us)"),),
         unit=("sidecar_core_test", "SidecarCommands.NothingIsSentBefore*")),
     Mutation(
         "an id forgotten once it was told",
