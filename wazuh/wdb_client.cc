@@ -15,25 +15,28 @@ std::string seconds_text(std::chrono::milliseconds time) {
   return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
 }
 
-std::string why_no_connection(const std::string& path, const std::string& reason) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) return reason;
+NoConnection why_no_connection(const std::string& path, const std::string& reason) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) return {reason};
   struct stat file {};
   if (::stat(path.c_str(), &file) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
-      return "there is no such socket; start wazuh-manager, or correct the path in the "
-             "configuration";
+      return {
+          "there is no such socket; start wazuh-manager, or correct the path in the "
+          "configuration",
+          true};
     }
-    if (errno == EACCES) return "permission denied; add the rollcall user to group wazuh";
-    return reason;
+    if (errno == EACCES) return {"permission denied; add the rollcall user to group wazuh"};
+    return {reason};
   }
   if (!S_ISSOCK(file.st_mode)) {
-    return "this is not a socket; correct the path in the configuration";
+    return {"this is not a socket; correct the path in the configuration"};
   }
   if (::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) != 0 && errno == EACCES) {
-    return "permission denied; add the rollcall user to group wazuh";
+    return {"permission denied; add the rollcall user to group wazuh"};
   }
-  return "nobody answers there (" + reason +
-         "); check that wazuh-db runs, and start wazuh-manager if not";
+  return {"nobody answers there (" + reason +
+              "); check that wazuh-db runs, and start wazuh-manager if not",
+          true};
 }
 
 WdbClient::WdbClient(net::Loop& loop, Options options, Events events)
@@ -60,20 +63,25 @@ void WdbClient::stop() {
 void WdbClient::connect() {
   reader_.reset();
   stream_ = std::make_unique<net::UnixStream>(loop_);
-  stream_->connect(
-      options_.socket_path,
-      {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
-       .on_closed =
-           [this](const std::string& reason) {
-             give_up(about_socket(connected_ ? "the connection was lost (" + reason +
-                                                   "); is wazuh-manager restarting?"
-                                             : why_no_connection(options_.socket_path, reason)));
-           },
-       .on_drained = {}},
-      [this] {
-        connected_ = true;
-        events_.on_connected();
-      });
+  stream_->connect(options_.socket_path,
+                   {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
+                    .on_closed = [this](const std::string& reason) { closed(reason); },
+                    .on_drained = {}},
+                   [this] {
+                     connected_ = true;
+                     unserved_ = false;
+                     events_.on_connected();
+                   });
+}
+
+void WdbClient::closed(const std::string& reason) {
+  if (connected_) {
+    return give_up(
+        about_socket("the connection was lost (" + reason + "); is wazuh-manager restarting?"));
+  }
+  const NoConnection why = why_no_connection(options_.socket_path, reason);
+  unserved_ = why.unserved;
+  give_up(about_socket(why.text));
 }
 
 void WdbClient::ask(const std::string& text) {

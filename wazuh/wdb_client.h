@@ -19,9 +19,12 @@ namespace rollcall::wazuh {
 // Milliseconds only if they are not whole seconds.
 std::string seconds_text(std::chrono::milliseconds time);
 
-// Why a socket of Wazuh's cannot be connected to, and what to do. Looked up after the failure
-// `reason`, so it may be about a state that has just changed.
-std::string why_no_connection(const std::string& path, const std::string& reason);
+struct NoConnection {
+  std::string text;       // why, and what to do
+  bool unserved = false;  // nobody is behind this socket
+};
+// Looked up after the failure `reason`, so it may be about a state that has just changed.
+NoConnection why_no_connection(const std::string& path, const std::string& reason);
 
 class WdbClient {
  public:
@@ -57,11 +60,15 @@ class WdbClient {
   // closes is not there.
   void works() { backoff_.reset(); }
 
+  // When it was last tried to connect nobody served the socket: the manager does not run.
+  bool unserved() const { return unserved_; }
+
   std::string about_socket(const std::string& what) const;
 
  private:
   void connect();
   void on_bytes(std::span<const std::byte> bytes);
+  void closed(const std::string& reason);
 
   net::Loop& loop_;
   const Options options_;
@@ -70,6 +77,7 @@ class WdbClient {
   ReplyReader reader_;
   bool connected_ = false;
   bool awaiting_reply_ = false;
+  bool unserved_ = false;
   net::Timer request_timer_;
   net::Timer reconnect_timer_;
   net::Backoff backoff_;
