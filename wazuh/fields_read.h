@@ -17,8 +17,8 @@
 
 namespace rollcall::wazuh {
 
-// What the table says of some agents: every one of the columns that is not NULL under its own name
-// (an empty text is known to be empty), and labels as "label.KEY".
+// What the table says of some agents: those of the columns that are not NULL, each under its own
+// name (an empty text is known to be empty), and labels as "label.KEY".
 class FieldsRead {
  public:
   static constexpr std::size_t kMaxAgents = 50;

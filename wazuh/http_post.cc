@@ -101,7 +101,7 @@ void HttpPost::post(std::string_view path, std::string_view json, Done done) {
        .on_closed =
            [this](const std::string& reason) {
              if (!connected_)
-               return finish(about_socket(why_no_connection(options_.socket_path, reason).why));
+               return finish(about_socket(why_no_connection(options_.socket_path, reason).text));
              take(reader_.end());
            },
        .on_drained = {}},

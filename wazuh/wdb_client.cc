@@ -20,15 +20,17 @@ NoConnection why_no_connection(const std::string& path, const std::string& reaso
   struct stat file {};
   if (::stat(path.c_str(), &file) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) {
-      return {"there is no such socket; start wazuh-manager, or correct the path in the "
-              "configuration",
-              true};
+      return {
+          "there is no such socket; start wazuh-manager, or correct the path in the "
+          "configuration",
+          true};
     }
     if (errno == EACCES) return {"permission denied; add the rollcall user to group wazuh"};
     return {reason};
   }
-  if (!S_ISSOCK(file.st_mode))
+  if (!S_ISSOCK(file.st_mode)) {
     return {"this is not a socket; correct the path in the configuration"};
+  }
   if (::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) != 0 && errno == EACCES) {
     return {"permission denied; add the rollcall user to group wazuh"};
   }
@@ -61,16 +63,15 @@ void WdbClient::stop() {
 void WdbClient::connect() {
   reader_.reset();
   stream_ = std::make_unique<net::UnixStream>(loop_);
-  stream_->connect(
-      options_.socket_path,
-      {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
-       .on_closed = [this](const std::string& reason) { closed(reason); },
-       .on_drained = {}},
-      [this] {
-        connected_ = true;
-        gone_ = false;
-        events_.on_connected();
-      });
+  stream_->connect(options_.socket_path,
+                   {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
+                    .on_closed = [this](const std::string& reason) { closed(reason); },
+                    .on_drained = {}},
+                   [this] {
+                     connected_ = true;
+                     unserved_ = false;
+                     events_.on_connected();
+                   });
 }
 
 void WdbClient::closed(const std::string& reason) {
@@ -78,9 +79,9 @@ void WdbClient::closed(const std::string& reason) {
     return give_up(
         about_socket("the connection was lost (" + reason + "); is wazuh-manager restarting?"));
   }
-  const NoConnection no = why_no_connection(options_.socket_path, reason);
-  gone_ = no.nobody;
-  give_up(about_socket(no.why));
+  const NoConnection why = why_no_connection(options_.socket_path, reason);
+  unserved_ = why.unserved;
+  give_up(about_socket(why.text));
 }
 
 void WdbClient::ask(const std::string& text) {

@@ -20,11 +20,10 @@ namespace rollcall::wazuh {
 std::string seconds_text(std::chrono::milliseconds time);
 
 struct NoConnection {
-  std::string why;      // and what to do
-  bool nobody = false;  // serves the socket: wazuh-manager does not run
+  std::string text;       // why, and what to do
+  bool unserved = false;  // nobody is behind this socket
 };
-// About a socket of Wazuh's. Looked up after the failure `reason`, so it may be about a state that
-// has just changed.
+// Looked up after the failure `reason`, so it may be about a state that has just changed.
 NoConnection why_no_connection(const std::string& path, const std::string& reason);
 
 class WdbClient {
@@ -61,14 +60,15 @@ class WdbClient {
   // closes is not there.
   void works() { backoff_.reset(); }
 
-  // At the last attempt to connect nobody served the socket.
-  bool gone() const { return gone_; }
+  // When it was last tried to connect nobody served the socket: the manager does not run.
+  bool unserved() const { return unserved_; }
+
   std::string about_socket(const std::string& what) const;
 
  private:
   void connect();
-  void closed(const std::string& reason);
   void on_bytes(std::span<const std::byte> bytes);
+  void closed(const std::string& reason);
 
   net::Loop& loop_;
   const Options options_;
@@ -76,8 +76,8 @@ class WdbClient {
   std::unique_ptr<net::UnixStream> stream_;
   ReplyReader reader_;
   bool connected_ = false;
-  bool gone_ = false;
   bool awaiting_reply_ = false;
+  bool unserved_ = false;
   net::Timer request_timer_;
   net::Timer reconnect_timer_;
   net::Backoff backoff_;

@@ -100,7 +100,7 @@ class WazuhDbSource {
 
   Status status() const;
   // Nobody serves the socket: wazuh-manager does not run.
-  bool gone() const { return client_.gone(); }
+  bool gone() const { return client_.unserved(); }
 
  private:
   enum class Phase {
