@@ -9,7 +9,7 @@ namespace rollcall::app {
 
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
-                                             master::History* history) {
+                                             master::History* history, master::Feed* feed) {
   master::State state;
   std::uint64_t from = recovery.first_index;
   if (recovery.snapshot) {
@@ -20,6 +20,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
     // Nothing that the snapshot stands for was decided later than the last time reserved in it.
     if (history) history->begins_at(state.time().until);
   }
+  if (feed) feed->begins_after(state.feed().last());
   std::vector<master::Outcome> outcomes;
   std::optional<Error> failed;
   auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
@@ -29,7 +30,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
       ok = std::unexpected(record.error());
     } else {
       outcomes.clear();
-      ok = state.apply(*record, history ? &outcomes : nullptr);
+      ok = state.apply(*record, history ? &outcomes : nullptr, feed);
       const auto* decided = std::get_if<master::Decided>(&*record);
       if (ok && history && decided) history->add(*decided, outcomes);
     }
@@ -39,6 +40,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
   });
   if (!read) return std::unexpected(read.error());
   if (failed) return std::unexpected(*failed);
+  if (feed) feed->show_upto(feed->added());
   return state;
 }
 
@@ -62,6 +64,12 @@ MasterDriver::MasterDriver(master::MasterCore::Config config, Options options, m
 
 void MasterDriver::start() {
   carry_out(core_.start(clock_.now()));
+}
+
+// Whoever waits for a command learns that nobody will answer.
+void MasterDriver::stop() {
+  stopped_ = true;
+  wait_for_command_.clear();
 }
 
 void MasterDriver::link_accepted(master::ConnId conn, std::vector<std::string> peer_names,
@@ -135,6 +143,7 @@ void MasterDriver::carry_out(master::Output out) {
     readers_.erase(c.conn);
     links_.close(c.conn, c.reason);
   }
+  for (const auto& report : out.reports) tell(report);
   if (core_.congested() != paused_) {
     paused_ = core_.congested();
     links_.pause_reading(paused_);
@@ -173,6 +182,23 @@ void MasterDriver::change(const Change& change,
   carry_out(std::move(*out));
   if (appending_.empty()) return done({});
   wait_for_disk_.push_back({2, std::move(done)});
+}
+
+void MasterDriver::command(master::CommandRequest request, std::function<void(CommandEnded)> done) {
+  if (stopped_) return;
+  const CommandId id = request.id;
+  auto out = core_.command(std::move(request), clock_.now());
+  if (!out) return done(std::unexpected(std::move(out.error())));
+  wait_for_command_.emplace(id, std::move(done));
+  carry_out(std::move(*out));
+}
+
+void MasterDriver::tell(const master::CommandReportPtr& report) {
+  const auto [from, to] = wait_for_command_.equal_range(report->id);
+  std::vector<std::function<void(CommandEnded)>> told;
+  for (auto at = from; at != to; ++at) told.push_back(std::move(at->second));
+  wait_for_command_.erase(from, to);
+  for (const auto& done : told) done(report);
 }
 
 void MasterDriver::tell_durable() {

@@ -20,11 +20,12 @@
 
 namespace rollcall::app {
 
-// Reads a log into the state that it is the fold of: from its snapshot if it has one. `history`, if
-// given, gets the decisions that are read on the way.
+// Reads a log into the state that it is the fold of: from its snapshot if it has one. `history` and
+// `feed`, if given, get the decisions that are read on the way, and what became of agents by them.
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
-                                             master::History* history = nullptr);
+                                             master::History* history = nullptr,
+                                             master::Feed* feed = nullptr);
 
 // Whether a snapshot is there, whole, and one that a master can begin with.
 std::expected<void, Error> check_snapshot(const persist::EventLog& log, std::uint64_t upto_index);
@@ -59,9 +60,11 @@ class MasterDriver {
                std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log, Links& links,
                Notes notes);
 
-  void remember(master::History history) { core_.remember(std::move(history)); }  // before start()
+  // Before start().
+  void remember(master::History history) { core_.remember(std::move(history)); }
+  void remember(master::Feed feed) { core_.remember(std::move(feed)); }
   void start();
-  void stop() { stopped_ = true; }
+  void stop();
   bool ready() const { return core_.ready(); }
 
   void link_accepted(master::ConnId conn, std::vector<std::string> peer_names, std::string address);
@@ -75,6 +78,11 @@ class MasterDriver {
       std::function<std::expected<master::Output, Error>(master::MasterCore&, const Now&)>;
   void change(const Change& change, std::function<void(std::expected<void, Error>)> done);
 
+  // Tells agents something; `done` gets the report, within the command's timeout, or why it was not
+  // begun. Not called once this has stopped.
+  using CommandEnded = std::expected<master::CommandReportPtr, master::CommandRefused>;
+  void command(master::CommandRequest request, std::function<void(CommandEnded)> done);
+
   master::MasterCore& core() { return core_; }
   const master::MasterCore& core() const { return core_; }
   const std::string& log_error() const { return log_error_; }
@@ -85,6 +93,7 @@ class MasterDriver {
   void carry_out(master::Output out);
   void append(std::uint64_t ticket);
   void tell_durable();
+  void tell(const master::CommandReportPtr& report);
 
   Clock& clock_;
   Log& log_;
@@ -107,6 +116,7 @@ class MasterDriver {
     std::function<void(std::expected<void, Error>)> done;
   };
   std::vector<WaitsForDisk> wait_for_disk_;
+  std::multimap<CommandId, std::function<void(CommandEnded)>> wait_for_command_;
   std::optional<std::int64_t> retry_at_mono_us_;
   std::string log_error_;
 };

@@ -83,6 +83,10 @@ std::expected<void, Error> SidecarDriver::send_inventory() {
   return {};
 }
 
+void SidecarDriver::datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not) {
+  carry_out(core_.datagram_sent(number, why_not, clock_.now()));
+}
+
 void SidecarDriver::link_connected() {
   if (stopped_) return;
   state_ = State::connected;
@@ -168,6 +172,13 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     close_link(*out.close);
   }
   if (!out.read_info.empty()) source_.read_info(out.read_info);
+  for (sidecar::AgentDatagram& d : out.datagrams) {
+    if (agents_) {
+      agents_->send(d.number, std::move(d.text), std::chrono::microseconds(d.patience_us));
+    } else {
+      datagram_sent(d.number, "this sidecar cannot reach agents");
+    }
+  }
   if (messages_ == nullptr) return;
   for (const AgentId agent : out.force_reconnect) messages_->force_reconnect(agent);
 }

@@ -3,6 +3,7 @@
 // and the simulator use this same driver and exchange those four.
 //
 // Loop thread only. The ports answer later, never from inside a call of the driver.
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -44,7 +45,15 @@ class SidecarDriver {
     virtual ~Source() = default;
     virtual void read_info(const std::vector<AgentId>& agents) = 0;  // then info_read() for each
   };
-  // What is said to agents through Wazuh.
+  // Where datagrams to agents go.
+  class Agents {
+   public:
+    virtual ~Agents() = default;
+    // Tried for so long at most, then datagram_sent() with this number.
+    virtual void send(std::uint64_t number, std::string datagram,
+                      std::chrono::microseconds patience) = 0;
+  };
+  // What is said to agents through Wazuh without waiting for how it went.
   class AgentMessages {
    public:
     virtual ~AgentMessages() = default;
@@ -71,6 +80,10 @@ class SidecarDriver {
   void watch(bool there);
   // Called after each commit, with the ticket up to which all is durable.
   void on_stored(std::function<void(std::uint64_t)> tell) { on_stored_ = std::move(tell); }
+
+  // Without it no agent can be told anything.
+  void reach_agents(Agents& agents) { agents_ = &agents; }
+  void datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not);
 
   void link_connected();
   void link_received(std::string_view bytes);
@@ -106,6 +119,7 @@ class SidecarDriver {
   Store& store_;
   Link& link_;
   Source& source_;
+  Agents* agents_ = nullptr;
   AgentMessages* messages_ = nullptr;
   Notes notes_;
   sidecar::SidecarCore core_;

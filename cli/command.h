@@ -16,6 +16,7 @@ enum class Exit : int {
   kUsage = 2,     // it was called wrongly
   kDamaged = 3,   // a log is not whole
   kNoAnswer = 4,  // no daemon answers
+  kPartly = 5,    // for some of what was named it is done
 };
 
 // Each group of subcommands lives in a file of its own and has one function here. It describes
@@ -25,7 +26,9 @@ using Run = std::function<Exit()>;
 
 void add_pki(CLI::App& app, Run& run);
 void add_show(CLI::App& app, Run& run);     // status, nodes, agents, agent, why
+void add_events(CLI::App& app, Run& run);   // events, contested
 void add_operate(CLI::App& app, Run& run);  // confirm, freeze, unfreeze, forget, inventory
+void add_restart(CLI::App& app, Run& run);  // restart
 void add_log(CLI::App& app, Run& run);      // log verify, replay, export, repair
 
 // Says it on standard error.

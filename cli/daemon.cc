@@ -124,17 +124,39 @@ std::expected<Daemon, Exit> Daemon::of(const Target& target) {
   return daemon;
 }
 
+std::string Daemon::address() const {
+  return app::to_text({host_, static_cast<std::uint16_t>(port_)});
+}
+
 std::expected<std::string, Exit> Daemon::get(const std::string& path) const {
-  return ask(Method::kGet, path);
+  return done(ask(Method::kGet, path));
 }
 
 std::expected<std::string, Exit> Daemon::post(const std::string& path) const {
-  return ask(Method::kPost, path);
+  return done(ask(Method::kPost, path));
 }
 
-std::expected<std::string, Exit> Daemon::ask(Method method, const std::string& path) const {
+std::expected<Daemon::Answer, Exit> Daemon::put(const std::string& path,
+                                                const std::string& body) const {
+  auto answer = ask(Method::kPut, path, body);
+  if (!answer) return answer;
+  const auto json = Json::parse(answer->body, nullptr, false);
+  if (json.is_object() && json.contains("failed")) return answer;
+  const auto refused = done(answer);
+  return std::unexpected(refused ? Exit::kFailed : refused.error());
+}
+
+std::expected<std::string, Exit> Daemon::done(const std::expected<Answer, Exit>& answer) const {
+  if (!answer) return std::unexpected(answer.error());
+  if (answer->status == 200) return answer->body;
+  return std::unexpected(fail(address() + " answers " + std::to_string(answer->status) + ": " +
+                              reason_in(answer->body)));
+}
+
+std::expected<Daemon::Answer, Exit> Daemon::ask(Method method, const std::string& path,
+                                                const std::string& body) const {
   httplib::Headers headers;
-  if (method == Method::kPost) {
+  if (method != Method::kGet) {
     const auto token = inspect::Token::load(token_file_);
     if (!token) {
       return std::unexpected(fail(token.error().message + "; run this as the user that " +
@@ -144,23 +166,20 @@ std::expected<std::string, Exit> Daemon::ask(Method method, const std::string& p
   }
   httplib::Client client(host_, port_);
   client.set_connection_timeout(std::chrono::seconds(5));
-  client.set_read_timeout(std::chrono::seconds(30));
+  client.set_read_timeout(std::chrono::seconds(method == Method::kPut ? 90 : 30));
   const auto answer = method == Method::kGet ? client.Get(path, headers)
-                                             : client.Post(path, headers, "", "application/json");
-  const std::string address = app::to_text({host_, static_cast<std::uint16_t>(port_)});
+                      : method == Method::kPut
+                          ? client.Put(path, headers, body, "text/plain")
+                          : client.Post(path, headers, body, "application/json");
   if (!answer) {
     return std::unexpected(
-        fail(std::string("no ") + program(sidecar_) + " answers at " + address +
+        fail(std::string("no ") + program(sidecar_) + " answers at " + address() +
                  ": is it running? If its [inspect] address is another one, name its ini file "
                  "with --config, or the address with --" +
                  (sidecar_ ? "sidecar" : "master"),
              Exit::kNoAnswer));
   }
-  if (answer->status != 200) {
-    return std::unexpected(fail(address + " answers " + std::to_string(answer->status) + ": " +
-                                reason_in(answer->body)));
-  }
-  return answer->body;
+  return Answer{answer->status, answer->body};
 }
 
 std::string escaped(std::string_view text) {

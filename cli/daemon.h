@@ -28,11 +28,21 @@ class Daemon {
 
   std::expected<std::string, Exit> get(const std::string& path) const;   // the body
   std::expected<std::string, Exit> post(const std::string& path) const;  // with the token
+  // With the token, and waiting for as long as agents may be waited for. What it says of each agent
+  // comes with any status that has a list of them.
+  struct Answer {
+    int status = 0;
+    std::string body;
+  };
+  std::expected<Answer, Exit> put(const std::string& path, const std::string& body) const;
   bool is_sidecar() const { return sidecar_; }
 
  private:
-  enum class Method { kGet, kPost };
-  std::expected<std::string, Exit> ask(Method method, const std::string& path) const;
+  enum class Method { kGet, kPost, kPut };
+  std::expected<Answer, Exit> ask(Method method, const std::string& path,
+                                  const std::string& body = "") const;
+  std::expected<std::string, Exit> done(const std::expected<Answer, Exit>& answer) const;
+  std::string address() const;
 
   std::string host_;
   int port_ = 0;

@@ -34,7 +34,9 @@ int main(int argc, char** argv) {
 
     rollcall::cli::Run run;
     rollcall::cli::add_show(app, run);
+    rollcall::cli::add_events(app, run);
     rollcall::cli::add_operate(app, run);
+    rollcall::cli::add_restart(app, run);
     rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);
 

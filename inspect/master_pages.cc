@@ -15,16 +15,16 @@ using master::Decision;
 using master::History;
 using master::LeaseStatus;
 using master::MasterCore;
-using master::Standing;
+using master::NodeStanding;
 
 // A copy of the table, and what says how it is shown.
 struct Table {
   AgentTable<AgentRecord> agents;
-  std::map<NodeName, Standing> standings;
+  std::map<NodeName, NodeStanding> standings;
 
-  Standing standing_of(const AgentRecord& a) const {
+  NodeStanding standing_of(const AgentRecord& a) const {
     const auto standing = standings.find(a.top.node);
-    return standing == standings.end() ? Standing{} : standing->second;
+    return standing == standings.end() ? NodeStanding{} : standing->second;
   }
 };
 
@@ -46,7 +46,7 @@ struct AgentFilter {
   std::optional<NodeName> node;
   std::optional<NameFilter> name;
 
-  bool takes(const AgentRecord& a, const Standing& standing) const {
+  bool takes(const AgentRecord& a, const NodeStanding& standing) const {
     return (!status || status_text(a, standing) == *status) &&
            (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a));
   }
@@ -96,6 +96,15 @@ Json frozen_json(const master::State& state) {
   return list;
 }
 
+Json commands_json(const master::Commands::Status& status) {
+  Json ends = Json::object();
+  for (const auto& [end, count] : status.ends) ends[to_string(end)] = count;
+  return {{"begun", status.commands},
+          {"running", status.running},
+          {"waiting_agents", status.waiting},
+          {"agents", std::move(ends)}};
+}
+
 Json repairs_json(const MasterCore::Counters& counters) {
   Json j = Json::object();
   for (auto cause = master::Cause::missed_open; cause <= master::kLastCause;
@@ -104,6 +113,13 @@ Json repairs_json(const MasterCore::Counters& counters) {
     j[to_string(cause)] = n == counters.repairs.end() ? 0 : n->second;
   }
   return j;
+}
+
+// Why corrections that were asked for are not made.
+std::string sink_trouble(const MasterView& view) {
+  if (!view.sink) return "";
+  const auto status = view.sink().status();
+  return status.mode == master::SinkMode::correct ? status.error : "";
 }
 
 class MasterPages {
@@ -134,11 +150,23 @@ class MasterPages {
 };
 
 Response MasterPages::healthz() const {
+  struct Health {
+    std::string log_error, sink_error;
+  };
   return answered(
-      post_, [this] { return view_.driver.log_error(); },
-      [](const std::string& error) {
-        if (error.empty()) return json({{"status", "ok"}});
-        return json({{"status", "failing"}, {"why", "the log cannot be written: " + error}}, 503);
+      post_,
+      [this] {
+        return Health{view_.driver.log_error(), sink_trouble(view_)};
+      },
+      [](const Health& health) {
+        if (!health.log_error.empty()) {
+          return json(
+              {{"status", "failing"}, {"why", "the log cannot be written: " + health.log_error}},
+              503);
+        }
+        if (health.sink_error.empty()) return json({{"status", "ok"}});
+        return json({{"status", "degraded"},
+                     {"why", "Wazuh's table cannot be corrected: " + health.sink_error}});
       });
 }
 
@@ -204,10 +232,12 @@ Response MasterPages::status() const {
         j["inventories"] = {{"full", c.inventories_full},
                             {"partial", c.inventories_partial},
                             {"refused", c.inventories_refused}};
+        j["commands"] = commands_json(core.commands());
         const auto l = view_.listener();
         j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
                          {"over_address", l.over_address}, {"gave_way", l.gave_way},
                          {"too_slow", l.too_slow},         {"failed", l.failed}};
+        j["sink"] = view_.sink ? sink_json(view_.sink()) : Json(nullptr);
         j["log_error"] = or_null(view_.driver.log_error());
         return j;
       },
@@ -290,16 +320,25 @@ Response MasterPages::agent(const Request& request) const {
   if (auto refused = read_parameters(request, {})) return *std::move(refused);
   const auto id = agent_of(request.matches[0]);
   if (!id) return not_an_agent();
+  struct Found {
+    AgentRecord record;
+    AgentBeside beside;
+    MasterCore::Contest contest;
+  };
   return answered(
       post_,
-      [this, id = *id]() -> std::optional<std::pair<AgentRecord, AgentBeside>> {
+      [this, id = *id]() -> std::optional<Found> {
         const AgentRecord* record = view_.driver.core().state().find(id);
         if (!record) return std::nullopt;
-        return std::pair(*record, beside(id, *record, view_.clock.now()));
+        const Now now = view_.clock.now();
+        return Found{*record, beside(id, *record, now), view_.driver.core().contest_of(id, now)};
       },
-      [id = *id](const auto& found) {
-        return found ? json(agent_json(id, found->first, found->second))
-                     : error_response(404, "no worker has told of an agent of this id");
+      [this, id = *id](const auto& found) {
+        if (!found) return error_response(404, "no worker has told of an agent of this id");
+        Json j = agent_json(id, found->record, found->beside);
+        const bool moves = !found->contest.moves.empty();
+        j["contest"] = moves ? contest_json(found->contest, view_.flapping) : Json(nullptr);
+        return json(j);
       });
 }
 
@@ -424,6 +463,7 @@ Response MasterPages::decisions(const Request& request) const {
 
 void add_master_pages(HttpServer& server, Post post, MasterView view) {
   add_migration_pages(server, post, view);
+  if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });

@@ -139,7 +139,18 @@ struct Moment {
   std::string store_error, link_error;
   std::size_t agents = 0, open_sessions = 0, missing = 0;
   std::int64_t keepalive_us = 0, agent_timeout_us = 0;
+  bool takes_commands = false;
+  sidecar::AgentCommands::Status commands;
 };
+
+Json commands_json(const Moment& m) {
+  Json outcomes = Json::object();
+  for (const auto& [outcome, count] : m.commands.outcomes) outcomes[to_string(outcome)] = count;
+  return {{"taken", m.takes_commands},
+          {"messages", m.commands.commands},
+          {"waiting_agents", m.commands.waiting},
+          {"agents", std::move(outcomes)}};
+}
 
 Json link_json(const Moment& m) {
   return {{"state", name_of(m.core.link)},
@@ -240,7 +251,9 @@ Moment SidecarPages::moment() const {
           tracker.open_sessions(),
           tracker.missing(),
           tracker.keepalive_us(),
-          tracker.agent_timeout_us()};
+          tracker.agent_timeout_us(),
+          driver.core().takes_commands(),
+          driver.core().commands()};
 }
 
 Response SidecarPages::healthz() const {
@@ -303,6 +316,7 @@ Response SidecarPages::status() const {
                         {"challenged", m.core.challenged},
                         {"future_epoch", m.core.future_epoch},
                         {"need_info", m.core.need_info}};
+        j["commands"] = commands_json(m);
         return json(j);
       });
 }

@@ -63,6 +63,9 @@ struct AgentRecord {
   std::optional<Info> known;
   InfoPtr info;
 
+  // How often the master's feed told of it: beside the record, and no part of what is decided.
+  std::uint64_t told = 0;
+
   bool has_session() const { return top.epoch != kUnstamped; }
   bool is_open() const { return has_session() && phase == Phase::open; }
   bool is_offered() const { return is_open() && offered_until.us != 0; }

@@ -82,6 +82,12 @@ bool is_known_kind(std::uint64_t v) {
   return v >= number(EventKind::opened) && v <= number(EventKind::contact);
 }
 
+// An outcome that a later version added says no more than that it is not known here.
+CommandOutcome outcome_of(std::uint64_t v) {
+  return v <= number(CommandOutcome::uncertain) ? static_cast<CommandOutcome>(v)
+                                                : CommandOutcome::uncertain;
+}
+
 // A reason is for people: one that a later version added is still an end of the session.
 Reason reason_of(std::uint64_t v) {
   return v <= number(kLastReason) ? static_cast<Reason>(v) : Reason::unknown;
@@ -243,6 +249,10 @@ class Body {
       return;
     }
     out = std::move(*v);
+  }
+  void command_id(std::uint64_t key, CommandId& out) {
+    text(key, "id", Need::required, out);
+    if (!is_valid_command_id(out)) wrong("id", ": not a valid command id");
   }
   void features(std::uint64_t key, std::vector<std::string>& out) {
     const wire::Value list = array(key, "features", Need::optional, kMaxFeatures);
@@ -559,11 +569,12 @@ std::expected<Message, Error> unpack_challenge(const wire::Value& map) {
 }
 
 void pack_body(wire::Packer& p, const Heartbeat& m) {
-  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value());
+  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value() + m.blind);
   p.u64(1).u64(m.seq);
   p.u64(2).u64(m.open_sessions);
   p.u64(3).i64(m.t0);
   if (m.digest) p.u64(4).bin(bytes_of(*m.digest));
+  if (m.blind) p.u64(5).boolean(true);
 }
 
 std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
@@ -573,6 +584,7 @@ std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
   b.unsigned_number(2, "open_sessions", kOptional, m.open_sessions);
   b.time(3, "t0", kRequired, m.t0);
   b.digest(4, "digest", kOptional, m.digest);
+  b.boolean(5, "blind", kOptional, m.blind);
   return b.finish(std::move(m));
 }
 
@@ -651,6 +663,61 @@ std::expected<Message, Error> unpack_want(const wire::Value& map) {
     }
   }
   b.time(5, "retry_after_us", kOptional, m.retry_after_us);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Command& m) {
+  p.array(2).u64(kCommand).map(4);
+  p.u64(1).str(m.id);
+  p.u64(2).u64(number(m.kind));
+  p.u64(3).array(static_cast<std::uint32_t>(m.entries.size()));
+  for (const Command::Entry& e : m.entries) p.array(2).u64(number(e.agent)).str(e.version);
+  p.u64(4).i64(m.left_us);
+}
+
+std::expected<Message, Error> unpack_command(const wire::Value& map) {
+  Body b("COMMAND", map);
+  Command m;
+  b.command_id(1, m.id);
+  b.unsigned_number(2, "kind", kRequired, m.kind, number(CommandKind::restart),
+                    number(CommandKind::restart));
+  const wire::Value entries = b.array(3, "agents", kRequired, kMaxCommandAgents);
+  for (std::size_t i = 0; i < entries.size() && b.ok(); ++i) {
+    const auto agent = as_agent(entries.at(i).at(0));
+    const auto version = entries.at(i).at(1).as_str();
+    if (!agent || !version || version->size() > kMaxAgentVersion) {
+      b.wrong_entry("agent", i, "not [agent, version], or too long");
+    } else {
+      m.entries.push_back({*agent, std::string(*version)});
+    }
+  }
+  b.time(4, "left_us", kRequired, m.left_us);
+  return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Result& m) {
+  p.array(2).u64(kResult).map(2 + !m.why.empty());
+  p.u64(1).str(m.id);
+  p.u64(2).array(static_cast<std::uint32_t>(m.entries.size()));
+  for (const Result::Entry& e : m.entries) p.array(2).u64(number(e.agent)).u64(number(e.outcome));
+  if (!m.why.empty()) p.u64(3).str(std::string_view(m.why).substr(0, kMaxText));
+}
+
+std::expected<Message, Error> unpack_result(const wire::Value& map) {
+  Body b("RESULT", map);
+  Result m;
+  b.command_id(1, m.id);
+  const wire::Value entries = b.array(2, "outcomes", kRequired, kMaxCommandAgents);
+  for (std::size_t i = 0; i < entries.size() && b.ok(); ++i) {
+    const auto agent = as_agent(entries.at(i).at(0));
+    const auto outcome = entries.at(i).at(1).as_u64();
+    if (!agent || !outcome || *outcome == 0) {
+      b.wrong_entry("outcome", i, "not [agent, outcome]");
+    } else {
+      m.entries.push_back({*agent, outcome_of(*outcome)});
+    }
+  }
+  b.text(3, "why", kOptional, m.why);
   return b.finish(std::move(m));
 }
 
@@ -902,6 +969,10 @@ std::expected<Message, Error> decode_by_values(std::string_view payload) {
       return unpack_error(body);
     case kWant:
       return unpack_want(body);
+    case kCommand:
+      return unpack_command(body);
+    case kResult:
+      return unpack_result(body);
     case kDigests:
       return unpack_digests(body);
     case kInventoryBegin:

@@ -30,6 +30,8 @@ inline constexpr std::size_t kMaxTreeNodes = 1024;
 inline constexpr std::size_t kMaxLeaves = 4096;  // of a WANT and an INVENTORY_BEGIN
 inline constexpr std::size_t kMaxChunk = 8192;   // entries
 inline constexpr std::size_t kInventoryWindow = 8 * kMaxChunk;
+inline constexpr std::size_t kMaxCommandAgents = 4096;  // of a COMMAND and a RESULT
+inline constexpr std::size_t kMaxAgentVersion = 64;     // bytes of its text in a COMMAND
 // No moment, epoch or duration is beyond this (the year 38500), so that sums of a few never wrap.
 inline constexpr std::int64_t kMaxTimeUs = std::int64_t{1} << 60;
 

@@ -26,6 +26,14 @@ std::string_view to_string(Agreement agreement) {
   return "?";
 }
 
+std::string_view to_string(CommandKind kind) {
+  switch (kind) {
+    case CommandKind::restart:
+      return "restart";
+  }
+  return "?";
+}
+
 std::string_view to_string(ByeReason reason) {
   switch (reason) {
     case ByeReason::shutdown:
@@ -34,6 +42,29 @@ std::string_view to_string(ByeReason reason) {
       return "drain";
     case ByeReason::restart:
       return "restart";
+  }
+  return "?";
+}
+
+// As of a node: what may stand in a name may stand in a path.
+bool is_valid_command_id(std::string_view id) {
+  return is_valid_node_name(id);
+}
+
+std::string_view to_string(CommandOutcome outcome) {
+  switch (outcome) {
+    case CommandOutcome::sent:
+      return "sent";
+    case CommandOutcome::not_here:
+      return "not_here";
+    case CommandOutcome::unknown_version:
+      return "unknown_version";
+    case CommandOutcome::socket:
+      return "socket";
+    case CommandOutcome::late:
+      return "late";
+    case CommandOutcome::uncertain:
+      return "uncertain";
   }
   return "?";
 }
@@ -89,6 +120,8 @@ struct NameOf {
   std::string_view operator()(const InventoryChunk&) const { return "INVENTORY_CHUNK"; }
   std::string_view operator()(const InventoryEnd&) const { return "INVENTORY_END"; }
   std::string_view operator()(const InventoryAck&) const { return "INVENTORY_ACK"; }
+  std::string_view operator()(const Command&) const { return "COMMAND"; }
+  std::string_view operator()(const Result&) const { return "RESULT"; }
   std::string_view operator()(const Bye&) const { return "BYE"; }
 };
 

@@ -20,7 +20,8 @@ inline constexpr std::uint32_t kProtocolMax = 1;
 
 // What a side can do beyond its protocol version: HELLO names what the worker can, WELCOME what of
 // that the master can too. Only what both named is used.
-inline constexpr std::string_view kFeatureZstd = "zstd";  // COMPRESSED
+inline constexpr std::string_view kFeatureZstd = "zstd";          // COMPRESSED
+inline constexpr std::string_view kFeatureCommands = "commands";  // COMMAND
 
 // Worker -> master, the first frame on every connection.
 struct Hello {
@@ -144,6 +145,7 @@ struct Heartbeat {
   // Of the sessions that the stream left open at `seq`. Absent while events that were sent before
   // are being sent again.
   std::optional<Digest> digest = {};
+  bool blind = false;  // the source cannot be looked at: what is open here may be old
   bool operator==(const Heartbeat&) const = default;
 };
 
@@ -232,6 +234,54 @@ struct Bye {
 };
 
 // Wire numbers; never reused.
+enum class CommandKind : std::uint8_t { restart = 1 };
+std::string_view to_string(CommandKind kind);
+
+// A command's name, as a client gave it or the master chose it: 1 to 64 of letters, digits, '.',
+// '_' and '-'.
+using CommandId = std::string;
+bool is_valid_command_id(std::string_view id);
+
+// Master -> worker, with the feature `commands`: what these agents, which are on this worker, are
+// to be told. One id may come in several parts, and again; an agent is told at most once for an id.
+struct Command {
+  struct Entry {
+    AgentId agent{};
+    std::string version;  // of its software: it says in which words the agent is told
+    bool operator==(const Entry&) const = default;
+  };
+  CommandId id;
+  CommandKind kind = CommandKind::restart;
+  std::vector<Entry> entries;
+  std::int64_t left_us = 0;  // after that it is not to be carried out any more
+  bool operator==(const Command&) const = default;
+};
+
+// Wire numbers; never reused.
+enum class CommandOutcome : std::uint8_t {
+  sent = 1,             // the worker's Wazuh has it for the agent
+  not_here = 2,         // the worker has no open session of the agent
+  unknown_version = 3,  // the version is none
+  socket = 4,           // the worker's Wazuh did not take it; the agent was not told
+  late = 5,             // the time was over before it could be carried out; it was not told
+  uncertain = 6,        // it may have been told before the sidecar was started anew
+};
+std::string_view to_string(CommandOutcome outcome);
+
+// Worker -> master: answers COMMAND, in as many parts as it likes.
+struct Result {
+  struct Entry {
+    AgentId agent{};
+    CommandOutcome outcome = CommandOutcome::sent;
+    bool operator==(const Entry&) const = default;
+  };
+  CommandId id;
+  std::vector<Entry> entries;
+  std::string why;  // of those with `socket`
+  bool operator==(const Result&) const = default;
+};
+
+// Wire numbers; never reused.
 enum class ErrorCode : std::uint16_t {
   malformed = 1,     // bytes that are not a message, or a limit was passed
   protocol = 2,      // a message that this state does not allow
@@ -264,9 +314,10 @@ struct UnknownMessage {
   bool operator==(const UnknownMessage&) const = default;
 };
 
-using Message = std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat,
-                             HeartbeatAck, ErrorMessage, UnknownMessage, Want, Digests,
-                             InventoryBegin, InventoryChunk, InventoryEnd, InventoryAck, Bye>;
+using Message =
+    std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat, HeartbeatAck,
+                 ErrorMessage, UnknownMessage, Want, Digests, InventoryBegin, InventoryChunk,
+                 InventoryEnd, InventoryAck, Command, Result, Bye>;
 std::string_view name_of(const Message& message);  // "DELTA"
 
 // Costs an answer or a line in the log, and does nothing else.

@@ -19,7 +19,8 @@ enum MessageType : std::uint32_t {
   kInventoryChunk = 12,
   kInventoryEnd = 13,
   kWant = 14,
-  // 15 and 16 are reserved: COMMAND, RESULT.
+  kCommand = 15,
+  kResult = 16,
   kBye = 17,
   kCompressed = 18,
   kInventoryAck = 19,

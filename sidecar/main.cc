@@ -16,6 +16,7 @@
 #include "inspect/token.h"
 #include "net/loop.h"
 #include "persist/lmdb_session_store.h"
+#include "sidecar/agent_port.h"
 #include "sidecar/news.h"
 
 namespace {
@@ -35,10 +36,18 @@ sidecar::SidecarCore::Config core_of(const app::SidecarConfig& config, app::Cloc
   core.boot = app::boot_number(clock);
   core.max_events = config.store.max_events;
   core.max_bytes = config.store.max_bytes;
+  core.commands = config.source.type == app::SidecarConfig::SourceType::Wazuh &&
+                  !config.source.agent_socket.empty();
   core.tracker.keepalive_us = config.source.keepalive.count();
   core.tracker.agent_timeout_us = config.source.agent_timeout.count();
   core.tracker.manager_grace_us = config.handoff.manager_restart_grace.count();
   return core;
+}
+
+sidecar::AgentSocket::Options agents_of(const app::SidecarConfig& config) {
+  sidecar::AgentSocket::Options options;
+  options.path = config.source.agent_socket;
+  return options;
 }
 
 // What the driver asks of the source, passed on: the source is made after the driver.
@@ -62,8 +71,13 @@ class Sidecar {
         driver_(core_of(config, clock_), app::random_seed(), clock_, disk_store_, link_, info_port_,
                 app::log_note),
         news_(sidecar::make_news(config, loop_, clock_, disk_, store, driver_)),
+        agents_(loop_, agents_of(config), driver_),
         http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
     link_.attach(driver_);
+    if (driver_.core().takes_commands()) {
+      driver_.reach_agents(agents_);
+      driver_.attach(agents_);
+    }
     info_port_.attach(news_->infos());
     const auto post = [this](auto task) { return loop_.post(std::move(task)); };
     inspect::add_sidecar_pages(
@@ -96,6 +110,7 @@ class Sidecar {
                 config_.handoff.back_within.count());
     driver_.stop();
     news_->stop();
+    agents_.stop();
     link_.stop();
     disk_.stop();
   }
@@ -110,6 +125,7 @@ class Sidecar {
   InfoPort info_port_;
   app::SidecarDriver driver_;
   std::unique_ptr<sidecar::News> news_;
+  sidecar::AgentPort agents_;
   inspect::HttpServer http_;
 };
 

@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "master/core/commands.h"
+#include "master/core/feed.h"
 #include "master/core/history.h"
 #include "master/core/leases.h"
 #include "master/core/log_record.h"
@@ -48,7 +50,15 @@ struct Output {
   std::optional<Append> append;  // to be made durable, then told by stored(ticket)
   std::vector<Send> send;
   std::vector<Close> close;  // after what is sent to it before
+  std::vector<CommandReportPtr> reports;
   std::vector<Note> notes;
+};
+
+// Why a command was not even begun.
+struct CommandRefused {
+  enum class Why { conflict, busy };
+  Why why = Why::busy;
+  std::string text;
 };
 
 // A decision as people look at it: the newest are kept in memory, all of them are in the log.
@@ -84,9 +94,6 @@ class MasterCore {
     std::int64_t removed_retention_us = 7 * 86'400'000'000;
     std::size_t keep_decisions = 10'000;
     std::size_t keep_migrations = 10'000;
-    // An agent with this many changes of owner within this time is contested.
-    std::size_t contested_changes = 4;
-    std::int64_t contested_window_us = 600'000'000;
     std::int64_t contested_tell_us = 10'000'000;  // the shortest keepalive interval
   };
 
@@ -97,6 +104,7 @@ class MasterCore {
 
   // The decisions that the log told, before start().
   void remember(History history) { history_ = std::move(history); }
+  void remember(Feed feed) { feed_ = std::move(feed); }
   // First call: what the log needs before anybody can be welcomed.
   Output start(const Now& now);
   // Whether the time can be told, so that workers can be let in.
@@ -121,6 +129,10 @@ class MasterCore {
   // The worker is gone for good: what it left open is closed. Refused while its lease runs.
   std::expected<Output, Error> forget_node(const NodeName& node, const Now& now);
 
+  // Begins a command, or joins the one that has this id already. Its report comes with an Output,
+  // this one or a later one, within its timeout.
+  std::expected<Output, CommandRefused> command(CommandRequest request, const Now& now);
+
   // Too much waits for the disk: the shell should stop reading until this is false.
   bool congested() const {
     return pending_bytes_ > kMaxPendingBytes || waiting_bytes_ > kMaxPendingBytes;
@@ -136,6 +148,7 @@ class MasterCore {
     std::int64_t connected_for_us = 0;
     std::int64_t silent_for_us = 0;
     std::uint64_t open_sessions_reported = 0;
+    bool blind = false;                        // it cannot look at its agents
     Agreement agreement = Agreement::unknown;  // as the connection last compared it
     Lease lease;
     // Until it lapses, or until it expires. Nothing: held, frozen or expired.
@@ -144,12 +157,36 @@ class MasterCore {
     std::optional<Away> away;
     MasterTime offers_over;
     std::size_t offered = 0;  // agents whose newest session is its own, and offered
-    Standing standing() const { return {lease.status, offers_over}; }
+    NodeStanding standing() const { return {lease.status, offers_over}; }
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
   const History& history() const { return history_; }
-  bool contested(AgentId agent, const Now& now) const;
+  // What is durable of it.
+  const Feed& feed() const { return feed_; }
+  // master_core_contests.cc
+  bool contested(AgentId agent, const Now& now) const {
+    return state_.feed().moves().contested(agent, time_.clock(now));
+  }
+  // One worker's part in an agent's moves.
+  struct Claim {
+    NodeName node;
+    std::string address;                // the worker's; empty: not connected
+    bool on_top = false;                // the agent's newest session is this worker's
+    std::optional<Epoch> open;          // its own session, if it left one open
+    std::optional<MasterTime> contact;  // the latest moment at which it can have heard the agent
+    std::string agent_ip;               // the agent's, as this worker told it of late
+  };
+  struct Contest {
+    AgentId agent{};
+    bool contested = false;
+    std::vector<MasterTime> moves;  // of the last hour, the newest 16
+    std::vector<Claim> claims;      // of those between which it moved
+  };
+  // Agents that are contested, or moved at least `moves` times within an hour, behind `after`.
+  std::vector<Contest> contests(std::size_t moves, AgentId after, std::size_t limit,
+                                const Now& now) const;
+  Contest contest_of(AgentId agent, const Now& now) const;
   std::size_t in_doubt() const { return doubts_.size(); }
   bool in_doubt(AgentId agent) const { return doubts_.contains(agent); }
   struct Counters {
@@ -165,6 +202,7 @@ class MasterCore {
   };
   const Counters& counters() const { return counters_; }
   std::size_t connections() const { return conns_.size(); }
+  Commands::Status commands() const { return commands_.status(); }
 
  private:
   static constexpr std::size_t kMaxPendingBytes = 16u << 20;
@@ -193,10 +231,12 @@ class MasterCore {
     std::string software;
     std::uint64_t expected_seq = 1;
     std::uint64_t open_sessions = 0;
+    bool blind = false;
     std::int64_t since_mono_us = 0;
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints
     bool closing = false;
+    bool takes_commands = false;
     bool complained = false;        // one complaint of each connection is logged
     std::int64_t heartbeat_us = 0;  // as it was told
     Reconciling reconciling;
@@ -208,9 +248,11 @@ class MasterCore {
     std::size_t bytes = 0;
     Message message;
   };
-  struct Moves {
-    std::vector<std::int64_t> at_mono_us;  // the newest changes of owner
-    std::map<NodeName, std::int64_t> told_mono_us;
+  // What is remembered of each worker between which an agent moves.
+  struct Claimant {
+    std::optional<std::int64_t> told_mono_us;  // that it lost the agent
+    std::int64_t claimed_mono_us = 0;
+    std::string agent_ip;
   };
 
   void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
@@ -226,6 +268,10 @@ class MasterCore {
   bool is_older_copy(const Hello& m, Output& out);
   void admit(ConnId id, Conn& conn, const Hello& m, Welcome w, const Now& now, Output& out);
   void tell_missed(const NodeName& node, const Now& now);
+  // master_core_commands.cc
+  void on(ConnId id, Conn& conn, const Result& m, const Now& now, Output& out);
+  Place where(AgentId agent, const Now& now) const;
+  void tell_commands(const Now& now, Output& out);
   // master_core_reconcile.cc
   Agreement compare(Conn& conn, const Digest& theirs, const Now& now, Output& out);
   void ask(ConnId id, Want want);
@@ -276,7 +322,9 @@ class MasterCore {
   void check_doubt(AgentId agent, const AgentRecord& record);
   void tell_superseded(const NodeName& node, AgentId agent, const Now& now);
   bool may_tell(const NodeName& node, AgentId agent, const Now& now);
-  void owner_changed(AgentId agent, const Now& now, Output& out);
+  void owner_changed(AgentId agent, const NodeName& from, const Now& now, Output& out);
+  void remember_ip(AgentId agent, const AgentRecord& record);
+  void tell_later(const Now& now);
   ConnId conn_of(const NodeName& node) const;
   Output finish(const Now& now, Output out);
   void note(Output& out, NoteLevel level, std::string text,
@@ -302,15 +350,18 @@ class MasterCore {
   std::uint64_t ticket_ = 0, stored_ticket_ = 0;
 
   Leases leases_;
+  Commands commands_;
   std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
-  std::unordered_map<AgentId, Moves> moves_;
-  std::int64_t moves_pruned_mono_us_ = 0;
+  std::map<AgentId, std::map<NodeName, Claimant>> claimants_;
+  std::int64_t claimants_pruned_mono_us_ = 0;
   std::map<std::pair<NodeName, AgentId>, std::int64_t> later_;  // SUPERSEDED held back until then
   std::map<NodeName, std::vector<Superseded::Entry>> superseded_;
   std::map<NodeName, std::vector<Challenge::Entry>> challenges_;
 
   History history_;
+  Feed feed_;
+  std::uint64_t feed_in_group_ = 0;  // what is added up to here is durable with the group
   std::deque<Decision> decisions_;
   std::uint64_t decision_number_ = 0;
   Counters counters_;

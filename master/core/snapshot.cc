@@ -1,7 +1,9 @@
 // The state as bytes (docs/store-format.md). Read value by value: a master with a million agents
 // starts from half a gigabyte.
+#include <algorithm>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "master/core/state.h"
 #include "protocol/codec.h"
@@ -16,8 +18,8 @@ using wire::Packer;
 
 namespace {
 
-// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, migrations.
-// Older ones are read.
+// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, the feed's
+// numbers, migrations. Older ones are read.
 constexpr std::uint64_t kSnapshotFormat = 3;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
@@ -88,8 +90,31 @@ std::string State::encode() const {
   }
   p.array(static_cast<std::uint32_t>(removed_.size()));
   for (const auto& [agent, at] : removed_) p.array(2).u64(std::to_underlying(agent)).i64(at.us);
+  write_feed(p);
   migrations_.pack(p);
   return out;
+}
+
+// Moves that are too old to count are left out: when they are forgotten is not part of the state.
+void State::write_feed(Packer& p) const {
+  p.array(4).i64(feed_.began_.us).u64(feed_.last_);
+  std::uint32_t told = 0;
+  for (const auto& [agent, record] : agents_) told += record.told > 0 ? 1 : 0;
+  p.array(told);
+  for (const auto& [agent, record] : agents_) {
+    if (record.told > 0) p.array(2).u64(std::to_underlying(agent)).u64(record.told);
+  }
+  std::vector<std::pair<AgentId, Moves::Times>> moves;
+  for (const auto& [agent, all] : feed_.moves_.agents()) {
+    Moves::Times times = all;
+    std::erase_if(times, [&](std::int64_t at) { return at <= time_.until.us - Moves::kKeptUs; });
+    if (!times.empty()) moves.emplace_back(agent, std::move(times));
+  }
+  p.array(static_cast<std::uint32_t>(moves.size()));
+  for (const auto& [agent, times] : moves) {
+    p.array(2).u64(std::to_underlying(agent)).array(static_cast<std::uint32_t>(times.size()));
+    for (const std::int64_t at : times) p.i64(at);
+  }
 }
 
 namespace {
@@ -257,6 +282,27 @@ bool State::read_beside(Reader& in) {
          });
 }
 
+bool State::read_feed(Reader& in) {
+  return take_array(in, 4) && take(in, feed_.began_) && take(in, feed_.last_) &&
+         each(in,
+              [&] {
+                AgentId agent{};
+                if (!take_array(in, 2) || !take(in, agent) || !agents_.contains(agent))
+                  return false;
+                return take(in, agents_.edit(agent).told);
+              }) &&
+         each(in, [&] {
+           AgentId agent{};
+           Moves::Times times;
+           const auto one = [&] { return in.i64(times.emplace_back()); };
+           if (!take_array(in, 2) || !take(in, agent) || !each(in, one) || times.empty() ||
+               times.size() > Moves::kKept)
+             return false;
+           feed_.moves_.set(agent, std::move(times));
+           return true;
+         });
+}
+
 std::expected<State, Error> State::decode(std::string_view bytes) {
   Reader in(bytes);
   std::uint32_t parts = 0;
@@ -268,16 +314,17 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
               " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
-  if (parts != (format == 1   ? 9
-                : format == 2 ? 12
-                              : 13) ||
-      !take(in, s.master_) || !take(in, s.term_) || !take(in, s.time_.until))
+  const std::uint32_t expected_parts = format == 1 ? 9 : format == 2 ? 12 : 14;
+  if (parts != expected_parts || !take(in, s.master_) || !take(in, s.term_) ||
+      !take(in, s.time_.until))
     return std::unexpected(bad("its head"));
   if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
   if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
-      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.migrations_.read(in)) || !in.at_end())
+      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.read_feed(in)) ||
+      (format > 2 && !s.migrations_.read(in)) || !in.at_end())
     return std::unexpected(bad("what stands beside its agents"));
+  if (format < 3) s.feed_.began_ = {std::max<std::int64_t>(s.time_.until.us, 1)};
   if (format == 1) {
     for (const auto& [id, record] : s.agents_) {
       if (is_removed(record)) s.removed_[id] = record.hi;
@@ -296,6 +343,13 @@ State State::with_times_of(const State& read) const {
   }
   for (auto& [agent, at] : s.removed_) {
     if (const auto it = read.removed_.find(agent); it != read.removed_.end()) at = it->second;
+  }
+  if (read.feed_.began_ != MasterTime{}) {
+    s.feed_ = read.feed_;
+    for (const auto& [agent, record] : agents_) {
+      const AgentRecord* its = read.find(agent);
+      s.agents_.edit(agent).told = its == nullptr ? 0 : its->told;
+    }
   }
   return s;
 }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "master/core/feed.h"
 #include "master/core/log_record.h"
 #include "master/core/migrations.h"
 #include "protocol/agent_record.h"
@@ -18,6 +19,10 @@
 #include "protocol/messages.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/open_sessions.h"
+
+namespace rollcall::wire {
+class Packer;
+}
 
 namespace rollcall::master {
 
@@ -76,15 +81,15 @@ struct ForgottenNode {
 enum class AgentStatus : std::uint8_t { active, unreachable, disconnected, migrating };
 std::string_view to_string(AgentStatus status);
 // What of its node decides that.
-struct Standing {
-  Standing() = default;
-  Standing(LeaseStatus of_its_node, MasterTime over = {}) : lease(of_its_node), offers_over(over) {}
+struct NodeStanding {
+  NodeStanding() = default;
+  NodeStanding(LeaseStatus of_its_node, MasterTime over = {}) : lease(of_its_node), offers_over(over) {}
   LeaseStatus lease = LeaseStatus::lapsed;
   MasterTime offers_over;
 };
-AgentStatus status_of(const AgentRecord& record, const Standing& of_its_node);
+AgentStatus status_of(const AgentRecord& record, const NodeStanding& of_its_node);
 // Why it is disconnected; `none` if it is not.
-Reason reason_of(const AgentRecord& record, const Standing& of_its_node);
+Reason reason_of(const AgentRecord& record, const NodeStanding& of_its_node);
 
 bool is_removed(const AgentRecord& record);
 
@@ -107,8 +112,9 @@ class State {
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
   // program disagree. `outcomes`, if asked for, are one for each event, its record valid until the
-  // next call.
-  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
+  // next call; `told`, if asked for, gets what became of agents by it.
+  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr,
+                                   Feed* told = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
@@ -119,7 +125,7 @@ class State {
   const AgentRecord* find(AgentId agent) const;
   // Of a node that is not known: lapsed.
   LeaseStatus lease_of(const NodeName& node) const;
-  Standing standing_of(const NodeName& node) const;
+  NodeStanding standing_of(const NodeName& node) const;
   AgentStatus status_of(const AgentRecord& record) const;
   // Why it is not active; lease_expired although the record is open.
   Reason reason_of(const AgentRecord& record) const;
@@ -134,32 +140,43 @@ class State {
   const Migrations& migrations() const { return migrations_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
+  const FeedNumbers& feed() const { return feed_; }
 
   // Canonical: equal states give equal bytes.
   std::string encode() const;
   static std::expected<State, Error> decode(std::string_view bytes);
-  // This fold with the times that a snapshot of format 1 did not hold, as `read` has them: since
-  // when a lease that never lapsed runs, and since when agents are removed. A state that began with
-  // such a snapshot is then equal to the fold of all records.
+  // This fold with what older snapshots did not hold, as `read` has it: since when a lease that
+  // never lapsed runs and agents are removed (format 1), and the feed's numbers (formats 1 and 2).
+  // A state that began with such a snapshot is then equal to the fold of all records.
   State with_times_of(const State& read) const;
 
  private:
   bool read_nodes(msgpack_bytes::Reader& in);
   bool read_agents(msgpack_bytes::Reader& in);
   bool read_beside(msgpack_bytes::Reader& in);
-  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  bool read_feed(msgpack_bytes::Reader& in);
+  void write_feed(wire::Packer& out) const;
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes, Feed* told);
   static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
                                              Rule decided);
   NodeLog* node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its);
+  static NodeStanding standing_of(const NodeLog& node);
+  void tell_feed(AgentId agent, const Standing& stood, AgentRecord& record,
+                 const NodeStanding& node, MasterTime at, Feed* told);
   void note_removed(AgentId agent, const AgentRecord& record, MasterTime at);
-  void fold(const NodeWelcomed& r);
-  void fold(const LeaseChanged& r);
-  void fold(const ExpiryFrozen& r);
-  void fold(const NodeForgotten& r);
-  void fold(const AgentsForgotten& r);
-  void fold(const OffersExpired& r);
-  void fold(const NodeLeft& r);
-  void fold(const MigrationsKept& r);
+  // Feeds what became of the agents on top of a node by its standing, which was another before.
+  void standing_became(const NodeName& node, const NodeStanding& before, LeaseCause cause,
+                       MasterTime at, Feed* told);
+  std::vector<AgentId> agents_on(const NodeName& node) const;
+  // Of these, only what changes agents tells the feed.
+  void fold(const NodeWelcomed& r, Feed* told);
+  void fold(const LeaseChanged& r, Feed* told);
+  void fold(const ExpiryFrozen& r, Feed* told);
+  void fold(const NodeForgotten& r, Feed* told);
+  void fold(const AgentsForgotten& r, Feed* told);
+  void fold(const OffersExpired& r, Feed* told);
+  void fold(const NodeLeft& r, Feed* told);
+  void fold(const MigrationsKept& r, Feed* told);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -172,6 +189,7 @@ class State {
   std::map<NodeName, ForgottenNode> forgotten_;
   std::map<AgentId, MasterTime> removed_;
   Migrations migrations_;
+  FeedNumbers feed_;
 };
 
 }  // namespace rollcall::master

@@ -63,7 +63,7 @@ struct AgentState {
   std::optional<Session> session;
   Epoch accepted = kUnstamped;  // the greatest epoch that this master took as final
   InfoHash info_hash{};         // of the info as last read; 0: not known
-  InfoHash told_hash{};         // of the info whose fields this master was told
+  InfoHash told_hash{};         // of the info told to this master; 0: none, or it wants the fields
   bool info_told_here = false;  // its hash was told since the session opened
   std::optional<Handoff> handoff;
 

@@ -91,6 +91,8 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     position_ = position;
   }
   position_ = std::max(position_, read_meta(image, "position"));
+  if (const auto it = image.meta.find("commands"); it != image.meta.end())
+    commands_.restore(it->second);
   if (keep == Keep::everything) {
     acked_position_ = read_meta(image, "acked");
     master_ = MasterId{read_meta(image, "master")};
@@ -139,6 +141,7 @@ void SidecarCore::new_stream() {
 Output SidecarCore::look(const Look& look) {
   ++counters_.looks;
   looked_mono_us_ = look.finished.mono_us;
+  blind_ = false;
   counters_.looked_at_all |= look.complete;
   manager_is_back();
   tracker_.look(look);
@@ -263,7 +266,7 @@ void SidecarCore::fold(const Now& now) {
     // Only within one session: under a newer stamp, old fields would hide what was said between.
     const bool same_session =
         into.event.epoch == old.event.epoch && into.event.start == old.event.start;
-    if (same_session && !into.event.info && old.event.info &&
+    if (same_session && !into.event.info && old.event.info_hash != InfoHash{} &&
         (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
       into.event.info = old.event.info;
       into.event.info_kept = old.event.info_kept;
@@ -357,6 +360,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   }
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
+  remember_commands();
 
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
@@ -384,9 +388,11 @@ Output SidecarCore::finish(const Now& now, Output out) {
     urgent_ = false;
     last_commit_mono_us_ = now.mono_us;
   }
+  carry_out_commands(now, out);
   pump(now, out);
   if (link_ == Link::streaming && !out.close)
     reconciler_.pump({last_sent_seq(), settled()}, now, out.send);
+  tracker_.unacked(outbox_.size());
   return out;
 }
 
@@ -488,6 +494,7 @@ Output SidecarCore::connected(const Now& now) {
   h.t0 = hello_t0_;
   if (settled() && term_ != Term{}) h.digest = reconciler_.open().digest();
   h.features = {std::string(kFeatureZstd)};
+  if (config_.commands) h.features.emplace_back(kFeatureCommands);
   compression_ = Compression::none;
   Output out;
   out.send.emplace_back(std::move(h));
@@ -541,7 +548,7 @@ Output SidecarCore::message(const Message& message, const Now& now) {
         if constexpr (std::is_same_v<T, Welcome> || std::is_same_v<T, Ack> ||
                       std::is_same_v<T, Superseded> || std::is_same_v<T, Challenge> ||
                       std::is_same_v<T, HeartbeatAck> || std::is_same_v<T, Want> ||
-                      std::is_same_v<T, InventoryAck>) {
+                      std::is_same_v<T, InventoryAck> || std::is_same_v<T, Command>) {
           on(m, now, out);
         } else if constexpr (std::is_same_v<T, UnknownMessage>) {
           ErrorMessage e;

@@ -18,6 +18,7 @@
 #include "protocol/messages.h"
 #include "protocol/note.h"
 #include "protocol/now.h"
+#include "sidecar/core/agent_commands.h"
 #include "sidecar/core/reconciler.h"
 #include "sidecar/core/tracker.h"
 
@@ -58,6 +59,7 @@ struct Output {
   std::optional<std::string> close;      // the connection, for this reason
   std::int64_t retry_after_us = 0;       // with close: connect again no earlier than this
   std::vector<AgentId> read_info;        // fields to be read from the source
+  std::vector<AgentDatagram> datagrams;  // to the agents, each then told by datagram_sent()
   std::vector<AgentId> force_reconnect;  // agents that are to be asked to connect anew
   std::uint64_t stored_with = 0;         // of observe(): all of it is stored when this ticket is
   std::vector<Note> notes;
@@ -75,6 +77,7 @@ class SidecarCore {
     std::size_t max_bytes = 256u << 20;
     std::int64_t lazy_commit_us = 1'000'000;  // how long a change may wait that sends nothing
     std::uint32_t protocol_min = kProtocolMin, protocol_max = kProtocolMax;
+    bool commands = false;  // agents can be told something from here
     Tracker::Config tracker;
   };
 
@@ -111,6 +114,9 @@ class SidecarCore {
   Output bye(ByeReason reason, std::int64_t back_within_us, const Now& now);
 
   Output stored(std::uint64_t ticket, const Now& now);
+  // How a datagram went; `why_not` if it was not sent.
+  Output datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not,
+                       const Now& now);
   Output tick(const Now& now);  // a few times a second
 
   // For people and tests.
@@ -145,6 +151,8 @@ class SidecarCore {
   // As agreed with the master on the present connection.
   Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
+  bool takes_commands() const { return config_.commands; }
+  AgentCommands::Status commands() const { return commands_.status(); }
   const Timeline& timeline() const { return timeline_; }
   // What the stream left open: what digests are of.
   const OpenSessions& stream_sessions() const { return reconciler_.open(); }
@@ -179,11 +187,15 @@ class SidecarCore {
   void on(const HeartbeatAck& m, const Now& now, Output& out);
   void on(const Want& m, const Now& now, Output& out);
   void on(const InventoryAck& m, const Now& now, Output& out);
+  void on(const Command& m, const Now& now, Output& out);
   void on(const ErrorMessage& m, const Now& now, Output& out);
   void note(Output& out, NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void new_store();
   void new_stream();
+  // sidecar_commands.cc
+  void remember_commands();
+  void carry_out_commands(const Now& now, Output& out);
   // sidecar_handoff.cc
   void restore_drain(const StoreImage& image);
   void begin_drain(const Drain& drain);
@@ -214,6 +226,7 @@ class SidecarCore {
   Timeline timeline_;
   Tracker tracker_;
   Reconciler reconciler_;
+  AgentCommands commands_{tracker_};
 
   // The store.
   StoreId store_{};
@@ -258,6 +271,7 @@ class SidecarCore {
   std::uint64_t settle_through_ = 0;
   // Nor before the source was heard out: the store knows nothing, or less than was told.
   bool source_first_ = false;
+  bool blind_ = false;           // the last look failed
   std::int64_t watched_us_ = 0;  // so long an events source was there
   std::optional<std::int64_t> watched_mono_us_;
 

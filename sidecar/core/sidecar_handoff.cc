@@ -63,6 +63,7 @@ std::expected<Output, Error> SidecarCore::undrain(const Now& now) {
 
 Output SidecarCore::look_failed(const Now& now, Manager manager) {
   ++counters_.failed_looks;
+  if (!std::exchange(blind_, true)) next_heartbeat_mono_us_ = now.mono_us;
   tracker_.look_failed(now);
   Output out;
   // One that was never there is a matter of the configuration.

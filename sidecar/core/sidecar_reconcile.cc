@@ -120,6 +120,7 @@ void SidecarCore::heartbeat(const Now& now, Output& out) {
   check_set(out);
   Heartbeat h{last_sent_seq(), tracker_.open_sessions(), now.boot_us};
   if (settled()) h.digest = reconciler_.open().digest();
+  h.blind = blind_;
   out.send.emplace_back(std::move(h));
 }
 

@@ -36,6 +36,7 @@ std::string id_text(AgentId agent) {
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kNoStepUs = 2'000'000;  // what a clock may be slewed by between two scans
 constexpr std::int64_t kMarginUs = 1'000;
+constexpr std::size_t kFew = 64;  // unacked events: those that come next may be asked about
 
 // Beyond any clock, as moments go on the wire.
 constexpr std::int64_t kLatestSecond = (std::int64_t{1} << 60) / 1'000'000;
@@ -383,21 +384,26 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   if (it == agents_.end()) return;
   AgentState& state = it->second;
   state.info_asked_us = 0;
-  // Only the worker that has the agent knows its fields: other workers' rows are old copies. What
-  // was kept of an agent that left was told by itself.
-  const bool told_here = is_kept(state) && state.session && state.session->phase == Phase::closed;
-  if (info.empty() || !(is_open(state) || told_here)) return;
+  // Only the worker that has the agent knows its fields: other workers' rows are old copies.
+  const bool left = state.session && state.session->phase == Phase::closed;
+  if (info.empty() || !(is_open(state) || (left && state.told_hash == InfoHash{}))) return;
   const InfoHash hash = hash_of(info);
-  // What an events source told meanwhile is newer than what was read back from the store.
-  if (is_kept(state) && hash != state.info_hash) return;
+  // Of an agent that left only what it told itself; and what an events source told meanwhile is
+  // newer than what was read back from the store.
+  if ((left || is_kept(state)) && hash != state.info_hash) return;
   tell_info(agent, state, std::make_shared<const AgentInfo>(std::move(info)), hash);
 }
 
+bool Tracker::may_ask() const {
+  return unacked_ + events_.size() < kFew;
+}
+
 void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
-  const bool fields = hash != state.told_hash;
   // Once in each session the hash is told even if it is the one told before: another worker may
   // have told another one in between.
-  if (!fields && state.info_told_here) return;
+  if (hash == state.told_hash && state.info_told_here) return;
+  // What changed here nobody else has told.
+  const bool fields = state.info_told_here || !may_ask();
   state.info_hash = hash;
   state.told_hash = hash;
   state.info_told_here = true;
@@ -409,10 +415,10 @@ void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, I
 void Tracker::fields_wanted(AgentId agent, const Now& now) {
   const auto it = agents_.find(agent);
   if (it == agents_.end() || !it->second.session) return;
-  if (!is_open(it->second) && !is_kept(it->second)) return;
+  if (it->second.session->phase == Phase::released) return;
   // Stored, so that it is not forgotten: the master asks once.
   it->second.told_hash = InfoHash{};
-  it->second.info_told_here = false;
+  it->second.info_told_here = true;
   dirty_.insert(agent);
   want_info(agent, it->second, now);
 }

@@ -44,6 +44,10 @@ class Tracker {
   // One look at the source, or the news that it failed.
   void look(const Look& look);
   void look_failed(const Now& now);
+  // So many events wait for the master's ACK besides those that were not taken yet. While they are
+  // few, an agent that comes is told with its info's hash alone: mostly it came from elsewhere, and
+  // the master knows the fields. Else a crowd's fields would each be asked for.
+  void unacked(std::size_t events) { unacked_ = events; }
   // What an events source tells (tracker_events.cc).
   void observe(const Observation& observation, const Now& now);
   // An events source is there, and has told all that its agents did since the last call; or it is
@@ -182,8 +186,11 @@ class Tracker {
   NodeName own_node_;
   Timeline& timeline_;
   Agents agents_;
+  bool may_ask() const;
+
   std::size_t open_ = 0;
   std::vector<LocalEvent> events_;
+  std::size_t unacked_ = 0;
   std::unordered_set<AgentId> dirty_;
   std::vector<AgentId> acked_;
   std::vector<AgentId> removed_;

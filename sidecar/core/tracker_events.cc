@@ -84,7 +84,7 @@ void Tracker::tell_with_claim(const Observation& o, AgentState& state) {
   keep_info(o, state, hash);
   LocalEvent& e = events_.back();
   e.info_hash = hash;
-  if (hash != state.told_hash) e.info = o.info;
+  if (hash != state.told_hash && !may_ask()) e.info = o.info;
   e.info_kept = e.info != nullptr;
   state.told_hash = hash;
   state.info_told_here = true;

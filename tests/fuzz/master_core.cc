@@ -48,7 +48,6 @@ class Master {
     MasterCore::Config config;
     config.boot = boot_;
     config.keep_decisions = 10;
-    config.contested_changes = 2;
     auto state = State::decode(durable_.encode());
     must(state.has_value(), "a snapshot can be read");
     core_ = std::make_unique<MasterCore>(config, std::move(*state), std::move(may_have_lost),
@@ -97,6 +96,7 @@ class Master {
         return check(core_->tick(now_));
       default: {
         const std::uint8_t how = in_.byte();
+        if (how >> 5 == 7) return (how & 1) != 0 ? command() : hear(w, result());
         if ((how & 3) != 3) return reconcile(w, how >> 2 & 7);  // rare: it costs all connections
         if ((how & 4) != 0) ++boot_;
         return start((how & 8) != 0 ? "torn" : "");
@@ -137,6 +137,7 @@ class Master {
       h.last_master = durable_.master();
       h.last_term = durable_.term();
     }
+    if ((how & 128) != 0) h.features = {std::string(kFeatureCommands)};
     if (h.first_seq > (std::uint64_t{1} << 62)) h.first_seq = 1;
     if (w.node.empty()) w.node = h.node;
     w.next_seq = h.first_seq;
@@ -168,6 +169,28 @@ class Master {
     }
     w.next_seq = d.first_seq + d.events.size();
     return d;
+  }
+
+  void command() {
+    CommandRequest r;
+    r.id = in_.flag() ? "a" : "b";
+    r.timeout_us = fuzz::moment(in_, fuzz::kSecond);
+    r.assume = in_.flag() ? "v4.14.0" : "";
+    r.all = in_.flag();
+    for (std::uint32_t id = 1; id < 4; ++id) {
+      if (!r.all && in_.flag()) r.agents.push_back(AgentId{id});
+    }
+    auto out = core_->command(std::move(r), now_);
+    if (out) check(std::move(*out));
+  }
+  Message result() {
+    Result r;
+    r.id = in_.flag() ? "a" : "b";
+    for (std::uint32_t id = 1; id < 4; ++id) {
+      if (in_.flag())
+        r.entries.push_back({AgentId{id}, static_cast<CommandOutcome>(1 + in_.below(6))});
+    }
+    return r;
   }
 
   void reconcile(Worker& w, int how) {
@@ -325,6 +348,12 @@ class Master {
       for (const auto& e : challenge->entries) {
         const AgentRecord* r = durable_.find(e.agent);
         must(r && r->top.epoch >= e.epoch, "what is asked about is in the log");
+      }
+    } else if (const auto* command = std::get_if<Command>(&m)) {
+      must(command->left_us > 0, "nobody is asked to do what is too late");
+      for (const auto& e : command->entries) {
+        const AgentRecord* r = durable_.find(e.agent);
+        must(r && r->has_session(), "that there is such an agent is in the log");
       }
     } else if (const auto* beat = std::get_if<HeartbeatAck>(&m)) {
       if (beat->t1 == 0) return;  // no sample

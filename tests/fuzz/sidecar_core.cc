@@ -3,6 +3,9 @@
 #include "sidecar/core/sidecar_core.h"
 
 #include <memory>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "tests/fuzz/core_input.h"
 #include "tests/support/sidecar_disk.h"
@@ -23,8 +26,8 @@ class Run {
         disk_.agents.insert_or_assign(in_.byte(), std::string(in_.text()));
       for (std::size_t n = in_.below(4); n > 0; --n)
         disk_.outbox.insert_or_assign(in_.number<std::uint16_t>(), std::string(in_.text()));
-      static const char* const kKeys[] = {"position", "acked", "master",  "term",
-                                          "store",    "time",  "machine", "node"};
+      static const char* const kKeys[] = {"position", "acked",   "master", "term",    "store",
+                                          "time",     "machine", "node",   "commands"};
       for (const char* key : kKeys) {
         if (in_.flag()) disk_.meta.insert_or_assign(key, std::string(in_.text()));
       }
@@ -44,12 +47,14 @@ class Run {
     config.machine = machine_;
     config.boot = boot_;
     config.max_events = 12;
+    config.commands = true;
     config.tracker.info_batch = 3;
     core_ = std::make_unique<SidecarCore>(config, ++seed_);
     committing_.reset();
     last_ticket_ = 0;
     connected_ = false;
     inventory_.reset();
+    datagrams_.clear();
     auto out = core_->start(disk_, now_);
     if (!out) {
       must(foreign_disk_ && !out.error().message.empty(), "what was stored is enough to go on");
@@ -61,7 +66,7 @@ class Run {
 
   void step() {
     const std::uint8_t what = in_.byte();
-    switch (what % 21) {
+    switch (what % 23) {
       case 0:
       case 1:
         return check(core_->look(look()));
@@ -106,6 +111,10 @@ class Run {
       case 19:
         fuzz::let_time_pass(in_, now_);
         return check(core_->tick(now_));
+      case 20:
+        return hear(command());
+      case 21:
+        return datagram();
       default:
         // The process ends, the disk stays; after some of the ends the machine is another boot.
         if (in_.flag()) ++boot_;
@@ -234,6 +243,31 @@ class Run {
     if ((how & 64) != 0) w.retry_after_us = fuzz::moment(in_, fuzz::kSecond);
     return w;
   }
+  // Under one id, so that whoever is told twice is told twice for one command.
+  Message command() {
+    Command c;
+    c.id = "c";
+    c.left_us = fuzz::moment(in_, fuzz::kSecond);
+    for (std::size_t n = in_.below(4); n > 0; --n) {
+      const AgentId agent = fuzz::agent(in_);
+      c.entries.push_back({agent, in_.flag() ? "v4.14.0" : in_.flag() ? "v4.0.0" : ""});
+    }
+    return c;
+  }
+  void datagram() {
+    if (datagrams_.empty()) return;
+    const AgentDatagram d = datagrams_.front();
+    datagrams_.erase(datagrams_.begin());
+    const bool failed = in_.flag();
+    if (failed) told_.erase(whom(d));
+    check(core_->datagram_sent(d.number, failed ? std::optional("why") : std::nullopt, now_));
+  }
+  // "(msg_to_agent) [] NNS 007"
+  static std::string whom(const AgentDatagram& d) {
+    std::size_t end = 0;
+    for (int spaces = 0; spaces < 4; ++spaces) end = d.text.find(' ', end + 1);
+    return d.text.substr(0, end);
+  }
   Message inventory_ack() {
     InventoryAck a;
     const std::uint8_t how = in_.byte();
@@ -280,6 +314,11 @@ class Run {
       committing_ = std::move(out.commit);
     }
     must(connected_ || out.send.empty(), "nothing is sent without a connection");
+    for (AgentDatagram& d : out.datagrams) {
+      must(told_.insert(whom(d)).second, "an agent is told at most once for a command");
+      must(disk_.meta.contains("commands"), "what is sent was remembered before");
+      datagrams_.push_back(std::move(d));
+    }
     // What comes after its close is not sent, and said again on the next connection.
     for (const Message& m : out.send) {
       if (!closed_) check_sent(m);
@@ -317,7 +356,8 @@ class Run {
     } else if (const auto* end = std::get_if<InventoryEnd>(&m)) {
       check_end(*end);
     } else {
-      must(std::holds_alternative<ErrorMessage>(m), "a sidecar says only what a sidecar says");
+      must(std::holds_alternative<ErrorMessage>(m) || std::holds_alternative<Result>(m),
+           "a sidecar says only what a sidecar says");
     }
     must(greeted_, "HELLO comes first");
     fuzz::check_frame(m);
@@ -394,6 +434,8 @@ class Run {
     AgentId last{};
   };
   std::optional<Sending> inventory_;
+  std::vector<AgentDatagram> datagrams_;
+  std::set<std::string> told_;
 
   bool connected_ = false, greeted_ = false, closed_ = false;
   std::int64_t hello_t0_ = 0;

@@ -52,8 +52,10 @@ void Worker::start() {
   c.node = name_;
   c.machine = "the machine of " + name_;
   c.boot = 1;
+  c.commands = true;
   driver_ = std::make_unique<app::SidecarDriver>(c, number_ * 100 + life_, clock_, *this, *this,
                                                  *this, [](const Note&) {});
+  driver_->reach_agents(*this);
   auto contents = app::load_with_infos(disk_);
   if (!contents || !driver_->start(*contents))
     cluster_.write("!! " + name_ + ": its store is refused");
@@ -79,6 +81,11 @@ void Worker::agent_speaks(std::uint32_t agent) {
   row.status = sidecar::RowStatus::active;
   row.keepalive_s = clock_.now().wall_us / kSecond;
   row.code = 0;
+}
+
+void Worker::agent_speaks(std::uint32_t agent, const AgentInfo& info) {
+  infos_[AgentId{agent}] = info;
+  agent_speaks(agent);
 }
 
 void Worker::agent_stops(std::uint32_t agent) {
@@ -187,8 +194,19 @@ void Worker::read_info(const std::vector<AgentId>& agents) {
   cluster_.after(kLook, [this, agents, was = life_] {
     if (life_ != was) return;
     if (events_) return read_stored_info(agents);
-    for (const AgentId a : agents)
-      driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))}});
+    for (const AgentId a : agents) {
+      const auto said = infos_.find(a);
+      const AgentInfo usual = {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))},
+                               {"version", "Wazuh v4.1.0"}};
+      driver_->info_read(a, said == infos_.end() ? usual : said->second);
+    }
+  });
+}
+
+void Worker::send(std::uint64_t number, std::string datagram, std::chrono::microseconds) {
+  cluster_.after(kMs, [this, number, datagram = std::move(datagram), was = life_] {
+    cluster_.write(name_ + "'s Wazuh has: " + datagram);
+    if (life_ == was) driver_->datagram_sent(number, std::nullopt);
   });
 }
 
@@ -203,13 +221,13 @@ void Worker::read_stored_info(const std::vector<AgentId>& agents) {
 
 // ---- the cluster -----------------------------------------------------------------------------
 
-Cluster::Cluster() : clock_(*this, 0) {
+Cluster::Cluster(std::int64_t length_s) : clock_(*this, 0) {
   master::MasterCore::Config c;
   c.boot = 1;
   driver_ = std::make_unique<app::MasterDriver>(c, app::MasterDriver::Options{}, master::State{},
                                                 "", 1, clock_, *this, *this, [](const Note&) {});
   driver_->start();
-  for (std::int64_t t = 0; t < 600 * kSecond; t += 250 * kMs) {
+  for (std::int64_t t = 0; t < length_s * kSecond; t += 250 * kMs) {
     after(t, [this, t] {
       driver_->tick();
       for (auto& w : workers_) {
@@ -264,12 +282,21 @@ void Cluster::message_seen(const std::string& from, const std::string& to, std::
     const auto message = decode(**payload);
     if (!message) return;
     if (is_routine(*message)) continue;
+    ++seen_[std::string(name_of(*message))];
     write(from + " -> " + to + ": " + describe(*message, begin()));
   }
 }
 
+std::size_t Cluster::seen() const {
+  std::size_t all = 0;
+  for (const auto& [name, count] : seen_) all += count;
+  return all;
+}
+
 void Cluster::read_decisions() {
-  for (const master::Decision& d : driver_->core().decisions()) {
+  const auto& all = driver_->core().decisions();
+  if (all.empty() || all.back().number == decisions_read_) return;
+  for (const master::Decision& d : all) {
     if (d.number <= decisions_read_) continue;
     decisions_read_ = d.number;
     const std::string record = d.top.epoch == kUnstamped ? "nothing known"
@@ -292,6 +319,22 @@ std::string Cluster::shown(std::uint32_t agent) {
   }
   tell("=> the master shows: " + out);
   return out;
+}
+
+void Cluster::restart_agent(const std::string& id, std::uint32_t agent, int timeout_s) {
+  tell("The master is asked to restart agent " + std::to_string(agent) + ", as command " + id +
+       ", within " + std::to_string(timeout_s) + " s.");
+  master::CommandRequest request;
+  request.id = id;
+  request.agents = {AgentId{agent}};
+  request.timeout_us = timeout_s * kSecond;
+  driver_->command(std::move(request), [this, id](const app::MasterDriver::CommandEnded& ended) {
+    if (!ended) return tell("=> command " + id + " is refused: " + ended.error().text);
+    const auto& report = **ended;
+    tell("=> command " + id + ": " +
+         (report.failed.empty() ? "the agent was told"
+                                : std::string(to_string(report.failed[0].end))));
+  });
 }
 
 std::uint64_t Cluster::new_connection(Worker& worker) {

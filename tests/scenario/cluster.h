@@ -2,6 +2,7 @@
 // A master and its workers as the real drivers run them, on a virtual clock, with disks in memory
 // and links that the story holds and breaks. Everything takes the same time in every run: a message
 // 5 ms, a commit 2 ms, a look 10 ms. What happened is written down, one line each.
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -36,7 +37,8 @@ class MachineClock final : public app::Clock {
 
 class Worker final : public app::SidecarDriver::Store,
                      public app::SidecarDriver::Link,
-                     public app::SidecarDriver::Source {
+                     public app::SidecarDriver::Source,
+                     public app::SidecarDriver::Agents {
  public:
   Worker(Cluster& cluster, NodeName name, std::uint64_t number, std::int64_t wall_is_wrong_by_s);
 
@@ -47,6 +49,8 @@ class Worker final : public app::SidecarDriver::Store,
   // Its agents are told of by an events source, and not looked at.
   void use_events() { events_ = true; }
   void told(std::uint32_t agent, sidecar::Observation::Kind kind);
+
+  void agent_speaks(std::uint32_t agent, const AgentInfo& info);  // and says this of itself
 
   // What the network does.
   void hold_what_it_sends() { holding_up_ = true; }
@@ -60,6 +64,7 @@ class Worker final : public app::SidecarDriver::Store,
   void look();
   void tick() { driver_->tick(); }
   const NodeName& name() const { return name_; }
+  Now now() { return clock_.now(); }
 
  private:
   friend class Cluster;
@@ -68,6 +73,8 @@ class Worker final : public app::SidecarDriver::Store,
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
   void read_info(const std::vector<AgentId>& agents) override;
+  void send(std::uint64_t number, std::string datagram,
+            std::chrono::microseconds patience) override;
   void read_stored_info(const std::vector<AgentId>& agents);
   void to_master(std::string bytes);
   void from_master(std::string bytes);
@@ -78,6 +85,7 @@ class Worker final : public app::SidecarDriver::Store,
   MachineClock clock_;
   persist::MemorySessionStore disk_;
   std::map<AgentId, sidecar::Row> table_;
+  std::map<AgentId, AgentInfo> infos_;  // of those that said something else of themselves
   std::unique_ptr<app::SidecarDriver> driver_;
   std::uint64_t life_ = 0;
   std::uint64_t connection_ = 0;  // 0: none
@@ -88,14 +96,22 @@ class Worker final : public app::SidecarDriver::Store,
 
 class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::Links {
  public:
-  Cluster();
+  explicit Cluster(std::int64_t length_s = 600);
   Worker& add_worker(NodeName name, std::int64_t wall_is_wrong_by_s = 0);
 
   void run_until(double s);
   void tell(const std::string& line);  // the story's own words
   // "7 active on w1" or "7 disconnected (shutdown), last on w2", also into the transcript.
   std::string shown(std::uint32_t agent);
+  // An operator asks the master; how it ended comes into the transcript.
+  void restart_agent(const std::string& id, std::uint32_t agent, int timeout_s);
   const std::string& transcript() const { return transcript_; }
+  // How many messages of this name were seen, both ways.
+  std::size_t seen(const std::string& name) const {
+    const auto it = seen_.find(name);
+    return it == seen_.end() ? 0 : it->second;
+  }
+  std::size_t seen() const;  // of all but the routine ones
 
   // For workers.
   std::int64_t now_us() const { return now_; }
@@ -116,6 +132,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   std::int64_t now_ = 0;
   testing::Agenda agenda_;
   std::string transcript_;
+  std::map<std::string, std::size_t> seen_;
   MachineClock clock_;
   persist::MemoryEventLog log_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -60,6 +60,21 @@ inline std::string describe(const Want& want) {
   return out;
 }
 
+inline std::string describe(const Command& command) {
+  std::string out = " " + command.id + " " + std::string(to_string(command.kind));
+  for (const Command::Entry& e : command.entries)
+    out += " " + std::to_string(static_cast<std::uint32_t>(e.agent));
+  return out;
+}
+
+inline std::string describe(const Result& result) {
+  std::string out = " " + result.id;
+  for (const Result::Entry& e : result.entries)
+    out += " " + std::to_string(static_cast<std::uint32_t>(e.agent)) + " " +
+           std::string(to_string(e.outcome));
+  return out + (result.why.empty() ? "" : ": " + result.why);
+}
+
 inline std::string describe(const Message& message, MasterTime base) {
   std::string out(name_of(message));
   if (const auto* hello = std::get_if<Hello>(&message)) {
@@ -93,6 +108,10 @@ inline std::string describe(const Message& message, MasterTime base) {
     out += describe(*want);
   } else if (const auto* come = std::get_if<InventoryAck>(&message)) {
     out += " " + std::to_string(come->entries);
+  } else if (const auto* command = std::get_if<Command>(&message)) {
+    out += describe(*command);
+  } else if (const auto* result = std::get_if<Result>(&message)) {
+    out += describe(*result);
   } else if (const auto* error = std::get_if<ErrorMessage>(&message)) {
     out += " " + std::string(to_string(error->code)) + (error->fatal ? " fatal" : "");
   }

@@ -341,7 +341,10 @@ void World::calm_down() {
   }
   master->log.set_full(false);
   if (!master->driver) start_master("");
-  for (Agent& a : agents_) come_back(a);
+  for (Agent& a : agents_) {
+    come_back(a);
+    end_contest(a);
+  }
 }
 
 }  // namespace rollcall::simulation

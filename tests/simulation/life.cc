@@ -139,6 +139,15 @@ void World::remove(Agent& a) {
   for (auto& w : workers) w->table.erase(a.id);
 }
 
+// Of two that share a key one falls silent, without a word; now and then both go on.
+void World::end_contest(Agent& a) {
+  if (!a.clone_place || a.clone_place == a.place || one_in(0.3)) return;
+  if (a.place && one_in(0.5)) a.place = a.clone_place;
+  a.clone_place = nullptr;
+  say("truth", "only one is left that has the key of agent " + text_of(a.id) +
+                   (a.place ? ", on " + a.place->name : ""));
+}
+
 // Most of those that left without a word, since nobody could know of the others.
 void World::come_back(Agent& a) {
   if (!a.place && a.silent && one_in(0.85)) arrive(a, any_worker());

@@ -78,7 +78,8 @@ void World::start_master(const std::string& lost) {
   ++m.life;
   m.halted_until = 0;
   const persist::LogRecovery recovery = m.log.recover();
-  auto state = app::fold_log(m.log, recovery);
+  master::Feed feed;
+  auto state = app::fold_log(m.log, recovery, nullptr, &feed);
   if (!state) {
     broken("the master refuses its own log: " + state.error().message);
     return;
@@ -101,6 +102,8 @@ void World::start_master(const std::string& lost) {
       [this](const Note& n) {
         if (telling()) say("master", line_of(n));
       });
+  m.driver->remember(std::move(feed));
+  promises_.feed_again();
   m.driver->start();
   tick_always(m, chance(300, 1500) * kMs);
 }

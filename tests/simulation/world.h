@@ -178,6 +178,10 @@ class Promises {
   void master_started(const master::State& state);
   void queues();
   void heard(WorkerNode& w, std::int64_t came);
+  // What the master's feed has come to.
+  void feed();
+  void feed_again();  // after a restart
+  void feed_end();
   void master_ticked();
   // The master lost some of what it knew: from here on nothing of before holds it to anything.
   void master_lost();
@@ -193,6 +197,13 @@ class Promises {
     Version offered;  // by this, until then
     MasterTime offered_until;
   };
+  // What a reader of the feed knows of an agent.
+  struct Told {
+    std::uint64_t agent_seq = 0;
+    master::Standing standing{"", {}, master::AgentStatus::disconnected};
+  };
+  void told(const master::FeedEntry& e);
+  void read_feed_anew();
   void repaired(const master::Decision& d, Known& known);
   void leases();
   void shown();
@@ -201,6 +212,10 @@ class Promises {
 
   World& world_;
   std::map<AgentId, Known> known_;
+  std::map<AgentId, Told> told_;
+  std::map<std::uint64_t, master::FeedEntry> feed_;  // what the present master told, by seq
+  std::uint64_t feed_read_ = 0;
+  bool feed_lost_ = false;      // the master may have forgotten some of it
   std::uint64_t breaches_ = 0;  // of the protocol, that the present master counted
   std::map<const WorkerNode*, std::pair<std::int64_t, std::uint64_t>> messages_;  // in a minute
 };
@@ -290,6 +305,7 @@ class World {
   void contact_at(Agent& a, std::int64_t when);
   void remove(Agent& a);
   void come_back(Agent& a);
+  void end_contest(Agent& a);
 
   // handoffs.cc
   void handoff_faults(WorkerNode& w);

@@ -7,4 +7,5 @@ rollcall_test(net_test THREADS
     net/pki_test.cc
     net/tls_stream_test.cc
     net/tls_test.cc
+    net/unix_datagram_test.cc
     net/unix_stream_test.cc)

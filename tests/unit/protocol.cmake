@@ -4,6 +4,7 @@ rollcall_test(rollcall_protocol_test
     protocol/agent_info_test.cc
     protocol/agent_record_offer_test.cc
     protocol/agent_record_test.cc
+    protocol/agent_version_test.cc
     protocol/codec_test.cc
     protocol/compression_test.cc
     protocol/digest_test.cc

@@ -1,8 +1,11 @@
 rollcall_test(sidecar_core_test
   SOURCES
+    sidecar/agent_message_test.cc
     sidecar/agent_state_test.cc
+    sidecar/command_memory_test.cc
     sidecar/reconciler_model_test.cc
     sidecar/reconciler_test.cc
+    sidecar/sidecar_commands_test.cc
     sidecar/sidecar_core_events_test.cc
     sidecar/sidecar_core_test.cc
     sidecar/sidecar_handoff_test.cc

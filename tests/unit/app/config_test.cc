@@ -73,6 +73,7 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.node.cluster, "wazuh");
   EXPECT_EQ(config.source.wazuh_home, "/var/ossec");
   EXPECT_EQ(config.source.wazuh_db, "/var/ossec/queue/db/wdb");
+  EXPECT_EQ(config.source.agent_socket, "/var/ossec/queue/alerts/ar");
   EXPECT_EQ(config.source.poll, 1s);
   EXPECT_EQ(config.source.keepalive, 0s);
   EXPECT_EQ(config.source.scan, 1min);
@@ -153,6 +154,7 @@ TEST(MasterConfig, ThePackagedFileIsTheDefaults) {
   ASSERT_FALSE(text.empty());
   EXPECT_EQ(master(text), MasterConfig{});
   EXPECT_THAT(master(with_optional_keys(text)).allow, ElementsAre("worker-1", "worker-2"));
+  EXPECT_EQ(master(with_optional_keys(text)).sink.own_node, "node01");
 }
 
 TEST(SidecarConfig, TakesEveryKey) {
@@ -160,6 +162,7 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[node]\nname = w-1.a_B\ncluster = c2\n"
       "[source]\nwazuh_home = /opt/wazuh/\nwazuh_db = /run/wdb\npoll = 250ms\nkeepalive = 1m\n"
       "node_name = node01\nonly_node_name = true\nscan = 2m\nagent_timeout = 90s\n"
+      "agent_socket = /run/ar\n"
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
@@ -167,8 +170,9 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
       "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
-  EXPECT_EQ(config.source, (SidecarConfig::Source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01",
-                                                  true, 2min, 90s}));
+  SidecarConfig::Source source{"/opt/wazuh", "/run/wdb", 250ms, 1min, "node01", true, 2min, 90s};
+  source.agent_socket = "/run/ar";
+  EXPECT_EQ(config.source, source);
   EXPECT_THAT(config.master.addresses,
               ElementsAre(Address{"m1", 9471}, Address{"::1", 1234}, Address{"10.0.0.1", 99}));
   EXPECT_EQ(config.master.name, "boss");
@@ -213,7 +217,7 @@ TEST(MasterConfig, TakesEveryKey) {
       "grace = 0ms\ninventory = 2h\ninventory_differs = 3m\nkeep_removed = 1h\n"
       "[log]\nlevel = error\nformat = json\n"
       "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\nhandshakes = 7\n"
-      "connections_per_address = 3\n");
+      "connections_per_address = 3\nfeed = 1000\nstreams = 0\nflapping = 2\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
   EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
@@ -222,12 +226,51 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
   EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s, 0s, 2h, 3min, 1h}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
-  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3}));
+  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3, 4, 16'000'000, 1000, 0, 2}));
 }
 
-TEST(SidecarConfig, TheSocketFollowsTheHomeUnlessGiven) {
-  EXPECT_EQ(sidecar(kRequired + "[source]\nwazuh_home = /opt/w\n").source.wazuh_db,
-            "/opt/w/queue/db/wdb");
+TEST(SidecarConfig, TheSocketsFollowTheHomeUnlessGiven) {
+  const auto source = sidecar(kRequired + "[source]\nwazuh_home = /opt/w\n").source;
+  EXPECT_EQ(source.wazuh_db, "/opt/w/queue/db/wdb");
+  EXPECT_EQ(source.agent_socket, "/opt/w/queue/alerts/ar");
+  EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = /run/ar\n").source.agent_socket,
+            "/run/ar");
+}
+
+TEST(SidecarConfig, AgentsMayBeOutOfReach) {
+  EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = none\n").source.agent_socket, "");
+  EXPECT_THAT(sidecar_error(kRequired + "[source]\nagent_socket = ar\n"),
+              testing::HasSubstr("or none"));
+}
+
+TEST(MasterConfig, TakesEveryKeyOfTheSink) {
+  const MasterConfig config = master(
+      "[sink]\nmode = correct\nwazuh_home = /opt/w\nwazuh_http = /run/http\nwrite = stream\n"
+      "every = 1s\nsettle = 200ms\nnode_names = w1:worker-01, w2:node.2\nown_node = node01\n");
+  using Sink = MasterConfig::Sink;
+  EXPECT_EQ(config.sink, (Sink{MasterConfig::SinkMode::Correct,
+                               "/opt/w",
+                               "/opt/w/queue/db/wdb",
+                               "/run/http",
+                               MasterConfig::SinkWrite::Stream,
+                               1s,
+                               200ms,
+                               {{"w1", "worker-01"}, {"w2", "node.2"}},
+                               "node01"}));
+  EXPECT_EQ(master("").sink.mode, MasterConfig::SinkMode::Observe) << "nothing is written unasked";
+}
+
+TEST(MasterConfig, WhatIsWrongWithTheSinkIsToldAtItsLine) {
+  EXPECT_EQ(master_error("[sink]\nmode = on\n"),
+            "m.ini:2: [sink] mode: \"on\" is not known here; allowed is off, observe or correct");
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1\n"),
+              HasSubstr("m.ini:2: [sink] node_names: \"w1\" is not a pair of names; allowed is a "
+                        "list with commas of NODE:NAME"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w1:b\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w2:a\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nsettle = 50ms\n"), HasSubstr("is too short"));
+  EXPECT_THAT(master_error("[sink]\nwazuh_home = /" + std::string(100, 'x') + "\n"),
+              testing::StartsWith("m.ini:2: [sink] wazuh_home: "));
 }
 
 TEST(SidecarConfig, AHomeTooLongForItsSocketIsRefusedAtItsLine) {

@@ -209,6 +209,17 @@ TEST_F(SidecarDriverTest, AGoodbyeIsSentAndTheLinkClosed) {
   EXPECT_EQ(closed, "this sidecar stops");
 }
 
+TEST_F(SidecarDriverTest, WithoutAWayToAgentsACommandIsAnsweredSo) {
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  sent.clear();
+  std::string command;
+  encode_frame(Command{"c", CommandKind::restart, {{AgentId{7}, "v4.14.0"}}, 10'000'000}, command);
+  driver.link_received(command);
+  disk_turn();
+  EXPECT_EQ(describe_all(sent), "RESULT c 7 socket: this sidecar cannot reach agents");
+}
+
 TEST_F(SidecarDriverTest, CarriesOutNothingAfterStop) {
   look(10, sidecar::RowStatus::active);
   driver.stop();

@@ -140,7 +140,7 @@ TEST(Codec, AMissingRequiredKeyIsNamed) {
 }
 
 TEST(Codec, AMessageOfAnUnknownTypeIsSaidToBeOne) {
-  for (const std::uint32_t type : {0u, 15u, 16u, 99u, UINT32_MAX}) {
+  for (const std::uint32_t type : {0u, 20u, 99u, UINT32_MAX}) {
     const auto message = decode(Raw(type, 0).out);
     ASSERT_TRUE(message);
     EXPECT_EQ(*message, Message(UnknownMessage{type}));
@@ -208,6 +208,46 @@ TEST(Codec, AsManyEntriesAsAreAllowedFitAFrame) {
   EXPECT_EQ(refusal(payload_of(ack)), "accepted");
   ack.exceptions.push_back(ack.exceptions.back());
   EXPECT_EQ(refusal(payload_of(ack)), "ACK exceptions: not an array, or too long");
+}
+
+TEST(Codec, ACommandIsRefusedByWhatIsWrongWithIt) {
+  const Command good{"id", CommandKind::restart, {{AgentId{7}, "Wazuh v4.14.7"}}, 1};
+  auto refusal_with = [&](auto&& change) {
+    Command command = good;
+    change(command);
+    return refusal(payload_of(command));
+  };
+  EXPECT_EQ(refusal_with([](Command&) {}), "accepted");
+  EXPECT_EQ(refusal_with([](Command& c) { c.id = "a/b"; }), "COMMAND id: not a valid command id");
+  EXPECT_EQ(refusal_with([](Command& c) { c.kind = CommandKind{9}; }),
+            "COMMAND kind: not a number, or out of range");
+  EXPECT_EQ(refusal_with([](Command& c) { c.entries[0].agent = AgentId{}; }),
+            "COMMAND agent 0: not [agent, version], or too long");
+  EXPECT_EQ(
+      refusal_with([](Command& c) { c.entries[0].version.assign(kMaxAgentVersion + 1, 'x'); }),
+      "COMMAND agent 0: not [agent, version], or too long");
+  EXPECT_EQ(refusal_with([](Command& c) { c.left_us = -1; }),
+            "COMMAND left_us: not a time, or out of range");
+  EXPECT_EQ(refusal(Raw(15, 0).out), "COMMAND id is missing");
+  EXPECT_EQ(refusal(Raw(16, 0).out), "RESULT id is missing");
+}
+
+TEST(Codec, AsManyCommandsAsAreAllowedFitAFrame) {
+  Command command{std::string(kMaxNodeName, 'x'), CommandKind::restart, {}, kMaxTimeUs};
+  command.entries.assign(kMaxCommandAgents,
+                         {AgentId{UINT32_MAX}, std::string(kMaxAgentVersion, 'x')});
+  EXPECT_EQ(refusal(payload_of(command)), "accepted");
+  command.entries.push_back(command.entries.back());
+  EXPECT_EQ(refusal(payload_of(command)), "COMMAND agents: not an array, or too long");
+}
+
+TEST(Codec, AnOutcomeOfALaterVersionIsUncertain) {
+  Result result{"id", {{AgentId{7}, CommandOutcome{77}}}, {}};
+  const auto message = decode(payload_of(result));
+  ASSERT_TRUE(message);
+  EXPECT_EQ(std::get<Result>(*message).entries[0].outcome, CommandOutcome::uncertain);
+  result.entries[0].outcome = CommandOutcome{};
+  EXPECT_EQ(refusal(payload_of(result)), "RESULT outcome 0: not [agent, outcome]");
 }
 
 TEST(Codec, SequenceNumbersMayNotWrap) {

@@ -240,6 +240,24 @@ Message inventory_chunk(Rng& rng) {
   return m;
 }
 
+Message command(Rng& rng) {
+  Command m;
+  m.id = node(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n)
+    m.entries.push_back({agent(rng), bytes(rng, kMaxAgentVersion)});
+  m.left_us = duration(rng);
+  return m;
+}
+
+Message result(Rng& rng) {
+  Result m;
+  m.id = node(rng);
+  for (std::uint64_t n = below(rng, 8); n > 0; --n)
+    m.entries.push_back({agent(rng), static_cast<CommandOutcome>(1 + below(rng, 6))});
+  if (chance(rng)) m.why = bytes(rng, kMaxText);
+  return m;
+}
+
 Message error(Rng& rng) {
   ErrorMessage m;
   m.code = static_cast<ErrorCode>(1 + below(rng, 100));  // also of later versions
@@ -283,7 +301,7 @@ Message random_message(std::size_t type, Rng& rng) {
     case 5:
       return challenge(rng);
     case 6:
-      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng)};
+      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng), rng() % 2 == 0};
     case 7:
       return heartbeat_ack(rng);
     case 8:
@@ -299,6 +317,10 @@ Message random_message(std::size_t type, Rng& rng) {
     case 13:
       return InventoryAck{positive(rng), number(rng)};
     case 14:
+      return command(rng);
+    case 15:
+      return result(rng);
+    case 16:
       return Bye{static_cast<ByeReason>(1 + below(rng, 3)), duration(rng)};
     default:
       return error(rng);

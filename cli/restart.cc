@@ -1,0 +1,94 @@
+// rollcall restart: has agents restarted by the workers that they are connected to.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/daemon.h"
+
+namespace rollcall::cli {
+namespace {
+
+struct Options {
+  Target target;
+  bool json = false;
+  std::vector<std::string> agents;
+  bool all = false;
+  std::string assume, timeout, id;
+};
+
+std::string query(const Options& options) {
+  std::string text;
+  const auto add = [&text](const char* name, const std::string& value) {
+    if (!value.empty()) text += (text.empty() ? "?" : "&") + std::string(name) + escaped(value);
+  };
+  add("assume=", options.assume);
+  add("timeout=", options.timeout);
+  add("id=", options.id);
+  return text;
+}
+
+std::string listed(const Options& options) {
+  if (options.all) return "all";
+  std::string text;
+  for (const std::string& agent : options.agents) text += (text.empty() ? "" : ",") + agent;
+  return text;
+}
+
+// So many failures are told one by one.
+constexpr std::size_t kMaxTold = 100;
+
+void print(const Json& answer) {
+  std::size_t told = 0;
+  for (const Json& one : field(answer, "failed")) {
+    if (told++ == kMaxTold) break;
+    const std::string line = shown(field(one, "id")) + " " + shown(field(one, "reason")) + ": " +
+                             shown(field(one, "text"));
+    std::fputs(wrapped(harmless(line)).c_str(), stdout);
+  }
+  if (told > kMaxTold) std::puts("... and others; --json has all of them");
+  std::printf("%s told to restart, %s not (%s).\nCommand %s\n",
+              shown(field(answer, "total_affected")).c_str(),
+              shown(field(answer, "total_failed")).c_str(),
+              shown_length(field(answer, "took_us")).c_str(), shown(field(answer, "id")).c_str());
+}
+
+Exit restart(const Options& options) {
+  if (options.all == !options.agents.empty())
+    return fail("name the agents to restart, or --all", Exit::kUsage);
+  const auto daemon = Daemon::of(options.target);
+  if (!daemon) return daemon.error();
+  const auto answer = daemon->put("/agents/restart" + query(options), listed(options));
+  if (!answer) return answer.error();
+  if (options.json) {
+    std::fputs(answer->body.c_str(), stdout);
+  } else {
+    print(parsed(answer->body));
+  }
+  if (answer->status == 200) return Exit::kDone;
+  if (answer->status == 207) return Exit::kPartly;
+  return fail("no agent was told to restart");
+}
+
+}  // namespace
+
+void add_restart(CLI::App& app, Run& run) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("restart", "Restart agents, wherever they are connected");
+  add_target(*command, options->target, Asks::kMaster, Changes::kYes);
+  command->add_flag("--json", options->json, "Print the daemon's answer as it is");
+  command->add_option("ID", options->agents, "The agents, such as 7 or 007");
+  command->add_flag("--all", options->all, "All agents that are connected");
+  command->add_option("--assume", options->assume,
+                      "The version of agents of which none is known, such as v4.14.0");
+  command->add_option("--timeout", options->timeout,
+                      "How long to wait for agents that move: 100ms to 60s (default 10s)");
+  command->add_option("--id", options->id,
+                      "A name for this command: asked again with it, no agent is told twice");
+  command->callback([&run, options] { run = [options] { return restart(*options); }; });
+}
+
+}  // namespace rollcall::cli
