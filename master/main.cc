@@ -38,6 +38,7 @@ master::MasterCore::Config core_of(const app::MasterConfig& config, app::Clock& 
   core.inventory_us = config.timing.inventory.count();
   core.inventory_differs_us = config.timing.inventory_differs.count();
   core.removed_retention_us = config.timing.keep_removed.count();
+  core.keep_migrations = config.limits.migrations;
   core.max_inventories = config.limits.inventories;
   core.max_inventory_entries = config.limits.inventory_entries;
   return core;
