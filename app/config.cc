@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "app/durations.h"
@@ -130,6 +131,24 @@ Setter names_into(std::vector<std::string>& to) {
                       "a list with commas, each " + std::string(kNameForm));
       }
       to.emplace_back(item);
+    }
+    return {};
+  };
+}
+
+// "w1:worker-01, w2:worker-02"
+Setter name_pairs_into(std::map<std::string, std::string>& to) {
+  return [&to](std::string_view value) -> Outcome {
+    constexpr std::string_view kForm = "a list with commas of NODE:NAME, each name once";
+    to.clear();
+    std::set<std::string_view> seen;
+    for (const std::string_view item : split_list(value)) {
+      const auto colon = std::min(item.find(':'), item.size());
+      const std::string_view node = item.substr(0, colon);
+      const std::string_view name = item.substr(std::min(colon + 1, item.size()));
+      if (!is_name(node) || !is_name(name)) return refuse(item, "is not a pair of names", kForm);
+      if (!to.emplace(node, name).second || !seen.insert(name).second)
+        return refuse(item, "has a name that was there before", kForm);
     }
     return {};
   };
@@ -494,6 +513,28 @@ void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
        choice_into<LogFormat>(log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}})});
 }
 
+void add_sink_keys(std::vector<Key>& keys, MasterConfig::Sink& sink) {
+  using namespace std::chrono_literals;
+  using Mode = MasterConfig::SinkMode;
+  using Write = MasterConfig::SinkWrite;
+  const std::initializer_list<Key> more = {
+      {"sink", "mode",
+       choice_into<Mode>(
+           sink.mode,
+           {{"off", Mode::Off}, {"observe", Mode::Observe}, {"correct", Mode::Correct}})},
+      {"sink", "wazuh_home", path_into(sink.wazuh_home)},
+      {"sink", "wazuh_db", path_into(sink.wazuh_db, kLongestSocket)},
+      {"sink", "wazuh_http", path_into(sink.wazuh_http, kLongestSocket)},
+      {"sink", "write",
+       choice_into<Write>(
+           sink.write, {{"auto", Write::Auto}, {"http", Write::Http}, {"stream", Write::Stream}})},
+      {"sink", "every", duration_into(sink.every, 100ms, 5min)},
+      {"sink", "settle", duration_into(sink.settle, 100ms, 1h)},
+      {"sink", "node_names", name_pairs_into(sink.node_names)},
+      {"sink", "own_node", name_into(sink.own_node)}};
+  keys.insert(keys.end(), more);
+}
+
 void add_inspect_keys(std::vector<Key>& keys, InspectConfig& inspect, std::uint16_t port) {
   keys.push_back({"inspect", "address", address_into(inspect.address, port)});
   keys.push_back({"inspect", "hosts", hosts_into(inspect.hosts)});
@@ -571,6 +612,16 @@ std::expected<std::uint64_t, Error> parse_size(std::string_view text) {
   return *count << shift;
 }
 
+// A socket in Wazuh's home, unless it was given.
+void follow_home(Reader& reader, std::string_view section, std::string_view key, std::string& to,
+                 const std::string& path) {
+  if (reader.given(section, key)) return;
+  const auto outcome = path_into(to, kLongestSocket)(path);
+  if (outcome) return;
+  reader.fail(reader.line_of(section, "wazuh_home"),
+              key_text(section, "wazuh_home") + ": " + outcome.error().message);
+}
+
 std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
                                                          std::string_view file) {
   using namespace std::chrono_literals;
@@ -600,6 +651,10 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   keys.push_back({"store", "path", path_into(config.store.path)});
   keys.push_back({"store", "max_events", count_into(config.store.max_events, 1'000, 100'000'000)});
   keys.push_back({"store", "max_bytes", size_into(config.store.max_bytes, 1ULL << 20, 1ULL << 30)});
+  keys.push_back({"handoff", "grace", duration_into(config.handoff.grace, 1s, 24h)});
+  keys.push_back({"handoff", "manager_restart_grace",
+                  duration_into(config.handoff.manager_restart_grace, 1s, 24h)});
+  keys.push_back({"handoff", "back_within", duration_into(config.handoff.back_within, 0s, 24h)});
   add_inspect_keys(keys, config.inspect, 9470);
   add_log_keys(keys, config.log);
   keys.push_back(
@@ -613,15 +668,10 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
 
   Reader reader(text, file, keys);
   reader.read();
-  const auto follow_home = [&](std::string_view key, std::string& to, const char* below) {
-    if (reader.given("source", key)) return;
-    const auto outcome = path_into(to, kLongestSocket)(config.source.wazuh_home + below);
-    if (outcome) return;
-    reader.fail(reader.line_of("source", "wazuh_home"),
-                "[source] wazuh_home: " + outcome.error().message);
-  };
-  follow_home("wazuh_db", config.source.wazuh_db, "/queue/db/wdb");
-  follow_home("agent_socket", config.source.agent_socket, "/queue/alerts/ar");
+  follow_home(reader, "source", "wazuh_db", config.source.wazuh_db,
+              config.source.wazuh_home + "/queue/db/wdb");
+  follow_home(reader, "source", "agent_socket", config.source.agent_socket,
+              config.source.wazuh_home + "/queue/alerts/ar");
   if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
   if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();
@@ -656,12 +706,16 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   keys.push_back(
       {"timing", "inventory_differs", duration_into(config.timing.inventory_differs, 1s, 24h)});
   keys.push_back({"timing", "keep_removed", duration_into(config.timing.keep_removed, 1h, 8784h)});
+  add_sink_keys(keys, config.sink);
   add_log_keys(keys, config.log);
   keys.push_back(
       {"limits", "max_connections", count_into(config.limits.max_connections, 1, 65'536)});
   keys.push_back(
       {"limits", "http_connections", count_into(config.limits.http_connections, 16, 4'096)});
   keys.push_back({"limits", "history", count_into(config.limits.history, 0, 100'000'000)});
+  keys.push_back({"limits", "feed", count_into(config.limits.feed, 1'000, 100'000'000)});
+  keys.push_back({"limits", "streams", count_into(config.limits.streams, 0, 1'000)});
+  keys.push_back({"limits", "flapping", count_into(config.limits.flapping, 2, 16)});
   keys.push_back({"limits", "handshakes", count_into(config.limits.handshakes, 1, 65'536)});
   keys.push_back({"limits", "connections_per_address",
                   count_into(config.limits.connections_per_address, 0, 65'536)});
@@ -680,6 +734,10 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
                           " is too short for a heartbeat of " + to_text(config.timing.heartbeat) +
                           "; allowed is twice the heartbeat and more");
   }
+  follow_home(reader, "sink", "wazuh_db", config.sink.wazuh_db,
+              config.sink.wazuh_home + "/queue/db/wdb");
+  follow_home(reader, "sink", "wazuh_http", config.sink.wazuh_http,
+              config.sink.wazuh_home + "/queue/sockets/wdb-http.sock");
   // Only whole segments can go, and those behind the older snapshot stay.
   const std::uint64_t least_size = 4 * config.store.segment;
   if (!reader.given("store", "max_size")) {

@@ -108,6 +108,12 @@ struct SidecarConfig {
     std::uint64_t max_bytes = 256ULL << 20;
     bool operator==(const Store&) const = default;
   } store;
+  struct Handoff {
+    std::chrono::microseconds grace = std::chrono::minutes(5);  // of a drain
+    std::chrono::microseconds manager_restart_grace = std::chrono::minutes(5);
+    std::chrono::microseconds back_within = std::chrono::minutes(2);  // after a planned stop
+    bool operator==(const Handoff&) const = default;
+  } handoff;
   InspectConfig inspect{{"127.0.0.1", 9470}, {}, "/var/lib/rollcall/sidecar/token"};
   LogConfig log;
   struct Limits {
@@ -151,6 +157,21 @@ struct MasterConfig {
     std::chrono::microseconds keep_removed = std::chrono::hours(7 * 24);
     bool operator==(const Timing&) const = default;
   } timing;
+  // Wazuh's own table beside this master (docs/wazuh.md).
+  enum class SinkMode { Off, Observe, Correct };
+  enum class SinkWrite { Auto, Http, Stream };
+  struct Sink {
+    SinkMode mode = SinkMode::Observe;
+    std::string wazuh_home = "/var/ossec";
+    std::string wazuh_db = "/var/ossec/queue/db/wdb";  // these two follow wazuh_home unless given
+    std::string wazuh_http = "/var/ossec/queue/sockets/wdb-http.sock";
+    SinkWrite write = SinkWrite::Auto;
+    std::chrono::microseconds every = std::chrono::seconds(5);
+    std::chrono::microseconds settle = std::chrono::seconds(3);
+    std::map<std::string, std::string> node_names = {};  // of a worker: in Wazuh's tables
+    std::string own_node = {};  // of this Wazuh in its tables; empty: as the table says
+    bool operator==(const Sink&) const = default;
+  } sink;
   LogConfig log;
   struct Limits {
     std::uint32_t max_connections = 4096;  // of workers
@@ -160,6 +181,9 @@ struct MasterConfig {
     std::uint32_t connections_per_address = 0;
     std::uint32_t inventories = 4;                 // full ones under way
     std::uint64_t inventory_entries = 16'000'000;  // of one
+    std::uint32_t feed = 250'000;                  // entries kept in memory for /events
+    std::uint32_t streams = 32;  // readers of /events at once, those that wait included
+    std::uint32_t flapping = 6;  // moves within an hour from which an agent is listed
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

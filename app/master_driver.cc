@@ -9,7 +9,7 @@ namespace rollcall::app {
 
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
-                                             master::History* history) {
+                                             master::History* history, master::Feed* feed) {
   master::State state;
   std::uint64_t from = recovery.first_index;
   if (recovery.snapshot) {
@@ -20,6 +20,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
     // Nothing that the snapshot stands for was decided later than the last time reserved in it.
     if (history) history->begins_at(state.time().until);
   }
+  if (feed) feed->begins_after(state.feed().last());
   std::vector<master::Outcome> outcomes;
   std::optional<Error> failed;
   auto read = log.for_each(from, [&](std::uint64_t index, std::string_view bytes) {
@@ -29,7 +30,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
       ok = std::unexpected(record.error());
     } else {
       outcomes.clear();
-      ok = state.apply(*record, history ? &outcomes : nullptr);
+      ok = state.apply(*record, history ? &outcomes : nullptr, feed);
       const auto* decided = std::get_if<master::Decided>(&*record);
       if (ok && history && decided) history->add(*decided, outcomes);
     }
@@ -39,6 +40,7 @@ std::expected<master::State, Error> fold_log(const persist::EventLog& log,
   });
   if (!read) return std::unexpected(read.error());
   if (failed) return std::unexpected(*failed);
+  if (feed) feed->show_upto(feed->added());
   return state;
 }
 

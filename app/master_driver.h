@@ -20,11 +20,12 @@
 
 namespace rollcall::app {
 
-// Reads a log into the state that it is the fold of: from its snapshot if it has one. `history`, if
-// given, gets the decisions that are read on the way.
+// Reads a log into the state that it is the fold of: from its snapshot if it has one. `history` and
+// `feed`, if given, get the decisions that are read on the way, and what became of agents by them.
 std::expected<master::State, Error> fold_log(const persist::EventLog& log,
                                              const persist::LogRecovery& recovery,
-                                             master::History* history = nullptr);
+                                             master::History* history = nullptr,
+                                             master::Feed* feed = nullptr);
 
 // Whether a snapshot is there, whole, and one that a master can begin with.
 std::expected<void, Error> check_snapshot(const persist::EventLog& log, std::uint64_t upto_index);
@@ -59,7 +60,9 @@ class MasterDriver {
                std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log, Links& links,
                Notes notes);
 
-  void remember(master::History history) { core_.remember(std::move(history)); }  // before start()
+  // Before start().
+  void remember(master::History history) { core_.remember(std::move(history)); }
+  void remember(master::Feed feed) { core_.remember(std::move(feed)); }
   void start();
   void stop();
   bool ready() const { return core_.ready(); }

@@ -29,8 +29,8 @@ std::expected<void, Error> SidecarDriver::start(const persist::StoreContents& co
 void SidecarDriver::look(const sidecar::Look& look) {
   carry_out(core_.look(look));
 }
-void SidecarDriver::look_failed() {
-  carry_out(core_.look_failed(clock_.now()));
+void SidecarDriver::look_failed(sidecar::SidecarCore::Manager manager) {
+  carry_out(core_.look_failed(clock_.now(), manager));
 }
 void SidecarDriver::info_read(AgentId agent, const AgentInfo& info) {
   carry_out(core_.info_read(agent, info, clock_.now()));
@@ -47,6 +47,28 @@ void SidecarDriver::store_now() {
 }
 void SidecarDriver::watch(bool there) {
   carry_out(core_.watch(there, clock_.now()));
+}
+
+std::expected<void, Error> SidecarDriver::drain(const sidecar::Drain& drain) {
+  if (drain.move_per_s > 0 && messages_ == nullptr) {
+    return std::unexpected(
+        Error{"agents cannot be asked to move: this sidecar has no way to write to them"});
+  }
+  auto out = core_.drain(drain, clock_.now());
+  if (!out) return std::unexpected(out.error());
+  carry_out(std::move(*out));
+  return {};
+}
+
+std::expected<void, Error> SidecarDriver::undrain() {
+  auto out = core_.undrain(clock_.now());
+  if (!out) return std::unexpected(out.error());
+  carry_out(std::move(*out));
+  return {};
+}
+
+void SidecarDriver::bye(ByeReason reason, std::int64_t back_within_us) {
+  carry_out(core_.bye(reason, back_within_us, clock_.now()));
 }
 
 std::expected<void, Error> SidecarDriver::send_inventory() {
@@ -157,6 +179,8 @@ void SidecarDriver::carry_out(sidecar::Output out) {
       datagram_sent(d.number, "this sidecar cannot reach agents");
     }
   }
+  if (messages_ == nullptr) return;
+  for (const AgentId agent : out.force_reconnect) messages_->force_reconnect(agent);
 }
 
 void SidecarDriver::commit(std::uint64_t ticket, std::shared_ptr<const persist::StoreBatch> batch) {

@@ -53,17 +53,26 @@ class SidecarDriver {
     virtual void send(std::uint64_t number, std::string datagram,
                       std::chrono::microseconds patience) = 0;
   };
+  // What is said to agents through Wazuh without waiting for how it went.
+  class AgentMessages {
+   public:
+    virtual ~AgentMessages() = default;
+    virtual void force_reconnect(AgentId agent) = 0;
+  };
   using Notes = std::function<void(const Note&)>;
 
   SidecarDriver(sidecar::SidecarCore::Config config, std::uint64_t seed, Clock& clock, Store& store,
                 Link& link, Source& source, Notes notes);
 
+  // Before start(). Without it agents are asked nothing.
+  void attach(AgentMessages& messages) { messages_ = &messages; }
   // First call, with what the store holds.
   std::expected<void, Error> start(const persist::StoreContents& contents);
   void stop() { stopped_ = true; }  // no further order is carried out
 
   void look(const sidecar::Look& look);
-  void look_failed();
+  void look_failed(
+      sidecar::SidecarCore::Manager manager = sidecar::SidecarCore::Manager::maybe_there);
   void info_read(AgentId agent, const AgentInfo& info);
   // For an events source; as in SidecarCore. Returns the ticket with which all of it is stored.
   std::uint64_t observe(const std::vector<sidecar::Observation>& batch);
@@ -79,6 +88,12 @@ class SidecarDriver {
   void link_connected();
   void link_received(std::string_view bytes);
   void link_closed(const std::string& reason);
+
+  // An operator empties this worker, or takes it back.
+  std::expected<void, Error> drain(const sidecar::Drain& drain);
+  std::expected<void, Error> undrain();
+  // A planned stop: the master is told, and the connection ends. Before stop().
+  void bye(ByeReason reason, std::int64_t back_within_us);
 
   // An operator asks what the master could ask: a full inventory, as soon as it may be sent.
   std::expected<void, Error> send_inventory();
@@ -105,6 +120,7 @@ class SidecarDriver {
   Link& link_;
   Source& source_;
   Agents* agents_ = nullptr;
+  AgentMessages* messages_ = nullptr;
   Notes notes_;
   sidecar::SidecarCore core_;
   net::Backoff backoff_;

@@ -290,7 +290,7 @@ Exit replay(const Options& options) {
   Json agents = Json::array();
   for (const auto& [id, record] : state.agents()) {
     if (options.agent_id() && id != *options.agent_id()) continue;
-    agents.push_back(inspect::agent_json(id, record, {state.lease_of(record.top.node), {}, {}}));
+    agents.push_back(inspect::agent_json(id, record, {state.standing_of(record.top.node), {}, {}}));
   }
   if (options.agent_id() && agents.empty()) {
     return fail("after record " + std::to_string(fold.upto) + " no agent " +

@@ -87,6 +87,17 @@ struct Fields {
   Json operator()(const master::NodeForgotten& r) const {
     return whole({{"record", "node_forgotten"}, {"at", r.at.us}, {"node", r.node}});
   }
+  Json operator()(const master::OffersExpired& r) const {
+    return whole(
+        {{"record", "offers_expired"}, {"at", r.at.us}, {"node", r.node}, {"upto", r.upto.us}});
+  }
+  Json operator()(const master::NodeLeft& r) const {
+    return whole({{"record", "node_left"},
+                  {"at", r.at.us},
+                  {"node", r.node},
+                  {"reason", to_string(r.reason)},
+                  {"until", r.until.us}});
+  }
   Json operator()(const master::AgentsForgotten& r) const {
     if (agent && std::ranges::find(r.agents, *agent) == r.agents.end()) return nullptr;
     Json agents = Json::array();

@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
 
     rollcall::cli::Run run;
     rollcall::cli::add_show(app, run);
+    rollcall::cli::add_events(app, run);
     rollcall::cli::add_operate(app, run);
     rollcall::cli::add_restart(app, run);
     rollcall::cli::add_log(app, run);

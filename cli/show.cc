@@ -62,7 +62,8 @@ void show_master(const Json& s) {
   print_field("id, term", shown(field(s, "master")) + ", " + shown(field(s, "term")));
   print_field("time", shown_time(field(s, "master_time")));
   print_field("agents", number(field(s, "agents")) + " known: " + number(field(s, "active")) +
-                            " active, " + number(field(s, "unreachable")) + " unreachable, " +
+                            " active, " + number(field(s, "migrating")) + " migrating, " +
+                            number(field(s, "unreachable")) + " unreachable, " +
                             number(field(s, "disconnected")) + " disconnected; " +
                             number(field(s, "in_doubt")) + " in doubt");
   const Json& leases = field(s, "leases");
@@ -202,7 +203,10 @@ Exit agents(const Options& options) {
 void show_masters_agent(const Json& a) {
   std::string where = shown(field(a, "status"));
   if (!field(a, "node").is_null())
-    where += (field(a, "status") == "active" ? " on " : ", last on ") + shown(field(a, "node"));
+    where += (field(a, "status") == "active"      ? " on "
+              : field(a, "status") == "migrating" ? " from "
+                                                  : ", last on ") +
+             shown(field(a, "node"));
   if (!field(a, "reason").is_null()) where += " (" + shown(field(a, "reason")) + ")";
   print_field("agent", shown(field(a, "id")) + ": " + where);
   print_field("name", shown(field(field(a, "info"), "name")));

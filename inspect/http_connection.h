@@ -4,11 +4,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "inspect/http_head.h"
+#include "inspect/http_stream.h"
 
 namespace rollcall::inspect {
 
@@ -36,6 +39,7 @@ class Fd {
 enum class ConnectionState {
   Receiving,  // a request arrives, or none has begun
   Working,    // a worker has it
+  Waiting,    // for news
   Sending,    // the answer goes out
   Draining,   // refused: what the peer still sends is thrown away, so that it can read why
 };
@@ -53,7 +57,10 @@ struct Connection {
   bool close = false;
   bool refused = false;  // its request was not read to the end
   std::size_t served = 0;
-  std::chrono::steady_clock::time_point since;  // in this state
+  std::shared_ptr<Stream> stream;                                  // the answer that is under way
+  std::uint64_t seen = 0;                                          // it waits for news beyond
+  std::optional<std::chrono::steady_clock::time_point> answer_by;  // a request that waits
+  std::chrono::steady_clock::time_point since;                     // in this state
   std::chrono::steady_clock::time_point deadline;
 };
 

@@ -129,7 +129,9 @@ class HttpEngine::Impl final : private httplib::Server {
     });
   }
 
-  std::string answer(const Head& head, std::string body) {
+  Answer answer(const Head& head, std::string body, bool waited) {
+    Call call{head, waited};
+    call_ = &call;
     std::string text = head.method + " " + head.target + " HTTP/1.1\r\n";
     if (head.close) text += "Connection: close\r\n";
     // Only gzip: httplib would take brotli first, at a quality that does 1 MB a second.
@@ -142,10 +144,31 @@ class HttpEngine::Impl final : private httplib::Server {
         request.set_header("Authorization", head.authorization);
       }
     });
-    return stream.take_output();
+    call_ = nullptr;
+    if (call.stream) return stream_of(std::move(call));
+    return {stream.take_output(), call.wait};
   }
 
  private:
+  // What httplib does not carry from answer() to the handler, and back.
+  struct Call {
+    const Head& head;
+    bool waited;
+    std::optional<Wait> wait = {};
+    std::shared_ptr<Stream> stream = nullptr;
+    std::string content_type = {}, begin = {};
+  };
+  static inline thread_local Call* call_ = nullptr;
+
+  // Without a length: it goes on until the connection ends.
+  static Answer stream_of(Call call) {
+    std::string text = "HTTP/1.1 200 OK\r\nContent-Type: " + call.content_type +
+                       "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                       "Connection: close\r\n\r\n";
+    if (call.head.method == "HEAD") return {.text = text, .close = true};
+    return {.text = text + call.begin, .stream = std::move(call.stream)};
+  }
+
   static void fill(httplib::Response& to, Response from) {
     to.status = from.status;
     to.body = std::move(from.body);
@@ -173,7 +196,10 @@ class HttpEngine::Impl final : private httplib::Server {
                       .query = {},
                       .matches = *std::move(matches),
                       .body = from.body,
-                      .authorization = from.get_header_value("Authorization")};
+                      .authorization = from.get_header_value("Authorization"),
+                      .last_event_id = call_->head.last_event_id,
+                      .event_stream = call_->head.event_stream,
+                      .waited = call_->waited};
       for (const auto& [name, value] : from.params) request.query.try_emplace(name, value);
       return run(route, request);
     }
@@ -187,7 +213,7 @@ class HttpEngine::Impl final : private httplib::Server {
     std::string problem = "an exception of unknown type";
     try {
       Response response = route.handler(request);
-      if (response.status >= 200 && response.status <= 599) return response;
+      if (response.status >= 200 && response.status <= 599) return noted(std::move(response));
       problem = "status " + std::to_string(response.status);
     } catch (const std::exception& e) {
       problem = e.what();
@@ -200,6 +226,15 @@ class HttpEngine::Impl final : private httplib::Server {
     return error_response(500, "this request failed; the log says why");
   }
 
+  static Response noted(Response response) {
+    call_->wait = response.wait;
+    call_->stream = response.stream;
+    if (!response.stream) return response;
+    call_->content_type = response.content_type;
+    call_->begin = std::move(response.body);
+    return {};
+  }
+
   const std::vector<Route>& routes_;
   const HttpOptions& options_;
 };
@@ -207,8 +242,8 @@ class HttpEngine::Impl final : private httplib::Server {
 HttpEngine::HttpEngine(const std::vector<Route>& routes, const HttpOptions& options)
     : impl_(std::make_unique<Impl>(routes, options)) {}
 HttpEngine::~HttpEngine() = default;
-std::string HttpEngine::answer(const Head& head, std::string body) {
-  return impl_->answer(head, std::move(body));
+HttpEngine::Answer HttpEngine::answer(const Head& head, std::string body, bool waited) {
+  return impl_->answer(head, std::move(body), waited);
 }
 
 }  // namespace rollcall::inspect

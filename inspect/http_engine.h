@@ -2,6 +2,7 @@
 // From a request that is whole to the bytes of its answer: routes, and cpp-httplib in memory. No
 // sockets; any thread, several at once.
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,14 @@ class HttpEngine {
   HttpEngine(const HttpEngine&) = delete;
   HttpEngine& operator=(const HttpEngine&) = delete;
 
-  // `head` is one that parse_head() has accepted. Empty if httplib could not even refuse it.
-  std::string answer(const Head& head, std::string body);
+  struct Answer {
+    std::string text;  // empty if httplib could not even refuse it
+    std::optional<Wait> wait = {};
+    std::shared_ptr<Stream> stream = nullptr;
+    bool close = false;  // the text has no length: it ends with the connection
+  };
+  // `head` is one that parse_head() has accepted.
+  Answer answer(const Head& head, std::string body, bool waited = false);
 
  private:
   class Impl;

@@ -163,6 +163,12 @@ std::expected<Head, Refusal> parse_head(std::string_view text, const HeadLimits&
       head.authorization = value;
     } else if (name == "connection") {
       each_item(value, [&](const std::string& item) { head.close |= item == "close"; });
+    } else if (name == "accept") {
+      each_item(value, [&](const std::string& item) {
+        head.event_stream |= trim(item.substr(0, item.find(';'))) == "text/event-stream";
+      });
+    } else if (name == "last-event-id") {
+      head.last_event_id = value;
     } else if (name == "accept-encoding") {
       each_item(value, [&](const std::string& item) { head.gzip |= accepts_gzip(item); });
     }

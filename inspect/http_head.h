@@ -27,6 +27,8 @@ struct Head {
   bool close = false;  // the connection ends after the answer
   bool gzip = false;   // the answer may be compressed
   std::string authorization = {};
+  bool event_stream = false;  // Accept names text/event-stream
+  std::string last_event_id = {};
 };
 
 struct Refusal {

@@ -18,6 +18,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <variant>
 
 #include "inspect/http_connection.h"
 #include "inspect/http_engine.h"
@@ -37,6 +38,7 @@ constexpr std::chrono::milliseconds kStopTime{2'000};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::milliseconds kPatience{250};        // before make_room() may close it
 constexpr std::chrono::milliseconds kLongestSend{60'000};  // however often the client takes a byte
+constexpr std::size_t kWaitingWorkers = 2;                 // at most, for those who waited
 
 using ConnectionId = std::uint64_t;
 constexpr ConnectionId kWake = 0, kListener = 1, kFirstConnection = 2;
@@ -51,9 +53,11 @@ struct Polled {
   }
 };
 
+// What a worker made: of a request, or the next part of a stream.
 struct Answer {
   ConnectionId connection;
-  std::string text;
+  bool waited;  // it is one of those that may have kWaitingWorkers
+  std::variant<HttpEngine::Answer, Stream::Part> what;
 };
 
 std::unexpected<Error> cannot(std::string_view what, const HttpOptions& options, const char* why) {
@@ -120,6 +124,10 @@ class HttpServer::Impl {
 
   std::uint16_t port() const { return port_; }
 
+  void news(std::uint64_t upto) {
+    if (news_.exchange(upto) != upto && wake_) wake();
+  }
+
  private:
   void run();
   TimePoint prepare(Polled& polled, TimePoint now, TimePoint next) const;
@@ -141,6 +149,17 @@ class HttpServer::Impl {
   void refuse(Connection& c, const Refusal& refusal, TimePoint now);
   void send(ConnectionId id, Connection& c, TimePoint now);
   void drain(Connection& c);
+  bool submit(ConnectionId id, Connection& c, std::string body, bool waited);
+  void ask_those_who_wait(TimePoint now);
+  void take(ConnectionId id, Connection& c, HttpEngine::Answer answer, TimePoint now);
+  void take(ConnectionId id, Connection& c, Stream::Part part, TimePoint now);
+  bool is_due(const Connection& c, TimePoint now) const {
+    return c.state == State::Waiting && (news_ > c.seen || now >= c.deadline);
+  }
+  std::size_t streams() const;
+  void wait_for_news(Connection& c, std::uint64_t seen, TimePoint now);
+  void end_stream(ConnectionId id, Connection& c, std::string_view why, TimePoint now);
+  void end_those_who_wait(TimePoint now);
   void expire(ConnectionId id, Connection& c, TimePoint now);
   void take_answers(TimePoint now);
   void wake() {
@@ -157,6 +176,7 @@ class HttpServer::Impl {
   Fd wake_;
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_ = false;
+  std::atomic<std::uint64_t> news_ = 0;
 
   std::mutex answers_mutex_;
   std::vector<Answer> answers_;  // guarded by answers_mutex_
@@ -165,6 +185,7 @@ class HttpServer::Impl {
   std::map<ConnectionId, Connection> connections_;
   ConnectionId next_id_ = kFirstConnection;
   TimePoint accept_again_;
+  std::size_t waited_at_work_ = 0;
 
   std::optional<HttpWorkers> workers_;
   std::jthread front_;
@@ -203,9 +224,11 @@ void HttpServer::Impl::run() {
       listener_.reset();
     }
     if (stop_at) {
+      end_those_who_wait(now);
       std::erase_if(connections_, [](const auto& entry) { return may_make_room(entry.second); });
       if (connections_.empty() || now >= *stop_at) return;
     }
+    ask_those_who_wait(now);
     const TimePoint next = prepare(polled, now, stop_at.value_or(now + std::chrono::hours(1)));
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now);
     ::poll(polled.fds.data(), polled.fds.size(),
@@ -227,6 +250,12 @@ TimePoint HttpServer::Impl::prepare(Polled& polled, TimePoint now, TimePoint nex
   polled.add(wake_, POLLIN, kWake);
   for (const auto& [id, c] : connections_) {
     if (c.state == State::Working) continue;  // a worker holds no socket; nobody waits here
+    if (c.state == State::Waiting) {
+      polled.add(c.fd, POLLRDHUP, id);
+      // If it is due already, a worker's answer wakes this thread.
+      if (now < c.deadline) next = std::min(next, c.deadline);
+      continue;
+    }
     polled.add(c.fd, c.state == State::Sending ? POLLOUT : POLLIN, id);
     next = std::min(next, c.deadline);
   }
@@ -266,11 +295,15 @@ void HttpServer::Impl::handle(ConnectionId who, bool ready, TimePoint now) {
       case State::Draining:
         drain(c);
         break;
+      case State::Waiting:
+        c.fd.reset();  // the client is gone
+        break;
       case State::Working:
         break;
     }
   }
-  if (c.fd && c.state != State::Working && now >= c.deadline) expire(who, c, now);
+  const bool is_timed = c.state != State::Working && c.state != State::Waiting;
+  if (c.fd && is_timed && now >= c.deadline) expire(who, c, now);
 }
 
 void HttpServer::Impl::accept_all(TimePoint now) {
@@ -367,18 +400,30 @@ void HttpServer::Impl::dispatch(ConnectionId id, Connection& c, TimePoint now) {
   if (++c.served >= options_.requests_per_connection || stopping_) c.head->close = true;
   c.close = c.head->close;
   std::string body = c.in.substr(c.head_bytes, c.head->body_bytes);
-  const bool taken = workers_->submit([this, id, head = *c.head, body = std::move(body)]() mutable {
-    Answer answer{id, engine_.answer(head, std::move(body))};
-    {
-      const std::lock_guard lock(answers_mutex_);
-      answers_.push_back(std::move(answer));
-    }
-    wake();
-  });
+  const bool taken = submit(id, c, std::move(body), false);
   if (!taken) return refuse(c, Refusal{503, "too many requests wait; try again"}, now);
   c.in.erase(0, c.head_bytes + c.head->body_bytes);
   c.searched = 0;
   enter(c, State::Working, now, {});
+}
+
+// What the connection waits for, on a worker: the answer to its request, or its stream's next part.
+bool HttpServer::Impl::submit(ConnectionId id, Connection& c, std::string body, bool waited) {
+  const bool last = c.answer_by && SteadyClock::now() >= *c.answer_by;
+  return workers_->submit(
+      [this, id, waited, last, stream = c.stream, head = c.head, body = std::move(body)]() mutable {
+        Answer answer{id, waited, {}};
+        if (stream) {
+          answer.what = stream->next();
+        } else {
+          answer.what = engine_.answer(*head, std::move(body), last);
+        }
+        {
+          const std::lock_guard lock(answers_mutex_);
+          answers_.push_back(std::move(answer));
+        }
+        wake();
+      });
 }
 
 void HttpServer::Impl::take_answers(TimePoint now) {
@@ -390,18 +435,11 @@ void HttpServer::Impl::take_answers(TimePoint now) {
     answers.swap(answers_);
   }
   for (Answer& answer : answers) {
+    if (answer.waited) --waited_at_work_;
     const auto found = connections_.find(answer.connection);
     if (found == connections_.end()) continue;
-    Connection& c = found->second;
-    c.head.reset();
-    c.out = std::move(answer.text);
-    c.sent = 0;
-    enter(c, State::Sending, now, options_.send_timeout);
-    if (c.out.empty()) {  // httplib could not even refuse it
-      c.fd.reset();
-    } else {
-      send(found->first, c, now);
-    }
+    std::visit([&](auto& what) { take(found->first, found->second, std::move(what), now); },
+               answer.what);
   }
   std::erase_if(connections_, [](const auto& entry) { return !entry.second.fd; });
 }
@@ -431,6 +469,7 @@ void HttpServer::Impl::send(ConnectionId id, Connection& c, TimePoint now) {
   }
   std::string().swap(c.out);
   c.sent = 0;
+  if (c.stream && !c.close) return wait_for_news(c, c.seen, now);
   if (c.close) {
     // Closing with unread bytes would reset the connection, and the peer might lose the answer.
     char byte = 0;
@@ -455,12 +494,99 @@ void HttpServer::Impl::drain(Connection& c) {
 }
 
 void HttpServer::Impl::expire(ConnectionId id, Connection& c, TimePoint now) {
+  if (c.state == State::Sending && c.stream && !c.close)
+    return end_stream(id, c, "it did not take what there was to read in time", now);
   if (c.state != State::Receiving || c.in.empty()) {
     c.fd.reset();
     return;
   }
   refuse(c, Refusal{408, "the request did not arrive in time"}, now);
   send(id, c, now);
+}
+
+// ---- those who wait for news -------------------------------------------------------------------
+
+std::size_t HttpServer::Impl::streams() const {
+  return static_cast<std::size_t>(std::ranges::count_if(connections_, [](const auto& entry) {
+    return entry.second.stream || entry.second.answer_by;
+  }));
+}
+
+void HttpServer::Impl::wait_for_news(Connection& c, std::uint64_t seen, TimePoint now) {
+  c.seen = seen;
+  enter(c, State::Waiting, now, options_.stream_idle);
+  if (c.answer_by) c.deadline = *c.answer_by;
+}
+
+// Whoever has waited longest comes first, so that all get their turn.
+void HttpServer::Impl::ask_those_who_wait(TimePoint now) {
+  while (waited_at_work_ < kWaitingWorkers && !stopping_) {
+    auto first = connections_.end();
+    for (auto at = connections_.begin(); at != connections_.end(); ++at) {
+      if (!is_due(at->second, now)) continue;
+      if (first == connections_.end() || at->second.since < first->second.since) first = at;
+    }
+    if (first == connections_.end() || !submit(first->first, first->second, "", true)) return;
+    enter(first->second, State::Working, now, {});
+    ++waited_at_work_;
+  }
+}
+
+void HttpServer::Impl::take(ConnectionId id, Connection& c, HttpEngine::Answer answer,
+                            TimePoint now) {
+  const bool counts = c.answer_by || (!answer.wait && !answer.stream);
+  if (!counts && streams() >= std::min(options_.streams, options_.connections / 2)) {
+    refuse(c, Refusal{503, "too many wait for news or read a stream; try again later"}, now);
+    return send(id, c, now);
+  }
+  if (answer.wait) {
+    if (!c.answer_by) c.answer_by = now + answer.wait->at_most;
+    return wait_for_news(c, answer.wait->seen, now);
+  }
+  c.answer_by.reset();
+  c.head.reset();
+  c.stream = std::move(answer.stream);
+  c.close = answer.close || (c.close && !c.stream);
+  c.out = std::move(answer.text);
+  c.sent = 0;
+  enter(c, State::Sending, now, options_.send_timeout);
+  if (c.out.empty()) {  // httplib could not even refuse it
+    c.fd.reset();
+  } else {
+    send(id, c, now);
+  }
+}
+
+void HttpServer::Impl::take(ConnectionId id, Connection& c, Stream::Part part, TimePoint now) {
+  c.seen = part.seen;
+  c.close = part.last;
+  c.out = std::move(part.text);
+  c.sent = 0;
+  enter(c, State::Sending, now, options_.send_timeout);
+  send(id, c, now);
+}
+
+void HttpServer::Impl::end_stream(ConnectionId id, Connection& c, std::string_view why,
+                                  TimePoint now) {
+  if (options_.report) options_.report("the reader of a stream is sent away: " + std::string(why));
+  c.out = c.stream->farewell(std::string_view(c.out).substr(c.sent), why);
+  c.sent = 0;
+  c.close = true;
+  enter(c, State::Sending, now, options_.send_timeout);
+  send(id, c, now);
+}
+
+void HttpServer::Impl::end_those_who_wait(TimePoint now) {
+  for (auto& [id, c] : connections_) {
+    if (c.state != State::Waiting) continue;
+    if (c.stream) {
+      end_stream(id, c, "the daemon is stopping", now);
+    } else {
+      refuse(c, Refusal{503, "the daemon is stopping; ask again when it is back"}, now);
+      send(id, c, now);
+    }
+  }
+  std::erase_if(connections_, [](const auto& entry) { return !entry.second.fd; });
 }
 
 HttpServer::HttpServer(HttpOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -470,6 +596,9 @@ void HttpServer::route(std::string method, std::string pattern, Handler handler)
 }
 std::expected<void, Error> HttpServer::start() {
   return impl_->start();
+}
+void HttpServer::news(std::uint64_t upto) {
+  impl_->news(upto);
 }
 void HttpServer::stop() {
   impl_->stop();

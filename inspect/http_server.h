@@ -5,7 +5,8 @@
 // costs memory, within bounds, but never a worker, and /healthz answers beside any number of them.
 // Handlers run on `threads` workers at once, never on the loop thread; a handler that needs the
 // loop posts to it or reads an immutable snapshot. What remains is that as many *handlers* as there
-// are workers, all slow at once, keep the others waiting: a handler must be quick.
+// are workers, all slow at once, keep the others waiting: a handler must be quick. Streams and
+// those who wait for news (http_stream.h) have two workers between them at most.
 //
 // cpp-httplib parses the request and writes the response from and to memory. Its own sockets are
 // not used, because in 0.11.4 as packaged they hold a worker for every open connection, answer 500
@@ -19,11 +20,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "inspect/http_stream.h"
 #include "protocol/error.h"
 
 namespace rollcall::inspect {
@@ -35,6 +38,9 @@ struct Request {
   std::vector<std::string> matches;          // what stood at each {} of the pattern, in order
   std::string body;
   std::string authorization = {};  // the header of this name
+  std::string last_event_id = {};  // and of this
+  bool event_stream = false;       // it accepts text/event-stream
+  bool waited = false;             // as long as it may: an answer is due
 };
 
 struct Response {
@@ -42,6 +48,8 @@ struct Response {
   std::string content_type = "application/json";
   std::string body = {};
   std::vector<std::pair<std::string, std::string>> headers = {};
+  std::optional<Wait> wait = {};             // instead of all this
+  std::shared_ptr<Stream> stream = nullptr;  // what follows the body
 };
 
 // {"error": "..."} with this status.
@@ -63,6 +71,8 @@ struct HttpOptions {
   std::size_t target_bytes = 2'048;
   std::size_t body_bytes = std::size_t{1} << 20;
   std::size_t requests_per_connection = 1'000;
+  std::size_t streams =
+      32;  // with requests that wait, and at most half of the connections; then 503
   // Of all connections together; above it 503.
   std::size_t buffered_in = std::size_t{16} << 20;
   std::size_t buffered_out = std::size_t{256} << 20;
@@ -70,6 +80,7 @@ struct HttpOptions {
   std::chrono::milliseconds receive_timeout{5'000};  // for a whole request, from its first byte
   std::chrono::milliseconds idle_timeout{10'000};    // before the first byte of a request
   std::chrono::milliseconds send_timeout{5'000};     // without the client taking a byte
+  std::chrono::milliseconds stream_idle{15'000};     // without news, until a stream is asked
 
   // Gets what an operator should know, on any of the server's threads. May be empty.
   std::function<void(std::string_view)> report;
@@ -89,6 +100,9 @@ class HttpServer {
 
   // Binds, listens and returns; connections are taken from here on. Once only.
   std::expected<void, Error> start();
+
+  // There are news up to this number, for those who wait. Any thread.
+  void news(std::uint64_t upto);
 
   // Finishes the requests that are at work, within two seconds, and closes everything. Waits for
   // handlers that run, so the caller must not be a thread that a handler waits for.

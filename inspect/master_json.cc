@@ -8,7 +8,6 @@ namespace {
 using master::AgentStatus;
 using master::Decision;
 using master::History;
-using master::LeaseStatus;
 
 // The fields that an agent of Wazuh has; one that is not known is shown as null, never left out.
 constexpr const char* kInfoFields[] = {
@@ -55,19 +54,30 @@ Json time_json(const std::optional<MasterTime>& at) {
   return at ? Json(at->us) : Json(nullptr);
 }
 
-std::string_view status_text(const AgentRecord& a, LeaseStatus lease) {
-  return a.has_session() ? to_string(master::status_of(a, lease)) : "unknown";
+std::string_view status_text(const AgentRecord& a, const master::NodeStanding& node) {
+  return a.has_session() ? to_string(master::status_of(a, node)) : "unknown";
+}
+
+Json unknown_json(const AgentRecord& a) {
+  Json unknown = Json::array();
+  if (!a.has_session()) unknown.push_back("node");
+  for (const char* name : kInfoFields) {
+    if (!a.info || !a.info->contains(name)) unknown.push_back(name);
+  }
+  if (!a.info) unknown.push_back("labels");
+  return unknown;
 }
 
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside) {
   const bool known = a.has_session();
   Json j;
   j["id"] = id_of(id);
-  j["status"] = status_text(a, beside.lease);
+  j["status"] = status_text(a, beside.standing);
   j["node"] = known ? Json(a.top.node) : Json(nullptr);
   j["node_connected"] = known ? or_null(beside.node_connected) : Json(nullptr);
-  j["lease"] = known ? Json(to_string(beside.lease)) : Json(nullptr);
-  j["reason"] = reason_json(master::reason_of(a, beside.lease));
+  j["lease"] = known ? Json(to_string(beside.standing.lease)) : Json(nullptr);
+  j["reason"] = reason_json(master::reason_of(a, beside.standing));
+  j["offered_until"] = a.is_offered() ? Json(a.offered_until.us) : Json(nullptr);
   j["version"] = version_json(a.top);
   j["evidence_lo"] = known ? Json(a.lo.us) : Json(nullptr);
   j["evidence_hi"] = known ? Json(a.hi.us) : Json(nullptr);
@@ -79,8 +89,53 @@ Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside) {
   }
   j["contacts"] = std::move(contacts);
   j["info_complete"] = a.info != nullptr && !a.info_missing();
+  j["unknown"] = unknown_json(a);
   j["info"] = info_json(a);
   return j;
+}
+
+namespace {
+
+Json standing_json(const master::Standing& s) {
+  if (s.node.empty()) return nullptr;
+  return {{"node", s.node},
+          {"epoch", static_cast<std::uint64_t>(s.epoch)},
+          {"status", to_string(s.status)}};
+}
+
+Json claim_json(const master::MasterCore::Claim& c) {
+  return {{"node", c.node},
+          {"address", or_null(c.address)},
+          {"on_top", c.on_top},
+          {"open_epoch", c.open ? Json(static_cast<std::uint64_t>(*c.open)) : Json(nullptr)},
+          {"contact", time_json(c.contact)},
+          {"agent_ip", or_null(c.agent_ip)}};
+}
+
+}  // namespace
+
+Json feed_json(const master::FeedEntry& e) {
+  const bool by_lease = e.cause != master::LeaseCause::none;
+  return {{"seq", e.seq},
+          {"agent", id_of(e.agent)},
+          {"agent_seq", e.agent_seq},
+          {"event", to_string(e.kind)},
+          {"at", e.at.us},
+          {"from", standing_json(e.from)},
+          {"to", standing_json(e.to)},
+          {"reason", reason_json(e.reason)},
+          {"lease_cause", by_lease ? Json(to_string(e.cause)) : Json(nullptr)}};
+}
+
+Json contest_json(const master::MasterCore::Contest& c, std::size_t flapping) {
+  Json moves = Json::array(), claims = Json::array();
+  for (const MasterTime at : c.moves) moves.push_back(at.us);
+  for (const auto& claim : c.claims) claims.push_back(claim_json(claim));
+  return {{"agent", id_of(c.agent)},
+          {"contested", c.contested},
+          {"flapping", c.moves.size() >= flapping},
+          {"moves", std::move(moves)},
+          {"workers", std::move(claims)}};
 }
 
 Json lease_json(const master::MasterCore::NodeStatus& status) {
@@ -91,6 +146,15 @@ Json lease_json(const master::MasterCore::NodeStatus& status) {
           {"since", lease.since.us},
           {"left_us", or_null(status.lease_left_us)}};
 }
+
+namespace {
+
+Json away_json(const std::optional<master::Away>& away) {
+  if (!away) return nullptr;
+  return {{"reason", to_string(away->reason)}, {"until", away->until.us}};
+}
+
+}  // namespace
 
 Json node_json(const NodeView& n) {
   const auto now = [&n](const auto& value) {
@@ -105,8 +169,11 @@ Json node_json(const NodeView& n) {
       {"silent_for_us", now(n.status.silent_for_us)},
       {"lease", lease_json(n.status)},
       {"frozen_until", time_json(n.status.frozen_until)},
+      {"away", away_json(n.status.away)},
+      {"offered", n.status.offered},
       {"agreement", n.status.agreement == Agreement::unknown ? Json(nullptr)
                                                              : Json(to_string(n.status.agreement))},
+      {"blind", now(n.status.blind)},
       {"open_sessions", n.open_sessions},
       {"open_sessions_reported", now(n.status.open_sessions_reported)},
       {"last_seq", n.last_seq},

@@ -7,6 +7,7 @@
 #include "inspect/page_tools.h"
 #include "master/core/history.h"
 #include "master/core/master_core.h"
+#include "master/sink/sink_core.h"
 
 namespace rollcall::inspect {
 
@@ -16,13 +17,15 @@ Json time_json(const std::optional<MasterTime>& at);
 
 // What stands beside an agent's record and is not part of it.
 struct AgentBeside {
-  master::LeaseStatus lease = master::LeaseStatus::lapsed;  // of its worker
-  std::optional<bool> node_connected;                       // not known from a log
+  master::NodeStanding standing;           // of its worker
+  std::optional<bool> node_connected;  // not known from a log
   std::optional<bool> contested;
 };
 
 // "unknown" if only contacts are known of it.
-std::string_view status_text(const AgentRecord& a, master::LeaseStatus lease);
+std::string_view status_text(const AgentRecord& a, const master::NodeStanding& of_its_node);
+// Names of the fields that the record does not know, in the order in which it is shown.
+Json unknown_json(const AgentRecord& a);
 Json agent_json(AgentId id, const AgentRecord& a, const AgentBeside& beside);
 
 struct NodeView {
@@ -35,6 +38,11 @@ struct NodeView {
 };
 Json node_json(const NodeView& n);
 Json lease_json(const master::MasterCore::NodeStatus& status);
+
+// What the sink says of itself, for /status and /sink.
+Json sink_json(const master::SinkCore& sink);
+Json feed_json(const master::FeedEntry& e);
+Json contest_json(const master::MasterCore::Contest& c, std::size_t flapping);
 
 Json decision_json(const master::Decision& d);
 Json history_json(const master::History::Entry& e);

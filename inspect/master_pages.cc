@@ -15,15 +15,16 @@ using master::Decision;
 using master::History;
 using master::LeaseStatus;
 using master::MasterCore;
+using master::NodeStanding;
 
 // A copy of the table, and what says how it is shown.
 struct Table {
   AgentTable<AgentRecord> agents;
-  std::map<NodeName, LeaseStatus> leases;
+  std::map<NodeName, NodeStanding> standings;
 
-  LeaseStatus lease_of(const AgentRecord& a) const {
-    const auto lease = leases.find(a.top.node);
-    return lease == leases.end() ? LeaseStatus::lapsed : lease->second;
+  NodeStanding standing_of(const AgentRecord& a) const {
+    const auto standing = standings.find(a.top.node);
+    return standing == standings.end() ? NodeStanding{} : standing->second;
   }
 };
 
@@ -45,8 +46,8 @@ struct AgentFilter {
   std::optional<NodeName> node;
   std::optional<NameFilter> name;
 
-  bool takes(const AgentRecord& a, LeaseStatus lease) const {
-    return (!status || status_text(a, lease) == *status) &&
+  bool takes(const AgentRecord& a, const NodeStanding& standing) const {
+    return (!status || status_text(a, standing) == *status) &&
            (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a));
   }
 };
@@ -54,7 +55,8 @@ struct AgentFilter {
 std::vector<Parameter> parameters_of(AgentFilter& filter, Paging& page) {
   auto all = paging(page);
   std::vector<std::pair<std::string_view, std::string_view>> statuses;
-  for (const std::string_view one : {"active", "unreachable", "disconnected", "unknown"}) {
+  for (const std::string_view one :
+       {"active", "migrating", "unreachable", "disconnected", "unknown"}) {
     statuses.emplace_back(one, one);
   }
   all.push_back(one_of<std::string_view>("status", filter.status, std::move(statuses)));
@@ -113,6 +115,13 @@ Json repairs_json(const MasterCore::Counters& counters) {
   return j;
 }
 
+// Why corrections that were asked for are not made.
+std::string sink_trouble(const MasterView& view) {
+  if (!view.sink) return "";
+  const auto status = view.sink().status();
+  return status.mode == master::SinkMode::correct ? status.error : "";
+}
+
 class MasterPages {
  public:
   MasterPages(Post post, MasterView view) : post_(std::move(post)), view_(std::move(view)) {}
@@ -141,11 +150,23 @@ class MasterPages {
 };
 
 Response MasterPages::healthz() const {
+  struct Health {
+    std::string log_error, sink_error;
+  };
   return answered(
-      post_, [this] { return view_.driver.log_error(); },
-      [](const std::string& error) {
-        if (error.empty()) return json({{"status", "ok"}});
-        return json({{"status", "failing"}, {"why", "the log cannot be written: " + error}}, 503);
+      post_,
+      [this] {
+        return Health{view_.driver.log_error(), sink_trouble(view_)};
+      },
+      [](const Health& health) {
+        if (!health.log_error.empty()) {
+          return json(
+              {{"status", "failing"}, {"why", "the log cannot be written: " + health.log_error}},
+              503);
+        }
+        if (health.sink_error.empty()) return json({{"status", "ok"}});
+        return json({{"status", "degraded"},
+                     {"why", "Wazuh's table cannot be corrected: " + health.sink_error}});
       });
 }
 
@@ -192,6 +213,7 @@ Response MasterPages::status() const {
         const auto counts = core.state().counts();
         j["agents"] = core.state().agents().size();
         j["active"] = counts.active;
+        j["migrating"] = counts.migrating;
         j["unreachable"] = counts.unreachable;
         j["disconnected"] = counts.disconnected;
         j["in_doubt"] = core.in_doubt();
@@ -215,6 +237,7 @@ Response MasterPages::status() const {
         j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
                          {"over_address", l.over_address}, {"gave_way", l.gave_way},
                          {"too_slow", l.too_slow},         {"failed", l.failed}};
+        j["sink"] = view_.sink ? sink_json(view_.sink()) : Json(nullptr);
         j["log_error"] = or_null(view_.driver.log_error());
         return j;
       },
@@ -223,7 +246,7 @@ Response MasterPages::status() const {
 
 AgentBeside MasterPages::beside(AgentId id, const AgentRecord& record, const Now& now) const {
   auto& core = view_.driver.core();
-  return {core.state().lease_of(record.top.node),
+  return {core.state().standing_of(record.top.node),
           record.has_session() && core.node_status(record.top.node, now).connected,
           core.contested(id, now)};
 }
@@ -241,7 +264,9 @@ Response MasterPages::agents(const Request& request) const {
       [this] {
         const auto& state = view_.driver.core().state();
         Table table{state.agents(), {}};
-        for (const auto& [name, node] : state.nodes()) table.leases[name] = node.lease.status;
+        for (const auto& [name, node] : state.nodes()) {
+          table.standings[name] = state.standing_of(name);
+        }
         return table;
       },
       [&](const Table& table) { return page_of(table, filter, page); });
@@ -255,7 +280,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
   answer.total = table.agents.size();
   for (auto it = table.agents.after(after); it != table.agents.end(); ++it) {
     const auto [id, record] = *it;
-    if (!filter.takes(record, table.lease_of(record))) continue;
+    if (!filter.takes(record, table.standing_of(record))) continue;
     if (answer.rows.size() == page.limit) {
       answer.next = id_of(answer.rows.back().first);
       break;
@@ -275,7 +300,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
         for (const auto& [id, node] : asked) {
           const auto [at, is_new] = connected.try_emplace(node, false);
           if (is_new) at->second = core.node_status(node, now).connected;
-          out.push_back({LeaseStatus::lapsed, at->second, core.contested(id, now)});
+          out.push_back({{}, at->second, core.contested(id, now)});
         }
         return out;
       },
@@ -283,7 +308,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
         Json list = Json::array();
         for (std::size_t i = 0; i < answer.rows.size(); ++i) {
           const auto& [id, record] = answer.rows[i];
-          besides[i].lease = table.lease_of(*record);
+          besides[i].standing = table.standing_of(*record);
           list.push_back(agent_json(id, *record, besides[i]));
         }
         return json(
@@ -295,16 +320,25 @@ Response MasterPages::agent(const Request& request) const {
   if (auto refused = read_parameters(request, {})) return *std::move(refused);
   const auto id = agent_of(request.matches[0]);
   if (!id) return not_an_agent();
+  struct Found {
+    AgentRecord record;
+    AgentBeside beside;
+    MasterCore::Contest contest;
+  };
   return answered(
       post_,
-      [this, id = *id]() -> std::optional<std::pair<AgentRecord, AgentBeside>> {
+      [this, id = *id]() -> std::optional<Found> {
         const AgentRecord* record = view_.driver.core().state().find(id);
         if (!record) return std::nullopt;
-        return std::pair(*record, beside(id, *record, view_.clock.now()));
+        const Now now = view_.clock.now();
+        return Found{*record, beside(id, *record, now), view_.driver.core().contest_of(id, now)};
       },
-      [id = *id](const auto& found) {
-        return found ? json(agent_json(id, found->first, found->second))
-                     : error_response(404, "no worker has told of an agent of this id");
+      [this, id = *id](const auto& found) {
+        if (!found) return error_response(404, "no worker has told of an agent of this id");
+        Json j = agent_json(id, found->record, found->beside);
+        const bool moves = !found->contest.moves.empty();
+        j["contest"] = moves ? contest_json(found->contest, view_.flapping) : Json(nullptr);
+        return json(j);
       });
 }
 
@@ -428,6 +462,7 @@ Response MasterPages::decisions(const Request& request) const {
 }  // namespace
 
 void add_master_pages(HttpServer& server, Post post, MasterView view) {
+  if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });

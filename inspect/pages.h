@@ -1,6 +1,7 @@
 #pragma once
 // What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
 // The handlers run on HTTP threads and ask the loop thread by `post`.
+#include <cstddef>
 #include <expected>
 #include <functional>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
 #include "inspect/token.h"
+#include "master/sink/sink_core.h"
 #include "net/tls_stream.h"
 
 namespace rollcall::inspect {
@@ -53,8 +55,16 @@ struct MasterView {
   std::string version;
   std::function<net::TlsListener::Counters()> listener;  // loop thread
   std::string log_directory = {};                        // named in advice
+  std::function<const master::SinkCore&()> sink = {};    // loop thread
+  std::size_t flapping = 6;  // moves within an hour from which an agent is listed
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+// /events and /contested. The server is to be told of news: HttpServer::news() with what
+// core().feed().last() has come to.
+void add_feed_pages(HttpServer& server, Post post, MasterView view);
+
+// The part of add_master_pages() that shows the sink.
+void add_sink_page(HttpServer& server, Post post, std::function<const master::SinkCore&()> sink);
 
 // What an operator may change, for those who show the token.
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token);

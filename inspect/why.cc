@@ -31,14 +31,16 @@ std::vector<Entry>::const_iterator decision_of(const WhyFacts& facts) {
 }
 
 std::string status_sentence(const WhyFacts& f) {
-  const auto lease = f.node.lease.status;
-  const std::string_view status = status_text(f.record, lease);
+  const std::string_view status = status_text(f.record, f.node.standing());
   std::string text = "Agent " + std::to_string(id_of(f.agent)) + " is " + std::string(status);
   if (!f.record.has_session()) {
     return text + ": workers only told that they may have heard it, none that it was there.";
   }
-  text += (status == "active" ? " on " : ", last on ") + f.record.top.node;
-  const Reason reason = master::reason_of(f.record, lease);
+  text += (status == "active"      ? " on "
+           : status == "migrating" ? " from "
+                                   : ", last on ") +
+          f.record.top.node;
+  const Reason reason = master::reason_of(f.record, f.node.standing());
   if (reason != Reason::none) text += " (" + std::string(to_string(reason)) + ")";
   return text + ".";
 }
@@ -124,6 +126,12 @@ std::string lease_sentence(const WhyFacts& f) {
   return text;
 }
 
+std::string offer_sentence(const WhyFacts& f) {
+  if (!f.record.is_offered()) return "";
+  return " " + f.record.top.node + " offered it to the other workers until " +
+         time_text(f.record.offered_until) + ".";
+}
+
 std::string doubt_sentence(const WhyFacts& f) {
   const auto doubt = f.record.doubt();
   if (!doubt) return "";
@@ -146,7 +154,7 @@ Json why_json(const WhyFacts& f) {
   }
   std::string text = status_sentence(f);
   text += found ? decision_sentence(*decision) + since_sentence(since) : missing_sentence(f);
-  text += lease_sentence(f) + doubt_sentence(f);
+  text += offer_sentence(f) + lease_sentence(f) + doubt_sentence(f);
   if (f.contested) {
     text += " Its worker changed so often that two agents may share one key (contested).";
   }
@@ -154,9 +162,9 @@ Json why_json(const WhyFacts& f) {
   const bool known = f.record.has_session();
   Json j;
   j["agent"] = id_of(f.agent);
-  j["status"] = status_text(f.record, f.node.lease.status);
+  j["status"] = status_text(f.record, f.node.standing());
   j["node"] = known ? Json(f.record.top.node) : Json(nullptr);
-  j["reason"] = reason_json(master::reason_of(f.record, f.node.lease.status));
+  j["reason"] = reason_json(master::reason_of(f.record, f.node.standing()));
   j["text"] = text;
   j["version"] = version_json(f.record.top);
   j["decision"] = found ? history_json(*decision) : Json(nullptr);

@@ -7,12 +7,14 @@
 #include "app/config.h"
 #include "app/daemon.h"
 #include "app/file_limit.h"
+#include "app/huge_pages.h"
 #include "app/logging.h"
 #include "app/master_driver.h"
 #include "app/ports.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
 #include "inspect/token.h"
+#include "master/sink/sink.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
 #include "persist/file_event_log.h"
@@ -50,6 +52,23 @@ app::MasterDriver::Options options_of(const app::MasterConfig& config,
   return options;
 }
 
+master::SinkCore::Config sink_of(const app::MasterConfig::Sink& config) {
+  using Mode = app::MasterConfig::SinkMode;
+  using Write = app::MasterConfig::SinkWrite;
+  master::SinkCore::Config sink;
+  sink.mode = config.mode == Mode::Off       ? master::SinkMode::off
+              : config.mode == Mode::Observe ? master::SinkMode::observe
+                                             : master::SinkMode::correct;
+  sink.write = config.write == Write::Auto   ? master::SinkWrite::by_version
+               : config.write == Write::Http ? master::SinkWrite::http
+                                             : master::SinkWrite::stream;
+  sink.every_us = config.every.count();
+  sink.settle_us = config.settle.count();
+  sink.node_names = config.node_names;
+  sink.own_node = config.own_node;
+  return sink;
+}
+
 net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   net::TlsListener::Options options;
   options.address = config.listen.address.host;
@@ -57,6 +76,12 @@ net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   options.max_connections = config.limits.max_connections;
   options.max_handshakes = config.limits.handshakes;
   options.max_per_address = config.limits.connections_per_address;
+  return options;
+}
+
+inspect::HttpOptions http_of(const app::MasterConfig& config) {
+  auto options = inspect::http_options(config.inspect, config.limits.http_connections);
+  options.streams = config.limits.streams;
   return options;
 }
 
@@ -83,24 +108,35 @@ class Master {
         driver_(core_of(config, clock_), options_of(config, recovery), std::move(state),
                 recovery.torn_tail_dropped ? "the end of the log was torn" : "", app::random_seed(),
                 clock_, log_, links_, app::log_note),
-        http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
+        sink_(loop_, sink_of(config.sink),
+              {.socket_path = config.sink.wazuh_db,
+               .http_socket_path = config.sink.wazuh_http,
+               .seed = app::random_seed()},
+              {[this] { return decided(); }, [this] { return clock_.now(); }, app::log_note}),
+        http_(http_of(config)) {
     links_.attach(driver_);
-    inspect::add_master_pages(
-        http_, [this](auto task) { return loop_.post(std::move(task)); },
-        {driver_, clock_, ROLLCALL_VERSION,
-         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
-         config.store.path});
-    inspect::add_master_actions(
-        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
-    inspect::add_master_commands(
-        http_, [this](auto task) { return loop_.post(std::move(task)); }, driver_, token);
+    const auto post = [this](auto task) { return loop_.post(std::move(task)); };
+    const inspect::MasterView view{
+        driver_,
+        clock_,
+        ROLLCALL_VERSION,
+        [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
+        config.store.path,
+        [this]() -> const master::SinkCore& { return sink_.core(); },
+        config.limits.flapping};
+    inspect::add_master_pages(http_, post, view);
+    inspect::add_feed_pages(http_, post, view);
+    inspect::add_master_actions(http_, post, driver_, token);
+    inspect::add_master_commands(http_, post, driver_, token);
   }
 
-  std::expected<void, Error> start(master::History history) {
+  std::expected<void, Error> start(master::History history, master::Feed feed) {
     app::stop_on_signals(loop_);
     driver_.remember(std::move(history));
+    driver_.remember(std::move(feed));
     if (auto started = http_.start(); !started) return started;
     driver_.start();
+    sink_.start();
     return {};
   }
 
@@ -109,6 +145,7 @@ class Master {
     app::run(loop_, [this] { tick(); });
     driver_.stop();  // before those who wait for it
     http_.stop();
+    sink_.stop();
     listener_.reset();
     links_.stop();
     disk_.stop();
@@ -119,10 +156,27 @@ class Master {
  private:
   void tick() {
     driver_.tick();
+    if (driver_.ready()) sink_.tick();
+    http_.news(driver_.core().feed().last());
     // Workers are let in once the time can be told: after the first commit.
     if (listener_ || !listening_ || !driver_.ready()) return;
     listening_ = listen();
     if (!listening_) loop_.stop();
+  }
+
+  // For the sink. A worker counts once both sides agreed on its sessions, as long as it sees them.
+  master::DecidedView decided() {
+    auto& core = driver_.core();
+    const Now now = clock_.now();
+    return {
+        core.state(), core.time(now), core.counters().events,
+        [&core, now](const NodeName& node) {
+          const auto status = core.node_status(node, now);
+          return status.connected && !status.blind &&
+                 status.lease.status == master::LeaseStatus::valid &&
+                 status.agreement == Agreement::equal;
+        },
+        [&core, now](AgentId agent) { return core.in_doubt(agent) || core.contested(agent, now); }};
   }
 
   std::expected<void, Error> listen() {
@@ -151,6 +205,7 @@ class Master {
   app::DiskLog log_;
   app::TlsLinks links_;
   app::MasterDriver driver_;
+  master::Sink sink_;
   std::unique_ptr<net::TlsListener> listener_;
   std::expected<void, Error> listening_;
   inspect::HttpServer http_;
@@ -171,7 +226,8 @@ int run(const app::MasterConfig& config) {
   if (!recovery.message.empty())
     app::log(app::Level::Warn, "the log was repaired", {{"what", recovery.message}});
   master::History history(config.limits.history);
-  auto state = app::fold_log(**log, recovery, &history);
+  master::Feed feed(config.limits.feed);
+  auto state = app::fold_log(**log, recovery, &history, &feed);
   if (!state) {
     return fail({"the log in " + config.store.path + ": " + state.error().message +
                  "; \"rollcall log verify " + config.store.path + "\" says more"});
@@ -180,7 +236,8 @@ int run(const app::MasterConfig& config) {
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
   Master master(config, *std::move(credentials), **log, recovery, *std::move(state), *token);
-  if (auto started = master.start(std::move(history)); !started) return fail(started.error());
+  if (auto started = master.start(std::move(history), std::move(feed)); !started)
+    return fail(started.error());
   const auto ended = master.run();
   app::flush_log();
   return ended ? 0 : fail(ended.error());
@@ -189,6 +246,7 @@ int run(const app::MasterConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  rollcall::app::use_huge_pages(argv);
   const auto config = rollcall::app::master_config(argc, argv, kProgram);
   return config ? run(*config) : config.error();
 }

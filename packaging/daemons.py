@@ -35,6 +35,11 @@ def socket_in(home):
     return home / "queue" / "db" / "wdb"
 
 
+def http_socket_in(home):
+    """Where wazuh-db listens for HTTP, since 4.13."""
+    return home / "queue" / "sockets" / "wdb-http.sock"
+
+
 def configuration(node, pki, folder, more):
     """The ini file of a daemon that stores in `folder`; `more` is {section: {key: value}}."""
     sections = {
@@ -51,8 +56,10 @@ def configuration(node, pki, folder, more):
 
 
 def master_configuration(pki, folder, port=0, **more):
+    """Without a word of it, it leaves alone whatever Wazuh there is on this machine."""
     return configuration("master", pki, folder,
-                         {"listen": {"address": f"127.0.0.1:{port}"}, **more})
+                         {"listen": {"address": f"127.0.0.1:{port}"}, "sink": {"mode": "off"},
+                          **more})
 
 
 def sidecar_configuration(node, pki, folder, port, source):
@@ -221,15 +228,17 @@ class Daemons:
     def add_sidecar(self, node, configuration):
         return self._configured(node, "rollcalld", configuration, " started ")
 
-    def add_standin(self, worker, home, seconds):
-        """For wazuh-db, in this home; it ends by itself after so many seconds."""
+    def add_standin(self, worker, home, seconds, *more):
+        """For wazuh-db, in this home; it ends by itself after so many seconds. `more`: further
+        arguments of the program."""
         path = socket_in(home)
         if len(str(path)) > LONGEST_SOCKET_PATH:
             raise Failure(f"the temporary folder's name is too long for a socket: {self.folder}; "
                           "set TMPDIR to a shorter one")
         path.parent.mkdir(parents=True)
         return self._add(f"{worker}-wazuhdb", [self.programs["standin-wazuhdb"], "--socket", path,
-                                               "--max-seconds", seconds], "listening on ")
+                                               "--max-seconds", seconds, *more],
+                         "listening on ")
 
     def _configured(self, name, program, configuration, ready):
         ini = self.folder / f"{name}.ini"

@@ -213,6 +213,11 @@ class Stage:
 
     def s2(self, watch, id):
         """stops on w1; w1's acks were lost, it tells all again"""
+        # The master asks for the system of an agent that is new; it could not while acks are lost.
+        self.agents.connect(id, "w1")
+        self.master_right(watch, id)
+        self.agents.goodbye(id)
+        self.master_right(watch, id)
         self.relays["w1"].hold("down")
         self.agents.connect(id, "w1")
         self.master_right(watch, id)

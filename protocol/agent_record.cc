@@ -61,6 +61,7 @@ Rule AgentRecord::apply(const NodeName& node, const Event& event, MasterTime now
       hi = std::max(hi, at_hi);
     }
     if (version < top) return Rule::older;
+    take_offer(event, now);
     return says == phase ? Rule::duplicate : Rule::conflict;
   }
 
@@ -71,7 +72,16 @@ Rule AgentRecord::apply(const NodeName& node, const Event& event, MasterTime now
   top = version;
   phase = says;
   reason = event.reason;
+  offered_until = {};
+  take_offer(event, now);
   return rule;
+}
+
+// The grace runs from the receipt, which is logged. What says the same version again raises it at
+// most, so that the order does not matter.
+void AgentRecord::take_offer(const Event& event, MasterTime now) {
+  if (event.kind == EventKind::offered)
+    offered_until = std::max(offered_until, {now.us + event.grace_us});
 }
 
 std::optional<MasterTime> AgentRecord::doubt() const {
@@ -125,7 +135,8 @@ void AgentRecord::take_info(const Version& stamp, const Event& event) {
 bool AgentRecord::operator==(const AgentRecord& o) const {
   const bool same_info = info == o.info || (info && o.info && *info == *o.info);
   return same_info && top == o.top && phase == o.phase && reason == o.reason && lo == o.lo &&
-         hi == o.hi && contacts == o.contacts && claimed == o.claimed && known == o.known;
+         hi == o.hi && offered_until == o.offered_until && contacts == o.contacts &&
+         claimed == o.claimed && known == o.known;
 }
 
 }  // namespace rollcall

@@ -39,6 +39,8 @@ struct AgentRecord {
   Reason reason = Reason::none;
   MasterTime lo;  // the latest `lo` of the top session
   MasterTime hi;  // the latest `hi` of the top session
+  // What `top` says of a handoff: it is offered until then; 0: it is not. Any newer event ends it.
+  MasterTime offered_until;
 
   // The latest moment at which each worker can have spoken to the agent: the two greatest, from
   // different workers. Refused and duplicate events raise them too.
@@ -61,8 +63,12 @@ struct AgentRecord {
   std::optional<Info> known;
   InfoPtr info;
 
+  // How often the master's feed told of it: beside the record, and no part of what is decided.
+  std::uint64_t told = 0;
+
   bool has_session() const { return top.epoch != kUnstamped; }
   bool is_open() const { return has_session() && phase == Phase::open; }
+  bool is_offered() const { return is_open() && offered_until.us != 0; }
   bool info_missing() const { return claimed && (!known || known->hash != claimed->hash); }
 
   // Decides on one event of `node` that the master received at `now` (the master's time, logged
@@ -76,6 +82,7 @@ struct AgentRecord {
   bool operator==(const AgentRecord& other) const;
 
  private:
+  void take_offer(const Event& event, MasterTime now);
   void raise_contact(const NodeName& node, MasterTime hi);
   void take_info(const Version& stamp, const Event& event);
 };

@@ -121,6 +121,12 @@ std::optional<Error> unpack_optional_fields(const wire::Value& fields, Event& ev
     if (!folded) return Error{"folded is not a 32-bit number"};
     event.folded = *folded;
   }
+  if (const wire::Value value = fields.get(kEventGrace); !value.is_nil()) {
+    const auto grace = value.as_i64();
+    if (!grace || *grace < 0 || *grace > kLongestGraceUs)
+      return Error{"grace is not a time of at most a day"};
+    event.grace_us = *grace;
+  }
   return std::nullopt;
 }
 
@@ -563,11 +569,12 @@ std::expected<Message, Error> unpack_challenge(const wire::Value& map) {
 }
 
 void pack_body(wire::Packer& p, const Heartbeat& m) {
-  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value());
+  p.array(2).u64(kHeartbeat).map(3 + m.digest.has_value() + m.blind);
   p.u64(1).u64(m.seq);
   p.u64(2).u64(m.open_sessions);
   p.u64(3).i64(m.t0);
   if (m.digest) p.u64(4).bin(bytes_of(*m.digest));
+  if (m.blind) p.u64(5).boolean(true);
 }
 
 std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
@@ -577,7 +584,25 @@ std::expected<Message, Error> unpack_heartbeat(const wire::Value& map) {
   b.unsigned_number(2, "open_sessions", kOptional, m.open_sessions);
   b.time(3, "t0", kRequired, m.t0);
   b.digest(4, "digest", kOptional, m.digest);
+  b.boolean(5, "blind", kOptional, m.blind);
   return b.finish(std::move(m));
+}
+
+void pack_body(wire::Packer& p, const Bye& m) {
+  p.array(2).u64(kBye).map(2);
+  p.u64(1).u64(number(m.reason));
+  p.u64(2).i64(m.back_within_us);
+}
+
+std::expected<Message, Error> unpack_bye(const wire::Value& map) {
+  Body b("BYE", map);
+  Bye m;
+  std::uint64_t reason = 0;
+  b.unsigned_number(1, "reason", kRequired, reason, 1);
+  // For people: one that a later version added is a stop all the same.
+  if (reason <= number(kLastByeReason)) m.reason = static_cast<ByeReason>(reason);
+  b.time(2, "back_within_us", kOptional, m.back_within_us);
+  return b.finish(m);
 }
 
 void pack_body(wire::Packer& p, const HeartbeatAck& m) {
@@ -960,6 +985,8 @@ std::expected<Message, Error> decode_by_values(std::string_view payload) {
       return unpack_inventory_ack(body);
     case kCompressed:
       return unpack_compressed(body);
+    case kBye:
+      return unpack_bye(body);
     default:
       return UnknownMessage{*type};
   }
@@ -970,7 +997,7 @@ std::expected<Message, Error> decode_by_values(std::string_view payload) {
 void pack_event(wire::Packer& packer, const Event& event) {
   const std::uint32_t fields = (event.reason != Reason::none) + event.info_hash.has_value() +
                                (event.info != nullptr) + event.from.has_value() +
-                               (event.folded != 0);
+                               (event.folded != 0) + (event.grace_us != 0);
   // In one piece: at millions of events a second each append would show.
   char head[10 * msgpack_bytes::kLongest];
   char* p = msgpack_bytes::put_array(head, fields == 0 ? 6 : 7);
@@ -994,6 +1021,7 @@ void pack_event(wire::Packer& packer, const Event& event) {
     packer.u64(kEventFrom).array(2).u64(number(event.from->epoch)).str(event.from->node);
   }
   if (event.folded != 0) packer.u64(kEventFolded).u64(event.folded);
+  if (event.grace_us != 0) packer.u64(kEventGrace).i64(event.grace_us);
 }
 
 std::expected<Event, Error> unpack_event(const wire::Value& value) {
@@ -1003,8 +1031,9 @@ std::expected<Event, Error> unpack_event(const wire::Value& value) {
 }
 
 std::size_t packed_size_bound(const Event& event) {
-  // Numbers at their longest: head, agent, epoch, change, kind, lo, hi; reason, hash, folded.
-  std::size_t bound = 1 + 5 + 9 + 5 + 1 + 9 + 9 + 1 + 2 + 10 + 6;
+  // Numbers at their longest: head, agent, epoch, change, kind, lo, hi; reason, hash, folded,
+  // grace.
+  std::size_t bound = 1 + 5 + 9 + 5 + 1 + 9 + 9 + 1 + 2 + 10 + 6 + 10;
   if (event.from) bound += 1 + 1 + 9 + 2 + event.from->node.size();
   if (event.info) {
     // Its own form has 4 bytes for each length, msgpack at most 5.

@@ -90,7 +90,8 @@ bool operator==(const Event& a, const Event& b) {
   const bool same_info = (a.info == b.info) || (a.info && b.info && *a.info == *b.info);
   return same_info && a.agent == b.agent && a.epoch == b.epoch && a.change == b.change &&
          a.kind == b.kind && a.evidence == b.evidence && a.reason == b.reason &&
-         a.info_hash == b.info_hash && a.from == b.from && a.folded == b.folded;
+         a.info_hash == b.info_hash && a.from == b.from && a.folded == b.folded &&
+         a.grace_us == b.grace_us;
 }
 
 }  // namespace rollcall

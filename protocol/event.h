@@ -19,7 +19,7 @@ enum class EventKind : std::uint8_t {
   confirmed = 3,  // answers a CHALLENGE: heard again
   closed = 4,     // the agent left, with a reason
   removed = 5,    // the agent is gone from the source
-  offered = 6,    // handoff notices (section 7)
+  offered = 6,    // handoff notices (section 15)
   withdrawn = 7,
   released = 8,  // the agent went elsewhere; this session says nothing more
   contact = 9,   // only raises the agent's `hi`; its version is not compared
@@ -47,6 +47,9 @@ enum class Reason : std::uint8_t {
 };
 inline constexpr Reason kLastReason = Reason::node_forgotten;
 std::string_view to_string(Reason reason);
+
+// Of an offer: longer is no handoff.
+inline constexpr std::int64_t kLongestGraceUs = 86'400'000'000;
 
 using InfoPtr = std::shared_ptr<const AgentInfo>;
 enum class InfoHash : std::uint64_t {};
@@ -77,6 +80,7 @@ struct Event {
   InfoPtr info;                       // the fields themselves, when the master may not know them
   std::optional<SessionName> from;    // handoff: the session that this worker knows it had before
   std::uint32_t folded = 0;           // events of this agent that were folded into this one
+  std::int64_t grace_us = 0;          // of `offered`: so long from now nobody calls it a disconnect
 };
 // Equality by content, the info's fields included.
 bool operator==(const Event& a, const Event& b);

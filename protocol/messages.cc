@@ -34,6 +34,18 @@ std::string_view to_string(CommandKind kind) {
   return "?";
 }
 
+std::string_view to_string(ByeReason reason) {
+  switch (reason) {
+    case ByeReason::shutdown:
+      return "shutdown";
+    case ByeReason::drain:
+      return "drain";
+    case ByeReason::restart:
+      return "restart";
+  }
+  return "?";
+}
+
 // As of a node: what may stand in a name may stand in a path.
 bool is_valid_command_id(std::string_view id) {
   return is_valid_node_name(id);
@@ -110,6 +122,7 @@ struct NameOf {
   std::string_view operator()(const InventoryAck&) const { return "INVENTORY_ACK"; }
   std::string_view operator()(const Command&) const { return "COMMAND"; }
   std::string_view operator()(const Result&) const { return "RESULT"; }
+  std::string_view operator()(const Bye&) const { return "BYE"; }
 };
 
 }  // namespace

@@ -145,6 +145,7 @@ struct Heartbeat {
   // Of the sessions that the stream left open at `seq`. Absent while events that were sent before
   // are being sent again.
   std::optional<Digest> digest = {};
+  bool blind = false;  // the source cannot be looked at: what is open here may be old
   bool operator==(const Heartbeat&) const = default;
 };
 
@@ -217,6 +218,19 @@ struct InventoryAck {
   std::uint64_t id = 0;
   std::uint64_t entries = 0;
   bool operator==(const InventoryAck&) const = default;
+};
+
+// Why a sidecar stops. Wire numbers; never reused.
+enum class ByeReason : std::uint8_t { shutdown = 1, drain = 2, restart = 3 };
+inline constexpr ByeReason kLastByeReason = ByeReason::restart;
+std::string_view to_string(ByeReason reason);
+
+// Worker -> master, the last message of a connection: a planned stop of the sidecar. Its agents
+// stay as they are for so long.
+struct Bye {
+  ByeReason reason = ByeReason::shutdown;
+  std::int64_t back_within_us = 0;
+  bool operator==(const Bye&) const = default;
 };
 
 // Wire numbers; never reused.
@@ -303,7 +317,7 @@ struct UnknownMessage {
 using Message =
     std::variant<Hello, Welcome, Delta, Ack, Superseded, Challenge, Heartbeat, HeartbeatAck,
                  ErrorMessage, UnknownMessage, Want, Digests, InventoryBegin, InventoryChunk,
-                 InventoryEnd, InventoryAck, Command, Result>;
+                 InventoryEnd, InventoryAck, Command, Result, Bye>;
 std::string_view name_of(const Message& message);  // "DELTA"
 
 // Costs an answer or a line in the log, and does nothing else.

@@ -98,6 +98,10 @@ bool take_fields(Reader& reader, Event& event) {
       case kEventFolded:
         if (!take_u32(reader, event.folded)) return false;
         break;
+      case kEventGrace:
+        if (!reader.u64(v) || v > static_cast<std::uint64_t>(kLongestGraceUs)) return false;
+        event.grace_us = static_cast<std::int64_t>(v);
+        break;
       default:
         return false;
     }

@@ -21,7 +21,7 @@ enum MessageType : std::uint32_t {
   kWant = 14,
   kCommand = 15,
   kResult = 16,
-  // 17 is reserved: BYE.
+  kBye = 17,
   kCompressed = 18,
   kInventoryAck = 19,
 };
@@ -32,6 +32,7 @@ enum EventField : std::uint64_t {
   kEventInfo = 3,
   kEventFrom = 4,
   kEventFolded = 5,
+  kEventGrace = 6,
 };
 
 }  // namespace rollcall

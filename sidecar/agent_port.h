@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "app/sidecar_driver.h"
+#include "sidecar/core/agent_message.h"
 #include "sidecar/source/agent_socket.h"
 
 namespace rollcall::sidecar {
 
-class AgentPort final : public app::SidecarDriver::Agents {
+class AgentPort final : public app::SidecarDriver::Agents,
+                        public app::SidecarDriver::AgentMessages {
  public:
   AgentPort(net::Loop& loop, AgentSocket::Options options, app::SidecarDriver& driver)
       : driver_(driver), socket_(loop, std::move(options)) {}
@@ -22,9 +24,14 @@ class AgentPort final : public app::SidecarDriver::Agents {
                                          failure ? std::optional(failure->message) : std::nullopt);
                  });
   }
+  void force_reconnect(AgentId agent) override {
+    send(0, force_reconnect_message(agent), kReconnectPatience);
+  }
   void stop() { socket_.stop(); }
 
  private:
+  static constexpr std::chrono::microseconds kReconnectPatience{5'000'000};
+
   app::SidecarDriver& driver_;
   AgentSocket socket_;
 };

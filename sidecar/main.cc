@@ -40,6 +40,7 @@ sidecar::SidecarCore::Config core_of(const app::SidecarConfig& config, app::Cloc
                   !config.source.agent_socket.empty();
   core.tracker.keepalive_us = config.source.keepalive.count();
   core.tracker.agent_timeout_us = config.source.agent_timeout.count();
+  core.tracker.manager_grace_us = config.handoff.manager_restart_grace.count();
   return core;
 }
 
@@ -73,7 +74,10 @@ class Sidecar {
         agents_(loop_, agents_of(config), driver_),
         http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
     link_.attach(driver_);
-    if (driver_.core().takes_commands()) driver_.reach_agents(agents_);
+    if (driver_.core().takes_commands()) {
+      driver_.reach_agents(agents_);
+      driver_.attach(agents_);
+    }
     info_port_.attach(news_->infos());
     const auto post = [this](auto task) { return loop_.post(std::move(task)); };
     inspect::add_sidecar_pages(
@@ -101,6 +105,9 @@ class Sidecar {
         loop_, [this] { driver_.tick(); },
         [] { malloc_trim(0); });  // what a storm of events took is not needed again soon
     http_.stop();
+    const bool draining = driver_.core().tracker().drain().has_value();
+    driver_.bye(draining ? ByeReason::drain : ByeReason::shutdown,
+                config_.handoff.back_within.count());
     driver_.stop();
     news_->stop();
     agents_.stop();

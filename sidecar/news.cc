@@ -24,10 +24,13 @@ WazuhDbSource::Options options_of(const app::SidecarConfig::Source& source) {
   return options;
 }
 
-WazuhDbSource::Events events_to(app::SidecarDriver& driver) {
+WazuhDbSource::Events events_to(app::SidecarDriver& driver, const WazuhDbSource& source) {
   WazuhDbSource::Events events;
   events.on_look = [&](const Look& look) { driver.look(look); };
-  events.on_look_failed = [&](const std::string&) { driver.look_failed(); };
+  events.on_look_failed = [&](const std::string&) {
+    driver.look_failed(source.gone() ? SidecarCore::Manager::gone
+                                     : SidecarCore::Manager::maybe_there);
+  };
   events.on_info = [&](AgentId agent, const AgentInfo& info) { driver.info_read(agent, info); };
   events.on_note = app::log_note;
   return events;
@@ -47,7 +50,7 @@ class Tables final : public News, public app::SidecarDriver::Source {
  public:
   Tables(const app::SidecarConfig& config, net::Loop& loop, app::Clock& clock,
          app::SidecarDriver& driver)
-      : source_(loop, clock, options_of(config.source), events_to(driver)) {}
+      : source_(loop, clock, options_of(config.source), events_to(driver, source_)) {}
   app::SidecarDriver::Source& infos() override { return *this; }
   void read_info(const std::vector<AgentId>& agents) override { source_.read_info(agents); }
   std::expected<void, Error> start() override {

@@ -3,13 +3,20 @@
 #include <algorithm>
 
 namespace rollcall::master {
-Leases::Leases(const State& state, Times times, const Now& now) : last_tick_(now) {
+Leases::Leases(const State& state, Times times, MasterTime at, const Now& now) : last_tick_(now) {
   for (const auto& [name, node] : state.nodes()) {
     Deadlines& d = deadlines_[name];
     d.silent_at = now.mono_us + times.ttl_us;
     d.unconfirmed_at = now.mono_us + 3 * times.ttl_us;
+    if (node.away) d.silent_at = std::max(d.silent_at, now.mono_us + node.away->until.us - at.us);
     if (node.lease.status == LeaseStatus::lapsed) d.expires_at = now.mono_us + times.grace_us;
   }
+}
+
+void Leases::away(const NodeName& node, std::int64_t back_within_us, const Now& now) {
+  Deadlines& d = deadlines_[node];
+  d.silent_at = std::max(d.silent_at, now.mono_us + back_within_us);
+  d.compares = false;
 }
 
 std::optional<LeaseChanged> Leases::renewed(const State& state, const NodeName& node, Times times,

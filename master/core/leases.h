@@ -33,7 +33,8 @@ class Leases {
 
   // After a start: the leases that ran at the end of the log run again for a whole TTL, and the
   // grace of those that had lapsed begins anew.
-  Leases(const State& state, Times times, const Now& now);
+  // Of a worker that stopped on purpose it runs until that is back. `at`: the master's time.
+  Leases(const State& state, Times times, MasterTime at, const Now& now);
 
   // The worker's link is proven; HELLO begins its lease. A lease that lapsed because its sessions
   // were not confirmed needs confirmed().
@@ -52,6 +53,8 @@ class Leases {
   std::vector<LeaseChanged> tick(const State& state, Times times, MasterTime at, const Now& now);
   // An operator's word: what is held expires.
   std::vector<LeaseChanged> confirm_expiry(const State& state) const;
+  // It stops on purpose: its lease runs for so long, or as it ran.
+  void away(const NodeName& node, std::int64_t back_within_us, const Now& now);
   void forget(const NodeName& node) { deadlines_.erase(node); }
 
   // Until the node's lease lapses or expires; nothing if no deadline runs.

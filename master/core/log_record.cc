@@ -24,7 +24,9 @@ enum : std::uint64_t {
   kLeaseChanged = 7,
   kExpiryFrozen = 8,
   kNodeForgotten = 9,
-  kAgentsForgotten = 10
+  kAgentsForgotten = 10,
+  kOffersExpired = 11,
+  kNodeLeft = 12
 };
 
 wire::Limits limits() {
@@ -115,6 +117,11 @@ std::string encode(const LogRecord& record) {
           p.array(4).u64(kExpiryFrozen).str(r.node).i64(r.until.us).i64(r.at.us);
         } else if constexpr (std::is_same_v<T, NodeForgotten>) {
           p.array(3).u64(kNodeForgotten).str(r.node).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, OffersExpired>) {
+          p.array(4).u64(kOffersExpired).str(r.node).i64(r.upto.us).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, NodeLeft>) {
+          p.array(5).u64(kNodeLeft).str(r.node).u64(std::to_underlying(r.reason));
+          p.i64(r.until.us).i64(r.at.us);
         } else if constexpr (std::is_same_v<T, AgentsForgotten>) {
           p.array(3).u64(kAgentsForgotten).i64(r.at.us);
           p.array(static_cast<std::uint32_t>(r.agents.size()));
@@ -232,6 +239,13 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
       out = std::move(f);
       break;
     }
+    case kOffersExpired:
+      out = OffersExpired{text(1), {i64(2)}, {i64(3)}};
+      break;
+    case kNodeLeft:
+      out = NodeLeft{text(1), number(2, kLastByeReason), {i64(3)}, {i64(4)}};
+      ok = ok && std::get<NodeLeft>(out).reason != ByeReason{};
+      break;
     default:
       return std::unexpected(
           Error{"log record of number " + std::to_string(*type) +

@@ -11,6 +11,7 @@
 #include "protocol/agent_record.h"
 #include "protocol/error.h"
 #include "protocol/event.h"
+#include "protocol/messages.h"
 
 namespace rollcall::master {
 
@@ -123,8 +124,26 @@ struct AgentsForgotten {
   bool operator==(const AgentsForgotten&) const = default;
 };
 
-using LogRecord = std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided,
-                               LeaseChanged, ExpiryFrozen, NodeForgotten, AgentsForgotten>;
+// The worker cannot be heard, and the grace of offers that it made is over: those until then.
+struct OffersExpired {
+  NodeName node;
+  MasterTime upto;
+  MasterTime at;
+  bool operator==(const OffersExpired&) const = default;
+};
+
+// A worker said that it stops, and until when it means to be back: its lease runs so long.
+struct NodeLeft {
+  NodeName node;
+  ByeReason reason = ByeReason::shutdown;
+  MasterTime until;
+  MasterTime at;
+  bool operator==(const NodeLeft&) const = default;
+};
+
+using LogRecord =
+    std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided, LeaseChanged,
+                 ExpiryFrozen, NodeForgotten, AgentsForgotten, OffersExpired, NodeLeft>;
 
 std::string encode(const LogRecord& record);
 std::expected<LogRecord, Error> decode_log_record(std::string_view bytes);

@@ -58,7 +58,9 @@ MasterCore::MasterCore(Config config, State state, std::string may_have_lost, st
       may_have_lost_(std::move(may_have_lost)),
       random_(seed),
       time_(state_.time(), config_.boot, now),
-      leases_(state_, lease_times(), now) {
+      leases_(state_, lease_times(), time_.clock(now), now) {
+  feed_.begins_after(state_.feed().last());
+  feed_in_group_ = feed_.last();
   for (const auto& [agent, record] : state_.agents()) {
     if (record.doubt()) doubts_.insert(agent);
   }
@@ -91,7 +93,7 @@ void MasterCore::begin_term(std::string cause, Output& out) {
 
 // The state changes at once; what is said of it waits in say() until it is durable.
 void MasterCore::log(LogRecord& record, std::vector<Outcome>* outcomes) {
-  if (auto ok = state_.apply(record, outcomes); !ok) std::abort();  // only a replay can disagree
+  if (!state_.apply(record, outcomes, &feed_)) std::abort();  // only a replay can disagree
   if (const auto* decided = std::get_if<Decided>(&record)) {
     for (const Event& e : decided->events) commands_.heard(e.agent);
   }
@@ -129,6 +131,7 @@ Output MasterCore::finish(const Now& now, Output out) {
   if (stored_ticket_ == ticket_ && !pending_.empty()) {
     out.append = Output::Append{++ticket_, std::exchange(pending_, {})};
     in_group_bytes_ = pending_bytes_;
+    feed_in_group_ = feed_.added();
     reservation_in_group_ = std::exchange(pending_reservation_, std::nullopt);
   }
   std::size_t said = 0;
@@ -148,6 +151,7 @@ Output MasterCore::stored(std::uint64_t ticket, const Now& now) {
   stored_ticket_ = std::max(stored_ticket_, ticket);
   pending_bytes_ -= std::min(pending_bytes_, in_group_bytes_);
   in_group_bytes_ = 0;
+  feed_.show_upto(feed_in_group_);
   if (reservation_in_group_) time_.reserved(*reservation_in_group_);
   reservation_in_group_.reset();
   return finish(now, {});
@@ -272,6 +276,8 @@ Output MasterCore::message(ConnId id, Message message, const Now& now) {
     on(id, conn, *end, now, out);
   } else if (const auto* result = std::get_if<Result>(&message)) {
     on(id, conn, *result, now, out);
+  } else if (const auto* bye = std::get_if<Bye>(&message)) {
+    on(id, conn, *bye, now, out);
   } else {
     refuse(id, ErrorCode::protocol, std::string(name_of(message)) + " comes from a master only",
            now, out);
@@ -602,10 +608,11 @@ void MasterCore::answer(const Decided& d, const std::vector<Outcome>& outcomes,
     add_exception(seqs[i], d.node, e, rule, r, now, ack);
     if (!r) continue;
     if (accepted(rule) && !outcomes[i].other_owner.empty()) {
-      owner_changed(e.agent, now, out);
+      owner_changed(e.agent, outcomes[i].other_owner, now, out);
       // Whoever held it hears that its session does not stand any more.
       tell_superseded(outcomes[i].other_owner, e.agent, now);
     }
+    if (e.info) remember_ip(e.agent, *r);
     check_doubt(e.agent, *r);
   }
 }
@@ -644,40 +651,6 @@ void MasterCore::acknowledge(ConnId id, Ack ack) {
   }
   if (!exceptions.empty()) ack.exceptions = std::move(exceptions.back());
   say(id, std::move(ack));
-}
-
-void MasterCore::owner_changed(AgentId agent, const Now& now, Output& out) {
-  Moves& moves = moves_[agent];
-  const bool was = contested(agent, now);
-  moves.at_mono_us.push_back(now.mono_us);
-  if (moves.at_mono_us.size() > config_.contested_changes)
-    moves.at_mono_us.erase(moves.at_mono_us.begin());
-  if (!was && contested(agent, now)) {
-    const AgentRecord& r = *state_.find(agent);
-    note(out, NoteLevel::warning,
-         "contested: two workers keep claiming this agent with fresh evidence; a cloned agent key?",
-         {{"agent", id_text(agent)}, {"node", r.contacts[0].node}, {"other", r.contacts[1].node}});
-  }
-}
-
-bool MasterCore::contested(AgentId agent, const Now& now) const {
-  const auto it = moves_.find(agent);
-  return it != moves_.end() && it->second.at_mono_us.size() >= config_.contested_changes &&
-         now.mono_us - it->second.at_mono_us.front() < config_.contested_window_us;
-}
-
-// A contested agent's losers are told at most once a keepalive, or two clones would chase each
-// other as fast as messages travel. More seldom would leave an agent that really moves that often
-// on the wrong node (docs/decisions/0010-contested-agents.md).
-bool MasterCore::may_tell(const NodeName& node, AgentId agent, const Now& now) {
-  if (!contested(agent, now)) return true;
-  std::int64_t& told = moves_[agent].told_mono_us[node];
-  if (told == 0 || now.mono_us - told >= config_.contested_tell_us) {
-    told = now.mono_us;
-    return true;
-  }
-  later_[{node, agent}] = told + config_.contested_tell_us;
-  return false;
 }
 
 void MasterCore::tell_superseded(const NodeName& node, AgentId agent, const Now& now) {
@@ -725,27 +698,18 @@ Output MasterCore::tick(const Now& now) {
   drop_stale_inventories(deaf || unheard.halted, now, out);
   tick_leases(now, out);
   forget_removed(now, out);
-  std::vector<std::pair<NodeName, AgentId>> due;
-  for (const auto& [key, at] : later_) {
-    if (at <= now.mono_us) due.push_back(key);
-  }
-  for (const auto& key : due) {
-    later_.erase(key);
-    tell_superseded(key.first, key.second, now);
-  }
-  if (now.mono_us - moves_pruned_mono_us_ >= config_.contested_tell_us) {
-    moves_pruned_mono_us_ = now.mono_us;
-    std::erase_if(moves_, [&](const auto& m) {
-      return now.mono_us - m.second.at_mono_us.back() > config_.contested_window_us;
-    });
-  }
+  tell_later(now);
   return finish(now, std::move(out));
 }
 
 MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& now) const {
   NodeStatus s;
-  if (const auto it = state_.nodes().find(node); it != state_.nodes().end())
+  if (const auto it = state_.nodes().find(node); it != state_.nodes().end()) {
     s.lease = it->second.lease;
+    s.away = it->second.away;
+    s.offers_over = it->second.offers.over;
+    s.offered = it->second.offers.all;
+  }
   s.lease_left_us = leases_.left_us(state_, node, now);
   s.frozen_until = state_.frozen_until(node);
   const ConnId id = conn_of(node);
@@ -757,6 +721,7 @@ MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& 
   s.connected_for_us = now.mono_us - c.since_mono_us;
   s.silent_for_us = now.mono_us - c.heard_mono_us;
   s.open_sessions_reported = c.open_sessions;
+  s.blind = c.blind;
   s.agreement = c.reconciling.agreement;
   return s;
 }

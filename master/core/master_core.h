@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "master/core/commands.h"
+#include "master/core/feed.h"
 #include "master/core/history.h"
 #include "master/core/leases.h"
 #include "master/core/log_record.h"
@@ -92,9 +93,6 @@ class MasterCore {
     std::int64_t grace_us = 600'000'000;               // from lapsed to expired
     std::int64_t removed_retention_us = 7 * 86'400'000'000;
     std::size_t keep_decisions = 10'000;
-    // An agent with this many changes of owner within this time is contested.
-    std::size_t contested_changes = 4;
-    std::int64_t contested_window_us = 600'000'000;
     std::int64_t contested_tell_us = 10'000'000;  // the shortest keepalive interval
   };
 
@@ -105,6 +103,7 @@ class MasterCore {
 
   // The decisions that the log told, before start().
   void remember(History history) { history_ = std::move(history); }
+  void remember(Feed feed) { feed_ = std::move(feed); }
   // First call: what the log needs before anybody can be welcomed.
   Output start(const Now& now);
   // Whether the time can be told, so that workers can be let in.
@@ -148,16 +147,45 @@ class MasterCore {
     std::int64_t connected_for_us = 0;
     std::int64_t silent_for_us = 0;
     std::uint64_t open_sessions_reported = 0;
+    bool blind = false;                        // it cannot look at its agents
     Agreement agreement = Agreement::unknown;  // as the connection last compared it
     Lease lease;
     // Until it lapses, or until it expires. Nothing: held, frozen or expired.
     std::optional<std::int64_t> lease_left_us;
     std::optional<MasterTime> frozen_until;
+    std::optional<Away> away;
+    MasterTime offers_over;
+    std::size_t offered = 0;  // agents whose newest session is its own, and offered
+    NodeStanding standing() const { return {lease.status, offers_over}; }
   };
   NodeStatus node_status(const NodeName& node, const Now& now) const;
   const std::deque<Decision>& decisions() const { return decisions_; }
   const History& history() const { return history_; }
-  bool contested(AgentId agent, const Now& now) const;
+  // What is durable of it.
+  const Feed& feed() const { return feed_; }
+  // master_core_contests.cc
+  bool contested(AgentId agent, const Now& now) const {
+    return state_.feed().moves().contested(agent, time_.clock(now));
+  }
+  // One worker's part in an agent's moves.
+  struct Claim {
+    NodeName node;
+    std::string address;                // the worker's; empty: not connected
+    bool on_top = false;                // the agent's newest session is this worker's
+    std::optional<Epoch> open;          // its own session, if it left one open
+    std::optional<MasterTime> contact;  // the latest moment at which it can have heard the agent
+    std::string agent_ip;               // the agent's, as this worker told it of late
+  };
+  struct Contest {
+    AgentId agent{};
+    bool contested = false;
+    std::vector<MasterTime> moves;  // of the last hour, the newest 16
+    std::vector<Claim> claims;      // of those between which it moved
+  };
+  // Agents that are contested, or moved at least `moves` times within an hour, behind `after`.
+  std::vector<Contest> contests(std::size_t moves, AgentId after, std::size_t limit,
+                                const Now& now) const;
+  Contest contest_of(AgentId agent, const Now& now) const;
   std::size_t in_doubt() const { return doubts_.size(); }
   bool in_doubt(AgentId agent) const { return doubts_.contains(agent); }
   struct Counters {
@@ -202,6 +230,7 @@ class MasterCore {
     std::string software;
     std::uint64_t expected_seq = 1;
     std::uint64_t open_sessions = 0;
+    bool blind = false;
     std::int64_t since_mono_us = 0;
     std::int64_t heard_mono_us = 0;
     int useless = 0;  // messages of unknown types, and complaints
@@ -218,9 +247,11 @@ class MasterCore {
     std::size_t bytes = 0;
     Message message;
   };
-  struct Moves {
-    std::vector<std::int64_t> at_mono_us;  // the newest changes of owner
-    std::map<NodeName, std::int64_t> told_mono_us;
+  // What is remembered of each worker between which an agent moves.
+  struct Claimant {
+    std::optional<std::int64_t> told_mono_us;  // that it lost the agent
+    std::int64_t claimed_mono_us = 0;
+    std::string agent_ip;
   };
 
   void on(ConnId id, Conn& conn, const Hello& m, const Now& now, Output& out);
@@ -230,6 +261,7 @@ class MasterCore {
   void on(ConnId id, Conn& conn, const InventoryBegin& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, const InventoryChunk& m, const Now& now, Output& out);
   void on(ConnId id, Conn& conn, const InventoryEnd& m, const Now& now, Output& out);
+  void on(ConnId id, Conn& conn, const Bye& m, const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Hello& m) const;
   bool take_over(ConnId id, const Hello& m, const Now& now, Output& out);
   bool is_older_copy(const Hello& m, Output& out);
@@ -267,6 +299,7 @@ class MasterCore {
   void log_lease(std::optional<LeaseChanged> change, const Now& now, Output& out);
   void tick_leases(const Now& now, Output& out);
   void end_freezes(const Now& now, Output& out);
+  void give_up_offers(const Now& now, Output& out);
   void forget_removed(const Now& now, Output& out);
   std::optional<ErrorMessage> fault_of(const Conn& conn, const Delta& m) const;
   std::vector<std::uint64_t> take_undecided(Delta& m, Decided& into, const Now& now, Ack& ack);
@@ -288,7 +321,9 @@ class MasterCore {
   void check_doubt(AgentId agent, const AgentRecord& record);
   void tell_superseded(const NodeName& node, AgentId agent, const Now& now);
   bool may_tell(const NodeName& node, AgentId agent, const Now& now);
-  void owner_changed(AgentId agent, const Now& now, Output& out);
+  void owner_changed(AgentId agent, const NodeName& from, const Now& now, Output& out);
+  void remember_ip(AgentId agent, const AgentRecord& record);
+  void tell_later(const Now& now);
   ConnId conn_of(const NodeName& node) const;
   Output finish(const Now& now, Output out);
   void note(Output& out, NoteLevel level, std::string text,
@@ -317,13 +352,15 @@ class MasterCore {
   Commands commands_;
   std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
-  std::unordered_map<AgentId, Moves> moves_;
-  std::int64_t moves_pruned_mono_us_ = 0;
+  std::map<AgentId, std::map<NodeName, Claimant>> claimants_;
+  std::int64_t claimants_pruned_mono_us_ = 0;
   std::map<std::pair<NodeName, AgentId>, std::int64_t> later_;  // SUPERSEDED held back until then
   std::map<NodeName, std::vector<Superseded::Entry>> superseded_;
   std::map<NodeName, std::vector<Challenge::Entry>> challenges_;
 
   History history_;
+  Feed feed_;
+  std::uint64_t feed_in_group_ = 0;  // what is added up to here is durable with the group
   std::deque<Decision> decisions_;
   std::uint64_t decision_number_ = 0;
   Counters counters_;

@@ -10,6 +10,7 @@ constexpr std::int64_t kHeartbeatForEachNodeUs = 100'000;
 constexpr std::int64_t kLookForRemovedUs = 60'000'000;
 constexpr std::size_t kForgottenAtOnce = 10'000;
 constexpr std::int64_t kLongestFreezeUs = 30 * 86'400'000'000;
+constexpr std::int64_t kLongestAwayUs = 86'400'000'000;
 
 Error not_known(const NodeName& node) {
   return Error{"node '" + node + "' is not known here; the nodes that are stand under /nodes"};
@@ -72,6 +73,35 @@ void MasterCore::tick_leases(const Now& now, Output& out) {
   end_freezes(now, out);
   for (LeaseChanged& change : leases_.tick(state_, lease_times(), time_.tell(now), now))
     log_lease(std::move(change), now, out);
+  give_up_offers(now, out);
+}
+
+// A worker that can be heard says itself what became of its offers, and is waited for.
+void MasterCore::give_up_offers(const Now& now, Output& out) {
+  const MasterTime at = time_.tell(now);
+  for (const auto& [name, node] : state_.nodes()) {
+    if (node.lease.status == LeaseStatus::valid) continue;
+    const auto first = node.offers.until.upper_bound(node.offers.over);
+    if (first == node.offers.until.end() || first->first > at) continue;
+    const std::size_t before = node.offers.given_up();
+    log(OffersExpired{name, at, at});
+    note(out, NoteLevel::warning,
+         "offers of a worker that cannot be heard are over: these agents count as disconnected",
+         {{"node", name}, {"agents", std::to_string(node.offers.given_up() - before)}});
+  }
+}
+
+// It is closed here, so that the next connection need not wait for the end of this one.
+void MasterCore::on(ConnId id, Conn& conn, const Bye& m, const Now& now, Output& out) {
+  const std::int64_t back_within_us = std::min(m.back_within_us, kLongestAwayUs);
+  const MasterTime at = time_.tell(now);
+  log(NodeLeft{conn.node, m.reason, {at.us + back_within_us}, at});
+  leases_.away(conn.node, back_within_us, now);
+  note(out, NoteLevel::info, "a worker stops on purpose; its agents stay as they are meanwhile",
+       {{"node", conn.node},
+        {"reason", std::string(to_string(m.reason))},
+        {"back_within_s", std::to_string(back_within_us / 1'000'000)}});
+  close(id, "the worker stops", out);
 }
 
 void MasterCore::end_freezes(const Now& now, Output& out) {

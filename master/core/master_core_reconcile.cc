@@ -65,6 +65,7 @@ void MasterCore::on(ConnId id, Conn& conn, const Heartbeat& m, const Now& now, O
                   now, out);
   }
   conn.open_sessions = m.open_sessions;
+  conn.blind = m.blind;
   log_lease(leases_.renewed(state_, conn.node, lease_times(), now), now, out);
   HeartbeatAck ack;
   ack.t0 = m.t0;
@@ -313,7 +314,7 @@ void MasterCore::after_repair(const Decided& d, const std::vector<Outcome>& outc
     const AgentRecord* r = outcomes[i].record;
     if (!r) continue;
     if (accepted(d.rules[i]) && !outcomes[i].other_owner.empty()) {
-      owner_changed(e.agent, now, out);
+      owner_changed(e.agent, outcomes[i].other_owner, now, out);
       tell_superseded(outcomes[i].other_owner, e.agent, now);
     }
     if (e.change == kMasterCloses) {

@@ -1,7 +1,9 @@
 // The state as bytes (docs/store-format.md). Read value by value: a master with a million agents
 // starts from half a gigabyte.
+#include <algorithm>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "master/core/state.h"
 #include "protocol/codec.h"
@@ -16,8 +18,9 @@ using wire::Packer;
 
 namespace {
 
-// 2: leases, what is frozen, who was forgotten or removed. 1 is read.
-constexpr std::uint64_t kSnapshotFormat = 2;
+// 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, the feed's
+// numbers. Older ones are read.
+constexpr std::uint64_t kSnapshotFormat = 3;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
   p.array(2).str(c.node).i64(c.hi.us);
@@ -39,11 +42,11 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(12).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.array(13).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
-    p.array(11).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
+    p.array(n.away ? 14 : 12).str(name).str(n.machine).u64(static_cast<std::uint64_t>(n.store));
     p.u64(static_cast<std::uint64_t>(n.stream))
         .u64(n.last_seq)
         .u64(n.position)
@@ -57,10 +60,12 @@ std::string State::encode() const {
     }
     p.u64(std::to_underlying(n.lease.status)).u64(std::to_underlying(n.lease.cause));
     p.i64(n.lease.since.us);
+    p.i64(n.offers.over.us);
+    if (n.away) p.u64(std::to_underlying(n.away->reason)).i64(n.away->until.us);
   }
   p.array(static_cast<std::uint32_t>(agents_.size()));
   for (const auto& [id, a] : agents_) {
-    p.array(11).u64(static_cast<std::uint64_t>(id));
+    p.array(a.is_offered() ? 12 : 11).u64(static_cast<std::uint64_t>(id));
     pack_version(p, a.top);
     p.u64(static_cast<std::uint64_t>(a.phase)).u64(static_cast<std::uint64_t>(a.reason));
     p.i64(a.lo.us).i64(a.hi.us);
@@ -73,6 +78,7 @@ std::string State::encode() const {
     } else {
       p.nil();
     }
+    if (a.is_offered()) p.i64(a.offered_until.us);
   }
   p.i64(time_.began.us).u64(time_.boot).i64(time_.offset_us);
   p.array(static_cast<std::uint32_t>(frozen_.size()));
@@ -84,7 +90,30 @@ std::string State::encode() const {
   }
   p.array(static_cast<std::uint32_t>(removed_.size()));
   for (const auto& [agent, at] : removed_) p.array(2).u64(std::to_underlying(agent)).i64(at.us);
+  write_feed(p);
   return out;
+}
+
+// Moves that are too old to count are left out: when they are forgotten is not part of the state.
+void State::write_feed(Packer& p) const {
+  p.array(4).i64(feed_.began_.us).u64(feed_.last_);
+  std::uint32_t told = 0;
+  for (const auto& [agent, record] : agents_) told += record.told > 0 ? 1 : 0;
+  p.array(told);
+  for (const auto& [agent, record] : agents_) {
+    if (record.told > 0) p.array(2).u64(std::to_underlying(agent)).u64(record.told);
+  }
+  std::vector<std::pair<AgentId, Moves::Times>> moves;
+  for (const auto& [agent, all] : feed_.moves_.agents()) {
+    Moves::Times times = all;
+    std::erase_if(times, [&](std::int64_t at) { return at <= time_.until.us - Moves::kKeptUs; });
+    if (!times.empty()) moves.emplace_back(agent, std::move(times));
+  }
+  p.array(static_cast<std::uint32_t>(moves.size()));
+  for (const auto& [agent, times] : moves) {
+    p.array(2).u64(std::to_underlying(agent)).array(static_cast<std::uint32_t>(times.size()));
+    for (const std::int64_t at : times) p.i64(at);
+  }
 }
 
 namespace {
@@ -135,10 +164,12 @@ bool take(Reader& in, std::optional<AgentRecord::Info>& into) {
 }
 
 bool take(Reader& in, AgentId& id, AgentRecord& a) {
-  return take_array(in, 11) && take(in, id) && take(in, a.top) && take(in, a.phase) &&
-         take(in, a.reason) && take(in, a.lo) && take(in, a.hi) && take(in, a.contacts[0]) &&
-         take(in, a.contacts[1]) && take(in, a.claimed) && take(in, a.known) &&
-         (in.nil() || read_plain_info(in, a.info));
+  std::uint32_t parts = 0;
+  return in.array(parts) && (parts == 11 || parts == 12) && take(in, id) && take(in, a.top) &&
+         take(in, a.phase) && take(in, a.reason) && take(in, a.lo) && take(in, a.hi) &&
+         take(in, a.contacts[0]) && take(in, a.contacts[1]) && take(in, a.claimed) &&
+         take(in, a.known) && (in.nil() || read_plain_info(in, a.info)) &&
+         (parts == 11 || (take(in, a.offered_until) && a.is_offered()));
 }
 
 bool take(Reader& in, OpenSessions& into) {
@@ -168,6 +199,10 @@ bool take(Reader& in, Lease& into) {
          take_enum(in, into.cause, LeaseCause::none, kLastLeaseCause) && take(in, into.since);
 }
 
+bool take(Reader& in, Away& into) {
+  return take_enum(in, into.reason, ByeReason::shutdown, kLastByeReason) && take(in, into.until);
+}
+
 bool take(Reader& in, NodeName& name, NodeLog& n) {
   std::uint32_t parts = 0;
   if (!in.array(parts) || !take(in, name) || !take(in, n.machine) || !take(in, n.store) ||
@@ -175,7 +210,11 @@ bool take(Reader& in, NodeName& name, NodeLog& n) {
       !take(in, n.welcomed_at) || !take(in, n.open))
     return false;
   n.lease.since = n.welcomed_at;  // in format 1 all leases run
-  return parts == 8 || (parts == 11 && take(in, n.lease));
+  if (parts == 8) return true;
+  if (!take(in, n.lease)) return false;
+  if (parts == 11) return true;
+  if (!take(in, n.offers.over)) return false;
+  return parts == 12 || (parts == 14 && take(in, n.away.emplace()));
 }
 
 bool take(Reader& in, ForgottenNode& n) {
@@ -215,7 +254,10 @@ bool State::read_agents(Reader& in) {
     if (agents_.size() == before) return false;
     if (a.is_open()) {
       ++active_;
-      if (const auto node = nodes_.find(a.top.node); node != nodes_.end()) ++node->second.on_top;
+      if (const auto node = nodes_.find(a.top.node); node != nodes_.end()) {
+        ++node->second.on_top;
+        if (a.is_offered()) node->second.offers.add(a.offered_until);
+      }
     }
     record = std::move(a);
     return true;
@@ -239,6 +281,27 @@ bool State::read_beside(Reader& in) {
          });
 }
 
+bool State::read_feed(Reader& in) {
+  return take_array(in, 4) && take(in, feed_.began_) && take(in, feed_.last_) &&
+         each(in,
+              [&] {
+                AgentId agent{};
+                if (!take_array(in, 2) || !take(in, agent) || !agents_.contains(agent))
+                  return false;
+                return take(in, agents_.edit(agent).told);
+              }) &&
+         each(in, [&] {
+           AgentId agent{};
+           Moves::Times times;
+           const auto one = [&] { return in.i64(times.emplace_back()); };
+           if (!take_array(in, 2) || !take(in, agent) || !each(in, one) || times.empty() ||
+               times.size() > Moves::kKept)
+             return false;
+           feed_.moves_.set(agent, std::move(times));
+           return true;
+         });
+}
+
 std::expected<State, Error> State::decode(std::string_view bytes) {
   Reader in(bytes);
   std::uint32_t parts = 0;
@@ -250,14 +313,16 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
               " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
-  if (parts != (format == 1 ? 9 : 12) || !take(in, s.master_) || !take(in, s.term_) ||
+  const std::uint32_t expected_parts = format == 1 ? 9 : format == 2 ? 12 : 13;
+  if (parts != expected_parts || !take(in, s.master_) || !take(in, s.term_) ||
       !take(in, s.time_.until))
     return std::unexpected(bad("its head"));
   if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
   if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
-      (format > 1 && !s.read_beside(in)) || !in.at_end())
+      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.read_feed(in)) || !in.at_end())
     return std::unexpected(bad("what stands beside its agents"));
+  if (format < 3) s.feed_.began_ = {std::max<std::int64_t>(s.time_.until.us, 1)};
   if (format == 1) {
     for (const auto& [id, record] : s.agents_) {
       if (is_removed(record)) s.removed_[id] = record.hi;
@@ -276,6 +341,13 @@ State State::with_times_of(const State& read) const {
   }
   for (auto& [agent, at] : s.removed_) {
     if (const auto it = read.removed_.find(agent); it != read.removed_.end()) at = it->second;
+  }
+  if (read.feed_.began_ != MasterTime{}) {
+    s.feed_ = read.feed_;
+    for (const auto& [agent, record] : agents_) {
+      const AgentRecord* its = read.find(agent);
+      s.agents_.edit(agent).told = its == nullptr ? 0 : its->told;
+    }
   }
   return s;
 }

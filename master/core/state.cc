@@ -22,19 +22,46 @@ std::string_view to_string(AgentStatus status) {
       return "unreachable";
     case AgentStatus::disconnected:
       return "disconnected";
+    case AgentStatus::migrating:
+      return "migrating";
   }
   return "?";
 }
 
-AgentStatus status_of(const AgentRecord& record, LeaseStatus lease) {
-  if (!record.is_open() || lease == LeaseStatus::expired) return AgentStatus::disconnected;
-  return lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
+void Offers::add(MasterTime at) {
+  ++until[at];
+  ++all;
 }
 
-Reason reason_of(const AgentRecord& record, LeaseStatus lease) {
+void Offers::take_away(MasterTime at) {
+  const auto it = until.find(at);
+  if (it == until.end()) return;
+  if (--it->second == 0) until.erase(it);
+  --all;
+}
+
+std::size_t Offers::given_up() const {
+  std::size_t n = 0;
+  for (auto it = until.begin(); it != until.end() && it->first <= over; ++it) n += it->second;
+  return n;
+}
+
+// An offer counts whatever became of its worker, until its grace is over.
+AgentStatus status_of(const AgentRecord& record, const NodeStanding& node) {
+  if (!record.is_open()) return AgentStatus::disconnected;
+  if (record.is_offered()) {
+    return record.offered_until <= node.offers_over ? AgentStatus::disconnected
+                                                    : AgentStatus::migrating;
+  }
+  if (node.lease == LeaseStatus::expired) return AgentStatus::disconnected;
+  return node.lease == LeaseStatus::valid ? AgentStatus::active : AgentStatus::unreachable;
+}
+
+Reason reason_of(const AgentRecord& record, const NodeStanding& node) {
   if (!record.has_session()) return Reason::none;
   if (!record.is_open()) return record.reason;
-  return lease == LeaseStatus::expired ? Reason::lease_expired : Reason::none;
+  if (status_of(record, node) != AgentStatus::disconnected) return Reason::none;
+  return record.is_offered() ? Reason::handoff_expired : Reason::lease_expired;
 }
 
 LeaseStatus State::lease_of(const NodeName& node) const {
@@ -42,12 +69,21 @@ LeaseStatus State::lease_of(const NodeName& node) const {
   return it == nodes_.end() ? LeaseStatus::lapsed : it->second.lease.status;
 }
 
+NodeStanding State::standing_of(const NodeLog& node) {
+  return {node.lease.status, node.offers.over};
+}
+
+NodeStanding State::standing_of(const NodeName& node) const {
+  const auto it = nodes_.find(node);
+  return it == nodes_.end() ? NodeStanding{} : standing_of(it->second);
+}
+
 AgentStatus State::status_of(const AgentRecord& record) const {
-  return master::status_of(record, lease_of(record.top.node));
+  return master::status_of(record, standing_of(record.top.node));
 }
 
 Reason State::reason_of(const AgentRecord& record) const {
-  return master::reason_of(record, lease_of(record.top.node));
+  return master::reason_of(record, standing_of(record.top.node));
 }
 
 std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
@@ -62,20 +98,23 @@ std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
 State::Counts State::counts() const {
   Counts c;
   for (const auto& [name, node] : nodes_) {
+    const std::size_t not_offered = node.on_top - node.offers.all;
+    c.migrating += node.offers.all - node.offers.given_up();
     if (node.lease.status == LeaseStatus::valid) {
-      c.active += node.on_top;
+      c.active += not_offered;
     } else if (node.lease.status != LeaseStatus::expired) {
-      c.unreachable += node.on_top;
+      c.unreachable += not_offered;
     }
   }
-  c.disconnected = agents_.size() - c.active - c.unreachable;
+  c.disconnected = agents_.size() - c.active - c.unreachable - c.migrating;
   return c;
 }
 
-std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes) {
-  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes);
+std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>* outcomes,
+                                        Feed* told) {
+  if (auto* r = std::get_if<Decided>(&record)) return decide(*r, outcomes, told);
   std::visit(
-      [this](const auto& r) {
+      [this, told](const auto& r) {
         using T = std::decay_t<decltype(r)>;
         if constexpr (std::is_same_v<T, Genesis>) {
           master_ = r.master;
@@ -86,14 +125,15 @@ std::expected<void, Error> State::apply(LogRecord& record, std::vector<Outcome>*
           time_ = r;
           time_.until = until;
         } else if constexpr (!std::is_same_v<T, Decided>) {
-          fold(r);
+          fold(r, told);
         }
       },
       record);
   return {};
 }
 
-void State::fold(const NodeWelcomed& r) {
+void State::fold(const NodeWelcomed& r, Feed* told) {
+  const bool was_forgotten = forgotten_.contains(r.node);
   const auto [it, is_new] = nodes_.try_emplace(r.node);
   NodeLog& node = it->second;
   if (is_new) {
@@ -106,6 +146,7 @@ void State::fold(const NodeWelcomed& r) {
   }
   node.machine = r.machine;
   node.welcomed_at = r.at;
+  node.away.reset();
   if (node.store != r.store) {
     node.store = r.store;
     node.position = 0;
@@ -118,14 +159,78 @@ void State::fold(const NodeWelcomed& r) {
   } else {
     node.last_seq = std::max(node.last_seq, r.first_seq - 1);
   }
+  if (!was_forgotten) return;
+  // What was left open in spite of it is there again.
+  for (const auto& [agent, record] : agents_) {
+    if (!record.is_open() || record.top.node != r.node) continue;
+    ++node.on_top;
+    if (record.is_offered()) node.offers.add(record.offered_until);
+  }
+  standing_became(r.node, {}, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const LeaseChanged& r) {
+void State::fold(const LeaseChanged& r, Feed* told) {
+  const auto it = nodes_.find(r.node);
+  if (it == nodes_.end()) return;
+  NodeLog& node = it->second;
+  const NodeStanding before = standing_of(node);
+  node.lease = {r.status, r.cause, r.at};
+  node.away.reset();
+  // It can say itself what became of its offers.
+  if (r.status == LeaseStatus::valid) node.offers.over = {};
+  standing_became(r.node, before, r.cause, r.at, told);
+}
+
+void State::fold(const OffersExpired& r, Feed* told) {
+  const auto it = nodes_.find(r.node);
+  if (it == nodes_.end()) return;
+  const NodeStanding before = standing_of(it->second);
+  it->second.offers.over = std::max(it->second.offers.over, r.upto);
+  standing_became(r.node, before, LeaseCause::none, r.at, told);
+}
+
+void State::fold(const NodeLeft& r, Feed*) {
   if (const auto it = nodes_.find(r.node); it != nodes_.end())
-    it->second.lease = {r.status, r.cause, r.at};
+    it->second.away = Away{r.reason, r.until};
 }
 
-void State::fold(const ExpiryFrozen& r) {
+void State::standing_became(const NodeName& node, const NodeStanding& before, LeaseCause cause,
+                            MasterTime at, Feed* told) {
+  const NodeStanding after = standing_of(node);
+  for (const AgentId agent : agents_on(node)) {
+    AgentRecord& record = agents_.edit(agent);
+    feed_.changed({agent,
+                   at,
+                   {node, record.top.epoch, master::status_of(record, before)},
+                   {node, record.top.epoch, master::status_of(record, after)},
+                   master::reason_of(record, after),
+                   cause},
+                  record.told, told);
+  }
+}
+
+// Those whose open session is its, in the order of their ids. Its own stream says which they can
+// be; if that is not all of them, a worker has given a version twice, and all agents are looked at.
+std::vector<AgentId> State::agents_on(const NodeName& node) const {
+  std::vector<AgentId> on;
+  const auto is_on = [&](const AgentRecord* r) { return r && r->is_open() && r->top.node == node; };
+  const auto its = nodes_.find(node);
+  if (its != nodes_.end()) {
+    if (its->second.on_top == 0) return on;
+    on.reserve(its->second.on_top);
+    for (const auto& [agent, session] : its->second.open.table()) {
+      if (is_on(agents_.find(agent))) on.push_back(agent);
+    }
+    if (on.size() == its->second.on_top) return on;
+    on.clear();
+  }
+  for (const auto& [agent, record] : agents_) {
+    if (is_on(&record)) on.push_back(agent);
+  }
+  return on;
+}
+
+void State::fold(const ExpiryFrozen& r, Feed*) {
   if (r.until > r.at) {
     frozen_[r.node] = r.until;
   } else {
@@ -133,25 +238,29 @@ void State::fold(const ExpiryFrozen& r) {
   }
 }
 
-void State::fold(const NodeForgotten& r) {
+void State::fold(const NodeForgotten& r, Feed* told) {
   const auto it = nodes_.find(r.node);
   if (it == nodes_.end()) return;
   forgotten_[r.node] = {it->second.store, it->second.stream, it->second.position, r.at};
+  const NodeStanding before = standing_of(it->second);
+  const bool left_some = it->second.on_top > 0;
   nodes_.erase(it);
   frozen_.erase(r.node);
+  if (left_some) standing_became(r.node, before, LeaseCause::none, r.at, told);
 }
 
-void State::fold(const AgentsForgotten& r) {
+void State::fold(const AgentsForgotten& r, Feed*) {
   for (const AgentId agent : r.agents) {
     // Only what is closed is ever forgotten; a log that says otherwise must not spoil the counts.
     const AgentRecord* record = agents_.find(agent);
     if (!record || record->is_open()) continue;
     agents_.erase(agent);
     removed_.erase(agent);
+    feed_.forget(agent);
   }
 }
 
-std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes) {
+std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outcomes, Feed* told) {
   const bool replay = !r.rules.empty() || r.events.empty();
   NodeLog& node = nodes_[r.node];
   // Looked up once for each event; the table's nodes stay where they are.
@@ -172,8 +281,19 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     }
     const bool was_open = record.is_open(), was_removed = is_removed(record);
     NodeLog* const had = was_open ? node_of(record, r.node, node) : nullptr;
+    const NodeStanding had_standing = had ? standing_of(*had) : NodeStanding{};
+    const Standing stood{record.top.node, record.top.epoch,
+                         master::status_of(record, had_standing)};
+    const MasterTime had_offer = record.is_offered() ? record.offered_until : MasterTime{};
     const Rule rule = record.apply(r.node, e, r.at);
+    const MasterTime has_offer = record.is_offered() ? record.offered_until : MasterTime{};
+    // One that is there now is of this node, or as it was.
+    if (had_offer != has_offer || (accepted(rule) && had != &node)) {
+      if (had && had_offer.us != 0) had->offers.take_away(had_offer);
+      if (has_offer.us != 0) node.offers.add(has_offer);
+    }
     if (accepted(rule)) {
+      tell_feed(e.agent, stood, record, standing_of(node), r.at, told);
       active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);
       if (had && had->on_top > 0) --had->on_top;
       if (record.is_open()) ++node.on_top;
@@ -188,10 +308,25 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     if (rule != Rule::future_epoch) node.open.take(e.agent, e.kind, e.epoch, e.change);
   }
   if (future) forget_unknown(r, outcomes);
+  feed_.tidy(r.at, 2 * r.events.size());
   if (r.cause != Cause::told) return {};
   if (!r.events.empty()) node.last_seq = std::max(node.last_seq, r.first_seq + r.events.size() - 1);
   node.position = std::max(node.position, r.position);
   return {};
+}
+
+void State::tell_feed(AgentId agent, const Standing& stood, AgentRecord& record,
+                      const NodeStanding& node, MasterTime at, Feed* told) {
+  const AgentStatus status = master::status_of(record, node);
+  const bool moved = !stood.node.empty() && stood.node != record.top.node;
+  if (!moved && stood.status == status) return;
+  const FeedChange change{agent,
+                          at,
+                          stood,
+                          {record.top.node, record.top.epoch, status},
+                          master::reason_of(record, node)};
+  feed_.changed(change, record.told, told);
+  if (moved) feed_.moved(change, record.told, told);
 }
 
 // Where the agent's open session is counted.

@@ -11,11 +11,17 @@
 #include <string_view>
 #include <vector>
 
+#include "master/core/feed.h"
 #include "master/core/log_record.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
+#include "protocol/messages.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/open_sessions.h"
+
+namespace rollcall::wire {
+class Packer;
+}
 
 namespace rollcall::master {
 
@@ -24,6 +30,25 @@ struct Lease {
   LeaseCause cause = LeaseCause::none;
   MasterTime since;
   bool operator==(const Lease&) const = default;
+};
+
+// Sessions of one node that are on top and offered, by when their grace ends.
+struct Offers {
+  std::map<MasterTime, std::size_t> until;
+  std::size_t all = 0;
+  MasterTime over;  // the master gave those up that ended by then; 0: none
+
+  void add(MasterTime at);
+  void take_away(MasterTime at);
+  std::size_t given_up() const;  // takes as long as there are such ends
+  bool operator==(const Offers&) const = default;
+};
+
+// A worker that stopped on purpose.
+struct Away {
+  ByeReason reason = ByeReason::shutdown;
+  MasterTime until;
+  bool operator==(const Away&) const = default;
 };
 
 // What one worker's own events say, apart from who wins: other workers' claims do not touch it.
@@ -37,6 +62,8 @@ struct NodeLog {
   OpenSessions open;  // what its own events left open
   Lease lease;
   std::size_t on_top = 0;  // agents whose newest session is an open one of this node
+  Offers offers;           // of these
+  std::optional<Away> away;
   bool operator==(const NodeLog&) const = default;
 };
 
@@ -50,11 +77,18 @@ struct ForgottenNode {
 };
 
 // What people are shown of an agent (docs/protocol.md, section 5).
-enum class AgentStatus : std::uint8_t { active, unreachable, disconnected };
+enum class AgentStatus : std::uint8_t { active, unreachable, disconnected, migrating };
 std::string_view to_string(AgentStatus status);
-AgentStatus status_of(const AgentRecord& record, LeaseStatus of_its_node);
-// Why it is not active; `none` if it is.
-Reason reason_of(const AgentRecord& record, LeaseStatus of_its_node);
+// What of its node decides that.
+struct NodeStanding {
+  NodeStanding() = default;
+  NodeStanding(LeaseStatus of_its_node, MasterTime over = {}) : lease(of_its_node), offers_over(over) {}
+  LeaseStatus lease = LeaseStatus::lapsed;
+  MasterTime offers_over;
+};
+AgentStatus status_of(const AgentRecord& record, const NodeStanding& of_its_node);
+// Why it is disconnected; `none` if it is not.
+Reason reason_of(const AgentRecord& record, const NodeStanding& of_its_node);
 
 bool is_removed(const AgentRecord& record);
 
@@ -77,8 +111,9 @@ class State {
   // Carries out one record. A Decided record without rules is decided and given them; one with
   // rules (from the log) is decided again, and another outcome is an error: the log and this
   // program disagree. `outcomes`, if asked for, are one for each event, its record valid until the
-  // next call.
-  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr);
+  // next call; `told`, if asked for, gets what became of agents by it.
+  std::expected<void, Error> apply(LogRecord& record, std::vector<Outcome>* outcomes = nullptr,
+                                   Feed* told = nullptr);
 
   MasterId master() const { return master_; }
   Term term() const { return term_; }
@@ -89,42 +124,56 @@ class State {
   const AgentRecord* find(AgentId agent) const;
   // Of a node that is not known: lapsed.
   LeaseStatus lease_of(const NodeName& node) const;
+  NodeStanding standing_of(const NodeName& node) const;
   AgentStatus status_of(const AgentRecord& record) const;
   // Why it is not active; lease_expired although the record is open.
   Reason reason_of(const AgentRecord& record) const;
   struct Counts {
-    std::size_t active = 0, unreachable = 0, disconnected = 0;
+    std::size_t active = 0, unreachable = 0, disconnected = 0, migrating = 0;
   };
-  Counts counts() const;  // takes as long as there are nodes
+  Counts counts() const;  // takes as long as there are nodes and ends of offers
   // Until when expiry is frozen: by node, with no name of all.
   const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
   std::optional<MasterTime> frozen_until(const NodeName& node) const;  // as all or by name
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
+  const FeedNumbers& feed() const { return feed_; }
 
   // Canonical: equal states give equal bytes.
   std::string encode() const;
   static std::expected<State, Error> decode(std::string_view bytes);
-  // This fold with the times that a snapshot of format 1 did not hold, as `read` has them: since
-  // when a lease that never lapsed runs, and since when agents are removed. A state that began with
-  // such a snapshot is then equal to the fold of all records.
+  // This fold with what older snapshots did not hold, as `read` has it: since when a lease that
+  // never lapsed runs and agents are removed (format 1), and the feed's numbers (formats 1 and 2).
+  // A state that began with such a snapshot is then equal to the fold of all records.
   State with_times_of(const State& read) const;
 
  private:
   bool read_nodes(msgpack_bytes::Reader& in);
   bool read_agents(msgpack_bytes::Reader& in);
   bool read_beside(msgpack_bytes::Reader& in);
-  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes);
+  bool read_feed(msgpack_bytes::Reader& in);
+  void write_feed(wire::Packer& out) const;
+  std::expected<void, Error> decide(Decided& record, std::vector<Outcome>* outcomes, Feed* told);
   static std::expected<void, Error> disagree(const Event& e, const NodeName& node, Rule logged,
                                              Rule decided);
   NodeLog* node_of(const AgentRecord& record, const NodeName& usual, NodeLog& its);
+  static NodeStanding standing_of(const NodeLog& node);
+  void tell_feed(AgentId agent, const Standing& stood, AgentRecord& record,
+                 const NodeStanding& node, MasterTime at, Feed* told);
   void note_removed(AgentId agent, const AgentRecord& record, MasterTime at);
-  void fold(const NodeWelcomed& r);
-  void fold(const LeaseChanged& r);
-  void fold(const ExpiryFrozen& r);
-  void fold(const NodeForgotten& r);
-  void fold(const AgentsForgotten& r);
+  // Feeds what became of the agents on top of a node by its standing, which was another before.
+  void standing_became(const NodeName& node, const NodeStanding& before, LeaseCause cause,
+                       MasterTime at, Feed* told);
+  std::vector<AgentId> agents_on(const NodeName& node) const;
+  // Of these, only what changes agents tells the feed.
+  void fold(const NodeWelcomed& r, Feed* told);
+  void fold(const LeaseChanged& r, Feed* told);
+  void fold(const ExpiryFrozen& r, Feed* told);
+  void fold(const NodeForgotten& r, Feed* told);
+  void fold(const AgentsForgotten& r, Feed* told);
+  void fold(const OffersExpired& r, Feed* told);
+  void fold(const NodeLeft& r, Feed* told);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -136,6 +185,7 @@ class State {
   std::map<NodeName, MasterTime> frozen_;
   std::map<NodeName, ForgottenNode> forgotten_;
   std::map<AgentId, MasterTime> removed_;
+  FeedNumbers feed_;
 };
 
 }  // namespace rollcall::master

@@ -36,6 +36,11 @@ class Fields {
     ok_ = ok_ && f.ok_;
     return m;
   }
+  // "" if it is absent.
+  std::string text() {
+    const Value v = list_.at(next_++);
+    return v.is_nil() ? std::string() : std::string(take(v.as_str()));
+  }
   Value value() { return list_.at(next_++); }
   bool ok() const { return ok_; }
 
@@ -50,6 +55,30 @@ class Fields {
   bool ok_ = true;
 };
 
+void pack(Packer& p, const Handoff& h) {
+  p.array(8).u64(std::to_underlying(h.cause)).u64(h.drain);
+  pack(p, h.made);
+  p.i64(h.grace_us).u64(std::to_underlying(h.left)).u64(std::to_underlying(h.end));
+  pack(p, h.ended);
+  p.str(h.to);
+}
+
+bool take_handoff(const Value& list, std::optional<Handoff>& into) {
+  if (list.is_nil()) return true;
+  Fields r(list);
+  Handoff& h = into.emplace();
+  h.cause = r.id<Handoff::Cause>();
+  h.drain = r.u64();
+  h.made = r.moment();
+  h.grace_us = r.i64();
+  h.left = r.id<Reason>();
+  h.end = r.id<Handoff::End>();
+  h.ended = r.moment();
+  h.to = r.text();
+  return r.ok() && h.cause >= Handoff::Cause::drain && h.cause <= Handoff::Cause::manager &&
+         h.end <= Handoff::End::over && h.grace_us >= 0 && h.grace_us <= kLongestGraceUs;
+}
+
 // Relative to the epoch a moment must fit the wire, whatever the source's clock said.
 MasterTime within_bounds(MasterTime t) {
   return {std::clamp(t.us, -kMaxTimeUs / 2, kMaxTimeUs / 2)};
@@ -63,11 +92,17 @@ Evidence sent_evidence(const LocalEvidence& evidence, const Timeline& timeline, 
   return {lo, std::max(lo, hi)};
 }
 
+std::int64_t grace_left_us(const LocalMoment& offered, std::int64_t grace_us,
+                           const Timeline& timeline, const Now& now) {
+  const std::int64_t since = std::max<std::int64_t>(0, timeline.since_us(offered, now));
+  return std::clamp<std::int64_t>(grace_us - since, 0, kLongestGraceUs);
+}
+
 std::string encode(const AgentState& s) {
   std::string out;
   out.reserve(kUsualBytes);
   Packer p(out);
-  p.array(6);
+  p.array(s.handoff ? 7 : 6);
   if (s.row) {
     p.array(4).u64(static_cast<std::uint64_t>(s.row->status)).i64(s.row->keepalive_s);
     p.u64(s.row->code).u64(s.row->visits);
@@ -76,18 +111,20 @@ std::string encode(const AgentState& s) {
   }
   if (s.session) {
     const Session& x = *s.session;
-    p.array(8).u64(static_cast<std::uint64_t>(x.epoch)).u64(x.change);
+    p.array(x.fence_node.empty() ? 8 : 9).u64(static_cast<std::uint64_t>(x.epoch)).u64(x.change);
     p.u64(static_cast<std::uint64_t>(x.phase)).u64(static_cast<std::uint64_t>(x.reason));
     pack(p, x.start);
     pack(p, x.evidence.lo);
     pack(p, x.evidence.hi);
     p.u64(static_cast<std::uint64_t>(x.fence));
+    if (!x.fence_node.empty()) p.str(x.fence_node);
   } else {
     p.nil();
   }
   p.u64(static_cast<std::uint64_t>(s.accepted));
   p.u64(static_cast<std::uint64_t>(s.info_hash)).u64(static_cast<std::uint64_t>(s.told_hash));
   p.boolean(s.info_told_here);
+  if (s.handoff) pack(p, *s.handoff);
   return out;
 }
 
@@ -119,12 +156,14 @@ std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
     x.evidence.lo = r.moment();
     x.evidence.hi = r.moment();
     x.fence = r.id<Epoch>();
+    x.fence_node = r.text();
     ok = ok && r.ok() && x.phase >= Phase::open && x.phase <= Phase::closed;
   }
   s.accepted = f.id<Epoch>();
   s.info_hash = f.id<InfoHash>();
   s.told_hash = f.id<InfoHash>();
   s.info_told_here = f.boolean();
+  ok = ok && take_handoff(f.value(), s.handoff);
   if (!ok || !f.ok())
     return std::unexpected(Error{"an agent's state is not as this version writes it"});
   return s;
@@ -134,7 +173,9 @@ std::string encode(const LocalEvent& e) {
   std::string out;
   out.reserve(kUsualBytes);
   Packer p(out);
-  p.array(12).u64(static_cast<std::uint64_t>(e.agent)).u64(static_cast<std::uint64_t>(e.kind));
+  const bool handoff = e.from || e.kind == EventKind::offered;
+  p.array(handoff ? 15 : 12).u64(static_cast<std::uint64_t>(e.agent));
+  p.u64(static_cast<std::uint64_t>(e.kind));
   p.u64(static_cast<std::uint64_t>(e.epoch)).u64(e.change).boolean(e.starts_session);
   pack(p, e.start);
   pack(p, e.evidence.lo);
@@ -148,6 +189,14 @@ std::string encode(const LocalEvent& e) {
     p.nil();
   }
   p.u64(e.folded);
+  if (!handoff) return out;
+  if (e.from) {
+    p.array(2).u64(static_cast<std::uint64_t>(e.from->epoch)).str(e.from->node);
+  } else {
+    p.nil();
+  }
+  pack(p, e.offered);
+  p.i64(e.grace_us);
   return out;
 }
 
@@ -174,7 +223,19 @@ std::expected<LocalEvent, Error> decode_local_event(std::string_view bytes) {
     e.info = std::make_shared<const AgentInfo>(std::move(*fields));
   }
   e.folded = static_cast<std::uint32_t>(f.u64());
-  if (!f.ok() || e.agent == AgentId{} || e.kind < EventKind::opened || e.kind > EventKind::contact)
+  if (const Value from = f.value(); !from.is_nil()) {
+    Fields r(from);
+    SessionName& name = e.from.emplace();
+    name.epoch = r.id<Epoch>();
+    name.node = r.text();
+    if (!r.ok() || name.epoch == kUnstamped || !is_valid_node_name(name.node)) e.agent = AgentId{};
+  }
+  if (e.kind == EventKind::offered) {
+    e.offered = f.moment();
+    e.grace_us = f.i64();
+  }
+  if (!f.ok() || e.grace_us < 0 || e.grace_us > kLongestGraceUs || e.agent == AgentId{} ||
+      e.kind < EventKind::opened || e.kind > EventKind::contact)
     return std::unexpected(Error{"an outbox event is not as this version writes it"});
   return e;
 }

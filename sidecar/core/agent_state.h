@@ -10,6 +10,7 @@
 #include "protocol/agent_record.h"
 #include "protocol/error.h"
 #include "protocol/event.h"
+#include "sidecar/core/handoff.h"
 #include "sidecar/core/observation.h"
 #include "sidecar/core/timeline.h"
 
@@ -40,6 +41,7 @@ struct Session {
   LocalMoment start;         // the `lo` of its first evidence: what the epoch is made of
   LocalEvidence evidence;    // its newest
   Epoch fence = kUnstamped;  // released: the epoch of the winner that released it
+  NodeName fence_node = {};  // and its node, which has the agent since; empty: not known
   bool operator==(const Session&) const = default;
 };
 
@@ -61,8 +63,9 @@ struct AgentState {
   std::optional<Session> session;
   Epoch accepted = kUnstamped;  // the greatest epoch that this master took as final
   InfoHash info_hash{};         // of the info as last read; 0: not known
-  InfoHash told_hash{};         // of the info whose fields this master was told
+  InfoHash told_hash{};         // of the info told to this master; 0: none, or it wants the fields
   bool info_told_here = false;  // its hash was told since the session opened
+  std::optional<Handoff> handoff;
 
   // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
   std::optional<Due> due;
@@ -73,6 +76,12 @@ struct AgentState {
   std::int64_t info_asked_us = 0;     // monotonic; a read is under way since then; 0: none is
   std::int64_t heard_covered_us = 0;  // when it last spoke, by the time that looks covered
   std::uint32_t info_print = 0;       // of its fields, as the source last showed it
+
+  // Its session is open, and an offer of it stands.
+  bool offered() const {
+    return session && session->phase == Phase::open && handoff &&
+           handoff->end == Handoff::End::none;
+  }
 };
 
 std::string encode(const AgentState& state);
@@ -93,7 +102,15 @@ struct LocalEvent {
   InfoPtr info;
   bool info_kept = false;  // the store has the fields beside the agent, not in the event
   std::uint32_t folded = 0;
+  std::optional<SessionName> from = {};
+  // Of an offer: when it was made, and for how long.
+  LocalMoment offered = {};
+  std::int64_t grace_us = 0;
 };
+
+// How much of an offer's grace is left.
+std::int64_t grace_left_us(const LocalMoment& offered, std::int64_t grace_us,
+                           const Timeline& timeline, const Now& now);
 
 // Of an event with `info_kept` the fields are not in the bytes, and not in what is decoded.
 std::string encode(const LocalEvent& event);

@@ -102,6 +102,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     // An older copy, of before anything was told, looks like this.
     if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
+    restore_drain(image);
   } else {
     forget_master();
   }
@@ -140,15 +141,11 @@ void SidecarCore::new_stream() {
 Output SidecarCore::look(const Look& look) {
   ++counters_.looks;
   looked_mono_us_ = look.finished.mono_us;
+  blind_ = false;
   counters_.looked_at_all |= look.complete;
+  manager_is_back();
   tracker_.look(look);
   return finish(look.finished, {});
-}
-
-Output SidecarCore::look_failed(const Now& now) {
-  ++counters_.failed_looks;
-  tracker_.look_failed(now);
-  return finish(now, {});
 }
 
 Output SidecarCore::observe(const std::vector<Observation>& batch, const Now& now) {
@@ -269,12 +266,13 @@ void SidecarCore::fold(const Now& now) {
     // Only within one session: under a newer stamp, old fields would hide what was said between.
     const bool same_session =
         into.event.epoch == old.event.epoch && into.event.start == old.event.start;
-    if (same_session && !into.event.info && old.event.info &&
+    if (same_session && !into.event.info && old.event.info_hash != InfoHash{} &&
         (into.event.info_hash == InfoHash{} || into.event.info_hash == old.event.info_hash)) {
       into.event.info = old.event.info;
       into.event.info_kept = old.event.info_kept;
       into.event.info_hash = old.event.info_hash;
     }
+    if (same_session && !into.event.from) into.event.from = old.event.from;
     if (into.event.epoch == kUnstamped) into.event.starts_session = true;
   };
   // The newest info wins: merge from the newest of the old ones to the oldest.
@@ -394,6 +392,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   pump(now, out);
   if (link_ == Link::streaming && !out.close)
     reconciler_.pump({last_sent_seq(), settled()}, now, out.send);
+  tracker_.unacked(outbox_.size());
   return out;
 }
 
@@ -418,6 +417,9 @@ Event SidecarCore::on_wire(const LocalEvent& e, const Now& now) const {
   if (e.info_hash != InfoHash{}) w.info_hash = e.info_hash;
   w.info = e.info;
   w.folded = e.folded;
+  w.from = e.from;
+  if (e.kind == EventKind::offered)
+    w.grace_us = grace_left_us(e.offered, e.grace_us, timeline_, now);
   return w;
 }
 
@@ -732,7 +734,7 @@ void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
 
 Output SidecarCore::tick(const Now& now) {
   Output out;
-  notice_halt(now);
+  tick_handoff(notice_halt(now), now, out);
   const std::int64_t silence = now.mono_us - last_heard_mono_us_;
   if (link_ == Link::greeting && silence > kGreetingTimeoutUs) {
     out.close = "no WELCOME within 10 s";

@@ -60,6 +60,7 @@ struct Output {
   std::int64_t retry_after_us = 0;       // with close: connect again no earlier than this
   std::vector<AgentId> read_info;        // fields to be read from the source
   std::vector<AgentDatagram> datagrams;  // to the agents, each then told by datagram_sent()
+  std::vector<AgentId> force_reconnect;  // agents that are to be asked to connect anew
   std::uint64_t stored_with = 0;         // of observe(): all of it is stored when this ticket is
   std::vector<Note> notes;
 };
@@ -86,7 +87,9 @@ class SidecarCore {
   std::expected<Output, Error> start(const StoreImage& image, const Now& now);
 
   Output look(const Look& look);
-  Output look_failed(const Now& now);
+  // `gone`: nobody serves the source's socket, so that Wazuh's manager does not run.
+  enum class Manager { maybe_there, gone };
+  Output look_failed(const Now& now, Manager manager = Manager::maybe_there);
   // What an events source tells, in order. A keepalive alone may wait for `lazy_commit_us` until it
   // is stored; store_now() does not let it.
   Output observe(const std::vector<Observation>& batch, const Now& now);
@@ -103,6 +106,12 @@ class SidecarCore {
   Output message(const Message& message, const Now& now);
   Output malformed(const Error& error, const Now& now);  // bytes that are no message
   Output disconnected(const Now& now);
+
+  // What an operator says (sidecar_handoff.cc). Of `drain` grace and rate count.
+  std::expected<Output, Error> drain(Drain drain, const Now& now);
+  std::expected<Output, Error> undrain(const Now& now);
+  // Last call: a planned stop. Nothing is sent any more.
+  Output bye(ByeReason reason, std::int64_t back_within_us, const Now& now);
 
   Output stored(std::uint64_t ticket, const Now& now);
   // How a datagram went; `why_not` if it was not sent.
@@ -131,7 +140,8 @@ class SidecarCore {
     std::uint64_t looks = 0, failed_looks = 0;
     std::uint64_t folded = 0;
     std::uint64_t superseded = 0, challenged = 0, future_epoch = 0, need_info = 0;
-    std::string last_error;  // what the master last complained of
+    std::uint64_t moves_asked = 0;  // agents that were asked to reconnect
+    std::string last_error;         // what the master last complained of
     Reconciler::Status reconciliation;
     bool settled = false;  // digests are told: all of before was told (again) and acked
     std::optional<std::int64_t> lease_us;  // how long it still runs, as the master last said
@@ -186,6 +196,12 @@ class SidecarCore {
   // sidecar_commands.cc
   void remember_commands();
   void carry_out_commands(const Now& now, Output& out);
+  // sidecar_handoff.cc
+  void restore_drain(const StoreImage& image);
+  void begin_drain(const Drain& drain);
+  void manager_is_back();
+  void tick_handoff(std::int64_t passed_us, const Now& now, Output& out);
+  void move_some(std::int64_t passed_us, const Now& now, Output& out);
   // sidecar_reconcile.cc
   enum class Keep { everything, agents, nothing };
   Keep claim_store(const StoreImage& image, Output& out);
@@ -194,7 +210,7 @@ class SidecarCore {
   bool heard_out() const;
   bool settled() const;
   std::uint64_t last_sent_seq() const;
-  void notice_halt(const Now& now);
+  std::int64_t notice_halt(const Now& now);
   void heartbeat(const Now& now, Output& out);
   void set_heartbeat(std::int64_t heartbeat_us, const Now& now);
   void plan_heartbeat(const Now& now);
@@ -232,6 +248,14 @@ class SidecarCore {
   std::uint64_t unstored_ack_ = 0;  // the position of the last event of it
   std::int64_t last_ack_mono_us_ = 0;
 
+  // Handoff.
+  std::uint64_t drains_ = 0;
+  std::vector<AgentId> to_move_;   // still to be asked in this round
+  std::int64_t moves_due_us_ = 0;  // a million for each agent
+  std::int64_t next_round_mono_us_ = 0;
+  std::optional<std::int64_t> gone_since_mono_us_;
+  bool manager_gone_ = false;
+
   // The stream.
   StreamId stream_{};
   std::deque<Entry> outbox_;
@@ -247,6 +271,7 @@ class SidecarCore {
   std::uint64_t settle_through_ = 0;
   // Nor before the source was heard out: the store knows nothing, or less than was told.
   bool source_first_ = false;
+  bool blind_ = false;           // the last look failed
   std::int64_t watched_us_ = 0;  // so long an events source was there
   std::optional<std::int64_t> watched_mono_us_;
 

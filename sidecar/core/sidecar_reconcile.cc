@@ -120,19 +120,24 @@ void SidecarCore::heartbeat(const Now& now, Output& out) {
   check_set(out);
   Heartbeat h{last_sent_seq(), tracker_.open_sessions(), now.boot_us};
   if (settled()) h.digest = reconciler_.open().digest();
+  h.blind = blind_;
   out.send.emplace_back(std::move(h));
 }
 
 // Nobody was silent while nobody listened here, and the master should hear at once that this worker
 // is back.
-void SidecarCore::notice_halt(const Now& now) {
+// Returns the time since the last tick, without the halt.
+std::int64_t SidecarCore::notice_halt(const Now& now) {
+  std::int64_t passed = 0;
   if (last_tick_) {
     const std::int64_t halted = now.mono_us - last_tick_->mono_us;
+    passed = std::min(halted, kHaltUs);
     const std::int64_t suspended = now.boot_us - last_tick_->boot_us - halted;
     if (halted > kHaltUs) last_heard_mono_us_ = std::min(now.mono_us, last_heard_mono_us_ + halted);
     if (halted > kHaltUs || suspended > kHaltUs) next_heartbeat_mono_us_ = now.mono_us;
   }
   last_tick_ = now;
+  return passed;
 }
 
 // ---- the master's word

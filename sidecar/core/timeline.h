@@ -101,6 +101,11 @@ class Timeline {
     return error + (m.boot == boot_ ? 0 : kOtherBootErrorUs);
   }
 
+  // How long ago a moment was, by this machine's own clocks.
+  std::int64_t since_us(const LocalMoment& m, const Now& now) const {
+    return m.boot == boot_ ? now.boot_us - m.boot_us : now.wall_us - m.wall_us;
+  }
+
   // The same moment at the earliest and at the latest. Whatever the wall clock said, what was in
   // another boot was before this one began.
   MasterTime earliest(const LocalMoment& m, const Now& now) const {

@@ -20,9 +20,7 @@ Reason reason_of(std::uint8_t status_code) {
       return Reason::shutdown;
     case 4:
       return Reason::no_keepalive;
-    // Says nothing about the agent; until a restart is a handoff, it ends the session with a
-    // reason of its own.
-    case 5:
+    case 5:  // the worker's own restart
       return Reason::worker_restart;
     default:
       return Reason::unknown;
@@ -38,6 +36,7 @@ std::string id_text(AgentId agent) {
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kNoStepUs = 2'000'000;  // what a clock may be slewed by between two scans
 constexpr std::int64_t kMarginUs = 1'000;
+constexpr std::size_t kFew = 64;  // unacked events: those that come next may be asked about
 
 // Beyond any clock, as moments go on the wire.
 constexpr std::int64_t kLatestSecond = (std::int64_t{1} << 60) / 1'000'000;
@@ -85,6 +84,7 @@ void Tracker::set_phase(Session& session, Phase phase) {
 void Tracker::restore(AgentId agent, AgentState state) {
   if (state.row) state.row->agent = agent;
   if (is_open(state)) ++open_;
+  if (state.offered()) offers_.insert(agent);
   agents_.insert_or_assign(agent, std::move(state));
 }
 
@@ -118,6 +118,8 @@ void Tracker::look(const Look& look) {
     if (i < look.prints.size()) notice_info(row.agent, state, look.prints[i]);
   }
   answer_due_unseen(look);
+  blind_us_ = 0;
+  expire_offers(look.finished);
   if (look.complete) find_missing(look, agents_.size() - present);
   refresh_info(look);
   last_started_ = look.started;
@@ -143,7 +145,9 @@ void Tracker::answer_due_unseen(const Look& look) {
 
 // Only at complete looks: they show every keepalive, however the wall clock was set meanwhile.
 void Tracker::close_if_silent(AgentId agent, AgentState& state) {
-  if (!is_open(state) || covered_total_us_ - state.heard_covered_us <= agent_timeout_us()) return;
+  if (!is_open(state) || state.offered() ||
+      covered_total_us_ - state.heard_covered_us <= agent_timeout_us())
+    return;
   change_session(agent, state, EventKind::closed, Reason::no_keepalive);
 }
 
@@ -236,8 +240,9 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   if (is_open(state)) {
     if (spoke) take_evidence(state, evidence, now);
     if (!row.present()) {
-      change_session(agent, state, EventKind::closed, reason_of(row.code));
+      left_here(agent, state, reason_of(row.code), now);
     } else {
+      answer_offer(agent, state, now);
       if (row.status == RowStatus::active && !state.info_told_here) want_info(agent, state, now);
       if (state.due) answer_due(agent, state, now);
     }
@@ -247,12 +252,10 @@ void Tracker::observe(AgentId agent, AgentState& state, const Row& row, const Lo
   if (!spoke) return;
   if (later(evidence, state, now)) {
     if (row.present()) {
-      open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
+      begin_session(agent, state, evidence, now);
       if (row.status == RowStatus::active) want_info(agent, state, now);
     } else {
-      // It came and went between two looks: without a word of it, another worker's ghost would
-      // stay on top.
-      open_session(agent, state, evidence, now, EventKind::closed, reason_of(row.code));
+      visited(agent, state, evidence, reason_of(row.code), now);
     }
   } else if (beyond_fence(timeline_.at(evidence.hi, now), state)) {
     contact(agent, state, evidence);
@@ -271,6 +274,11 @@ void Tracker::take_evidence(AgentState& state, const LocalEvidence& evidence, co
     session.evidence.hi = evidence.hi;
 }
 
+// A silence that says that an agent is not here: two and a half of its intervals.
+std::int64_t Tracker::patience_us(const AgentState& state) const {
+  return std::max(keepalive_us(), std::min(state.largest_gap_us, 3 * keepalive_us())) * 5 / 2;
+}
+
 void Tracker::answer_due(AgentId agent, AgentState& state, const Now& now) {
   if (sent_lo(state.session->evidence, now) > state.due->upto) {
     state.due.reset();
@@ -280,9 +288,8 @@ void Tracker::answer_due(AgentId agent, AgentState& state, const Now& now) {
   // One look proves no more than one interval's silence, however long ago the one before was:
   // whoever was halted with this process could not speak.
   state.due->covered_us += std::min(covered_us_, keepalive_us());
-  const std::int64_t interval =
-      std::max(keepalive_us(), std::min(state.largest_gap_us, 3 * keepalive_us()));
-  if (state.due->covered_us * 2 <= interval * 5) return;
+  if (state.offered()) return;  // its grace says how long to wait
+  if (state.due->covered_us <= patience_us(state)) return;
   state.due.reset();
   change_session(agent, state, EventKind::closed, Reason::unconfirmed);
 }
@@ -377,21 +384,26 @@ void Tracker::info_read(AgentId agent, const AgentInfo& read, const Now&) {
   if (it == agents_.end()) return;
   AgentState& state = it->second;
   state.info_asked_us = 0;
-  // Only the worker that has the agent knows its fields: other workers' rows are old copies. What
-  // was kept of an agent that left was told by itself.
-  const bool told_here = is_kept(state) && state.session && state.session->phase == Phase::closed;
-  if (info.empty() || !(is_open(state) || told_here)) return;
+  // Only the worker that has the agent knows its fields: other workers' rows are old copies.
+  const bool left = state.session && state.session->phase == Phase::closed;
+  if (info.empty() || !(is_open(state) || (left && state.told_hash == InfoHash{}))) return;
   const InfoHash hash = hash_of(info);
-  // What an events source told meanwhile is newer than what was read back from the store.
-  if (is_kept(state) && hash != state.info_hash) return;
+  // Of an agent that left only what it told itself; and what an events source told meanwhile is
+  // newer than what was read back from the store.
+  if ((left || is_kept(state)) && hash != state.info_hash) return;
   tell_info(agent, state, std::make_shared<const AgentInfo>(std::move(info)), hash);
 }
 
+bool Tracker::may_ask() const {
+  return unacked_ + events_.size() < kFew;
+}
+
 void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash) {
-  const bool fields = hash != state.told_hash;
   // Once in each session the hash is told even if it is the one told before: another worker may
   // have told another one in between.
-  if (!fields && state.info_told_here) return;
+  if (hash == state.told_hash && state.info_told_here) return;
+  // What changed here nobody else has told.
+  const bool fields = state.info_told_here || !may_ask();
   state.info_hash = hash;
   state.told_hash = hash;
   state.info_told_here = true;
@@ -403,10 +415,10 @@ void Tracker::tell_info(AgentId agent, AgentState& state, const InfoPtr& info, I
 void Tracker::fields_wanted(AgentId agent, const Now& now) {
   const auto it = agents_.find(agent);
   if (it == agents_.end() || !it->second.session) return;
-  if (!is_open(it->second) && !is_kept(it->second)) return;
+  if (it->second.session->phase == Phase::released) return;
   // Stored, so that it is not forgotten: the master asks once.
   it->second.told_hash = InfoHash{};
-  it->second.info_told_here = false;
+  it->second.info_told_here = true;
   dirty_.insert(agent);
   want_info(agent, it->second, now);
 }
@@ -427,13 +439,22 @@ LocalEvent Tracker::event_of(AgentId agent, const AgentState& state, EventKind k
   e.start = s.start;
   e.evidence = s.evidence;
   e.reason = s.reason;
+  if (kind == EventKind::offered) {
+    e.offered = state.handoff->made;
+    e.grace_us = state.handoff->grace_us;
+  }
   return e;
 }
 
 void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence,
                            const Now& now, EventKind kind, Reason reason, Epoch at_least) {
   const Epoch last = std::max(state.session ? state.session->epoch : kUnstamped, state.accepted);
-  if (state.session) set_phase(*state.session, Phase::closed);
+  std::optional<SessionName> from;
+  if (state.session) {
+    if (state.session->phase == Phase::released && !state.session->fence_node.empty())
+      from = SessionName{state.session->fence, state.session->fence_node};
+    set_phase(*state.session, Phase::closed);
+  }
   Session& s = state.session.emplace();
   s.phase = Phase::closed;
   s.start = evidence.lo;
@@ -441,6 +462,8 @@ void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence
   s.reason = reason;
   s.change = leaves_open(kind) ? 0 : 1;
   set_phase(s, phase_after(kind));
+  if (s.phase != Phase::open && state.handoff && state.handoff->end == Handoff::End::none)
+    state.handoff->end = Handoff::End::over;
   if (timeline_.known()) {
     s.epoch = std::max({epoch_at(timeline_.at(evidence.lo, now)), next(last), at_least});
   }
@@ -449,6 +472,7 @@ void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence
   state.info_told_here = false;
   LocalEvent e = event_of(agent, state, kind);
   e.starts_session = true;
+  e.from = std::move(from);
   // Fields that are known from an earlier stay may have changed elsewhere since: they are told
   // when they have been read here again.
   events_.push_back(std::move(e));
@@ -458,16 +482,24 @@ void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence
 void Tracker::change_session(AgentId agent, AgentState& state, EventKind kind, Reason reason,
                              InfoPtr info) {
   Session& s = *state.session;
+  const bool says_info = kind == EventKind::info;
+  // What says more of a session that is offered says that it is.
+  if (state.offered() && (kind == EventKind::info || kind == EventKind::confirmed))
+    kind = EventKind::offered;
   s.change += 1;
   s.reason = reason;
   set_phase(s, phase_after(kind));
   LocalEvent e = event_of(agent, state, kind);
-  if (kind == EventKind::info || info) {
+  if (says_info || info) {
     e.info_hash = state.info_hash;
     e.info = std::move(info);
     e.info_kept = e.info && is_kept(state);
   }
-  if (!is_open(state)) state.due.reset();
+  if (!is_open(state)) {
+    state.due.reset();
+    if (state.handoff && state.handoff->end == Handoff::End::none)
+      state.handoff->end = Handoff::End::over;
+  }
   events_.push_back(std::move(e));
   dirty_.insert(agent);
 }
@@ -480,7 +512,8 @@ void Tracker::contact(AgentId agent, const AgentState& state, const LocalEvidenc
 
 void Tracker::tell(AgentId agent, const AgentState& state) {
   const Session& s = *state.session;
-  const EventKind kind = s.phase == Phase::open       ? EventKind::opened
+  const EventKind kind = state.offered()              ? EventKind::offered
+                         : s.phase == Phase::open     ? EventKind::opened
                          : s.phase == Phase::released ? EventKind::released
                                                       : EventKind::closed;
   LocalEvent e = event_of(agent, state, kind);
@@ -511,13 +544,21 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   }
   if (s.phase != Phase::open) return;
   if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {
-    const LocalEvidence evidence = s.evidence;
-    open_session(agent, state, evidence, now, EventKind::opened, Reason::none);
-    want_info(agent, state, now);
+    claim_again(agent, state, now);
     return;
   }
+  taken(state, top.node, now);
   change_session(agent, state, EventKind::released, Reason::moved);
   state.session->fence = top.epoch;
+  state.session->fence_node = top.node;
+}
+
+// A new session, of the same evidence. An offer of the old one stands for it.
+void Tracker::claim_again(AgentId agent, AgentState& state, const Now& now, Epoch at_least) {
+  const LocalEvidence evidence = state.session->evidence;
+  open_session(agent, state, evidence, now, EventKind::opened, Reason::none, at_least);
+  if (state.offered()) change_session(agent, state, EventKind::offered, Reason::none);
+  want_info(agent, state, now);
 }
 
 // The master holds a session that this store does not know: the store is an older copy, or the
@@ -536,11 +577,10 @@ void Tracker::outbid_own(AgentId agent, AgentState& state, const Winner& winner,
     return;
   }
   if (!here && !winner.open) return;
+  if (here) return claim_again(agent, state, now, next(top.epoch));
   const LocalEvidence evidence = s.evidence;
   const Reason reason = s.reason;
-  open_session(agent, state, evidence, now, here ? EventKind::opened : EventKind::closed,
-               here ? Reason::none : reason, next(top.epoch));
-  if (here) want_info(agent, state, now);
+  open_session(agent, state, evidence, now, EventKind::closed, reason, next(top.epoch));
 }
 
 // What the source said meanwhile may be beyond the winner.
@@ -613,6 +653,7 @@ void Tracker::tell_everything(const Now&) {
     dirty_.insert(agent);
     if (!state.session) continue;
     state.session->fence = kUnstamped;
+    state.session->fence_node.clear();
     dirty_.insert(agent);
     tell(agent, state);
   }
@@ -635,6 +676,7 @@ void Tracker::forget_master() {
     if (!state.session) continue;
     state.session->epoch = kUnstamped;
     state.session->fence = kUnstamped;
+    state.session->fence_node.clear();
     dirty_.insert(agent);
   }
 }

@@ -30,6 +30,8 @@ class Tracker {
     // How often an open session's info is read again though nothing says that it changed.
     std::int64_t info_refresh_us = 600'000'000;
     std::size_t info_batch = 400;  // agents asked for at one look
+    // Of sessions that are offered since Wazuh's manager stops or restarts.
+    std::int64_t manager_grace_us = 300'000'000;
   };
   using Agents = std::unordered_map<AgentId, AgentState>;
 
@@ -42,6 +44,10 @@ class Tracker {
   // One look at the source, or the news that it failed.
   void look(const Look& look);
   void look_failed(const Now& now);
+  // So many events wait for the master's ACK besides those that were not taken yet. While they are
+  // few, an agent that comes is told with its info's hash alone: mostly it came from elsewhere, and
+  // the master knows the fields. Else a crowd's fields would each be asked for.
+  void unacked(std::size_t events) { unacked_ = events; }
   // What an events source tells (tracker_events.cc).
   void observe(const Observation& observation, const Now& now);
   // An events source is there, and has told all that its agents did since the last call; or it is
@@ -58,6 +64,21 @@ class Tracker {
   void acked(const LocalEvent& event);
   void future_epoch(AgentId agent, Epoch epoch);
   void fields_wanted(AgentId agent, const Now& now);
+
+  // Handoff (tracker_handoff.cc). While this worker is drained all its sessions are offered, each
+  // once and again when its agent leaves; without a drain those offers are withdrawn. Each gets its
+  // turn in hand_off().
+  void set_drain(std::optional<Drain> drain);
+  const std::optional<Drain>& drain() const { return drain_; }
+  // Nobody can be connected here: all are offered, until the source can be looked at again.
+  void set_manager_gone(bool gone);
+  void hand_off(std::size_t most, const Now& now);
+  bool handing_off() const { return !to_hand_.empty(); }
+  // An agent that will be asked to go; false if it is gone already.
+  bool offer_now(AgentId agent, const Now& now);
+  // So much time passed without a look that succeeded.
+  void waited_blind(std::int64_t us, const Now& now);
+  DrainProgress drain_progress() const;
 
   // A clock sample came: sessions that were refused as from the future are stamped anew.
   void sampled(const Now& now);
@@ -113,9 +134,11 @@ class Tracker {
   void heard(const Observation& observation, const LocalMoment& at, const Now& now);
   void left(const Observation& observation, const LocalMoment& at, const Now& now);
   void gone(const Observation& observation, const LocalMoment& at, const Now& now);
+  void tell_with_claim(const Observation& observation, AgentState& state);
   void keep_info(const Observation& observation, AgentState& state, InfoHash hash);
   void tell_info(AgentId agent, AgentState& state, const InfoPtr& info, InfoHash hash);
   bool older(const LocalMoment& at, const AgentState& state, const Now& now) const;
+  std::int64_t patience_us(const AgentState& state) const;
   void answer_due_unseen(const Look& look);
   void close_if_silent(AgentId agent, AgentState& state);
   void find_missing(const Look& look, std::size_t gone);
@@ -127,6 +150,7 @@ class Tracker {
   bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
   void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,
                     EventKind kind, Reason reason, Epoch at_least = kUnstamped);
+  void claim_again(AgentId agent, AgentState& state, const Now& now, Epoch at_least = kUnstamped);
   void change_session(AgentId agent, AgentState& state, EventKind kind, Reason reason,
                       InfoPtr info = nullptr);
   void contact(AgentId agent, const AgentState& state, const LocalEvidence& evidence);
@@ -137,6 +161,22 @@ class Tracker {
   void answer_own_winners(const Now& now);
   void end_removed(AgentId agent, AgentState& state, const Now& now);
   void set_phase(Session& session, Phase phase);
+  // tracker_handoff.cc
+  void hand_all();
+  void hand(AgentId agent, AgentState& state, const Now& now);
+  void offer(AgentId agent, AgentState& state, Reason left, const Now& now);
+  void begin_session(AgentId agent, AgentState& state, const LocalEvidence& evidence,
+                     const Now& now);
+  void left_here(AgentId agent, AgentState& state, Reason reason, const Now& now);
+  void visited(AgentId agent, AgentState& state, const LocalEvidence& evidence, Reason reason,
+               const Now& now);
+  bool heard_since_offer(const AgentState& state, const Now& now) const;
+  void end_offer(AgentState& state, Handoff::End end, const Now& now);
+  void answer_offer(AgentId agent, AgentState& state, const Now& now);
+  void stay(AgentId agent, AgentState& state, const Now& now);
+  void withdraw(AgentId agent, AgentState& state, const Now& now);
+  void expire_offers(const Now& now);
+  void taken(AgentState& state, const NodeName& by, const Now& now);
   MasterTime sent_lo(const LocalEvidence& evidence, const Now& now) const;
   LocalEvent event_of(AgentId agent, const AgentState& state, EventKind kind) const;
   void want_info(AgentId agent, AgentState& state, const Now& now);
@@ -145,8 +185,11 @@ class Tracker {
   NodeName own_node_;
   Timeline& timeline_;
   Agents agents_;
+  bool may_ask() const;
+
   std::size_t open_ = 0;
   std::vector<LocalEvent> events_;
+  std::size_t unacked_ = 0;
   std::unordered_set<AgentId> dirty_;
   std::vector<AgentId> acked_;
   std::vector<AgentId> removed_;
@@ -170,6 +213,11 @@ class Tracker {
   std::int64_t refresh_began_us_ = 0;
   std::vector<AgentId> refresh_queue_;
   std::size_t missing_reported_ = 0;
+  std::optional<Drain> drain_;
+  bool manager_gone_ = false;
+  std::vector<AgentId> to_hand_;        // whose turn in hand_off() is still to come
+  std::unordered_set<AgentId> offers_;  // agents that may have an offer that stands
+  std::int64_t blind_us_ = 0;           // so long without a look
   std::unordered_set<AgentId> restamp_;
   std::unordered_map<AgentId, Epoch> stamped_;  // during one batch of stamp()
   std::unordered_set<AgentId> stamping_;

@@ -64,6 +64,7 @@ void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now)
     // The master asked, and what was read back did not reach it.
     if (news && !o.info && state.told_hash == InfoHash{} && state.info_hash != InfoHash{})
       want_info(o.agent, state, now);
+    if (news) answer_offer(o.agent, state, now);
     if (state.due && sent_lo(state.session->evidence, now) > state.due->upto) {
       state.due.reset();
       change_session(o.agent, state, EventKind::confirmed, Reason::none);
@@ -73,13 +74,17 @@ void Tracker::heard(const Observation& o, const LocalMoment& at, const Now& now)
   state.due.reset();
   if (!later(evidence, state, now)) return;
   open_session(o.agent, state, evidence, now, EventKind::opened, Reason::none);
-  if (!o.info) return;
+  if (o.info) tell_with_claim(o, state);
+  if (drain_) offer(o.agent, state, Reason::none, now);
+}
+
+void Tracker::tell_with_claim(const Observation& o, AgentState& state) {
   // The fields go with the claim: no second event for each agent that connects.
   const InfoHash hash = hash_of(*o.info);
   keep_info(o, state, hash);
   LocalEvent& e = events_.back();
   e.info_hash = hash;
-  if (hash != state.told_hash) e.info = o.info;
+  if (hash != state.told_hash && !may_ask()) e.info = o.info;
   e.info_kept = e.info != nullptr;
   state.told_hash = hash;
   state.info_told_here = true;
@@ -108,14 +113,13 @@ void Tracker::left(const Observation& o, const LocalMoment& at, const Now& now) 
   if (is_open(state)) {
     if (older(at, state, now)) return;
     if (o.heard) take_evidence(state, evidence, now);
-    change_session(o.agent, state, EventKind::closed, o.reason);
+    left_here(o.agent, state, o.reason, now);
     return;
   }
   state.due.reset();
   // It came and went, and nobody told that it came: without a word of it, another worker's ghost
   // would stay on top. Only the agent's own goodbye proves that.
-  if (o.heard && later(evidence, state, now))
-    open_session(o.agent, state, evidence, now, EventKind::closed, o.reason);
+  if (o.heard && later(evidence, state, now)) visited(o.agent, state, evidence, o.reason, now);
 }
 
 void Tracker::gone(const Observation& o, const LocalMoment& at, const Now& now) {
@@ -145,6 +149,8 @@ void Tracker::watched(const Now& now) {
     ++it;
   }
   answer_own_winners(now);
+  blind_us_ = 0;
+  expire_offers(now);
   // Only if it is configured: not every source tells of keepalives.
   if (config_.agent_timeout_us == 0) return;
   covered_total_us_ += std::min(covered_us_, config_.agent_timeout_us / 4);

@@ -1,13 +1,6 @@
 #include "sidecar/source/wazuh_db_source.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 #include <utility>
 #include <variant>
 
@@ -22,11 +15,6 @@ constexpr int kInfoPagesBetweenLooks = 20;
 // Then the fields of this page are given up: agents that wazuh-db fails on must not hold up others.
 constexpr int kInfoAttempts = 3;
 
-std::string seconds_text(std::chrono::milliseconds time) {
-  const auto ms = time.count();
-  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
-}
-
 }  // namespace
 
 WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options, Events events)
@@ -34,9 +22,14 @@ WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options
       clock_(clock),
       options_(std::move(options)),
       events_(std::move(events)),
-      request_timer_(loop),
-      reconnect_timer_(loop),
-      backoff_(options_.seed, options_.backoff),
+      client_(loop,
+              {.socket_path = options_.socket_path,
+               .request_timeout = options_.request_timeout,
+               .backoff = options_.backoff,
+               .seed = options_.seed},
+              {.on_connected = [this] { connected(); },
+               .on_reply = [this](const std::string& reply) { on_reply(reply); },
+               .on_lost = [this](const std::string& reason) { lost(reason); }}),
       look_timer_(loop),
       plan_(options_.scan),
       scan_({.only_node_name = options_.only_node_name}),
@@ -49,24 +42,21 @@ WazuhDbSource::~WazuhDbSource() {
 void WazuhDbSource::start() {
   if (phase_ != Phase::stopped) return;
   look_due_ = true;
-  connect();
+  phase_ = Phase::connecting;
+  client_.start();
 }
 
 void WazuhDbSource::stop(std::function<void()> done) {
   phase_ = Phase::stopped;
-  stream_.reset();
-  request_timer_.stop();
-  reconnect_timer_.stop();
+  client_.stop();
   look_timer_.stop();
   remoted_.stop();
   starts_.reset();
-  awaiting_reply_ = false;
   waiting_.clear();
   wanted_.clear();
   info_page_.clear();
   info_failures_ = 0;
   info_allowed_ = false;
-  backoff_.reset();
   status_.connected = false;
   if (done) loop_.at_turn_end(std::move(done));
 }
@@ -105,29 +95,12 @@ WazuhDbSource::Status WazuhDbSource::status() const {
   status.waiting_info = wanted_.size();
   status.unreadable = unreadable_.size();
   status.hints = hints_.found();
+  status.gone = gone();
   status.remoted = remoted_.answers();
   return status;
 }
 
 // ---- the connection
-
-void WazuhDbSource::connect() {
-  phase_ = Phase::connecting;
-  reader_.reset();
-  stream_ = std::make_unique<net::UnixStream>(loop_);
-  stream_->connect(
-      options_.socket_path,
-      {.on_data = [this](std::span<const std::byte> bytes) { on_bytes(bytes); },
-       .on_closed =
-           [this](const std::string& reason) {
-             give_up_connection(phase_ == Phase::connecting
-                                    ? why_no_connection(reason)
-                                    : about_socket("the connection was lost (" + reason +
-                                                   "); is wazuh-manager restarting?"));
-           },
-       .on_drained = {}},
-      [this] { connected(); });
-}
 
 void WazuhDbSource::connected() {
   phase_ = Phase::idle;
@@ -138,16 +111,12 @@ void WazuhDbSource::connected() {
   proceed();
 }
 
-void WazuhDbSource::give_up_connection(const std::string& reason) {
-  const Phase was = std::exchange(phase_, Phase::away);
-  stream_.reset();
-  request_timer_.stop();
-  awaiting_reply_ = false;
+void WazuhDbSource::lost(const std::string& reason) {
+  const Phase was = std::exchange(phase_, Phase::connecting);
   info_allowed_ = false;
   status_.connected = false;
   remoted_.stop();
   starts_.reset();
-  reconnect_timer_.start(backoff_.next(), [this] { connect(); });
   if (was == Phase::looking || was == Phase::counting_starts ||
       (was == Phase::connecting && look_due_)) {
     fail_look(reason);
@@ -157,65 +126,11 @@ void WazuhDbSource::give_up_connection(const std::string& reason) {
   }
 }
 
-// The stream's reason is for a log; this one says what to do. Looked up after the failure, so it
-// may be about a state that has just changed.
-std::string WazuhDbSource::why_no_connection(const std::string& reason) const {
-  if (options_.socket_path.size() >= sizeof(sockaddr_un::sun_path)) return about_socket(reason);
-  struct stat file {};
-  if (::stat(options_.socket_path.c_str(), &file) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) {
-      return about_socket(
-          "there is no such socket; start wazuh-manager, or correct the path in the configuration");
-    }
-    if (errno == EACCES) {
-      return about_socket("permission denied; add the rollcall user to group wazuh");
-    }
-    return about_socket(reason);
-  }
-  if (!S_ISSOCK(file.st_mode)) {
-    return about_socket("this is not a socket; correct the path in the configuration");
-  }
-  if (::faccessat(AT_FDCWD, options_.socket_path.c_str(), R_OK | W_OK, AT_EACCESS) != 0 &&
-      errno == EACCES) {
-    return about_socket("permission denied; add the rollcall user to group wazuh");
-  }
-  return about_socket("nobody answers there (" + reason +
-                      "); check that wazuh-db runs, and start wazuh-manager if not");
-}
-
-std::string WazuhDbSource::about_socket(const std::string& what) const {
-  return "wazuh-db socket " + options_.socket_path + ": " + what;
-}
-
 // ---- one request at a time
 
-void WazuhDbSource::ask(const std::string& text) {
-  auto frame = frame_request(text);
-  if (!frame) return give_up_connection(about_socket(frame.error().message));
-  awaiting_reply_ = true;
-  request_timer_.start(options_.request_timeout, [this] {
-    give_up_connection(about_socket("no answer within " + seconds_text(options_.request_timeout) +
-                                    "; wazuh-db may be overloaded or stuck, see its log"));
-  });
-  stream_->write(std::move(*frame));
-}
-
-void WazuhDbSource::on_bytes(std::span<const std::byte> bytes) {
-  if (!awaiting_reply_) {
-    return give_up_connection(about_socket("bytes came that nobody asked for"));
-  }
-  if (phase_ == Phase::looking) look_bytes_ += bytes.size();
-  auto reply = reader_.feed(bytes);
-  if (!reply) return give_up_connection(about_socket(reply.error().message));
-  if (!*reply) return;
-  awaiting_reply_ = false;
-  request_timer_.stop();
-  if (!is_reply(**reply)) {
-    return give_up_connection(about_socket(
-        "the answer is not one of wazuh-db's; is another program behind this socket?"));
-  }
-  if (phase_ == Phase::asking_version) return on_version_reply(**reply);
-  phase_ == Phase::looking ? on_look_reply(**reply) : on_info_reply(**reply);
+void WazuhDbSource::on_reply(const std::string& reply) {
+  if (phase_ == Phase::asking_version) return on_version_reply(reply);
+  phase_ == Phase::looking ? on_look_reply(reply) : on_info_reply(reply);
 }
 
 void WazuhDbSource::proceed() {
@@ -273,15 +188,16 @@ void WazuhDbSource::begin_rows(std::optional<LookPlan::Window> window) {
   look_.started = clock_.now();
   head_ = {.table_ms = {}, .table_rows = 0, .asked = look_.started, .answered = look_.started};
   ++look_requests_;
-  ask(scan_.request());
+  client_.ask(scan_.request());
 }
 
 void WazuhDbSource::on_look_reply(const std::string& reply) {
+  look_bytes_ += reply.size() + wazuh::kHeaderBytes;
   const bool first = !scan_.head();
   auto step = scan_.take(reply);
   if (!step) {
     phase_ = Phase::idle;
-    fail_look(about_socket(step.error().message));
+    fail_look(client_.about_socket(step.error().message));
     if (phase_ == Phase::idle) proceed();
     return;
   }
@@ -294,7 +210,7 @@ void WazuhDbSource::on_look_reply(const std::string& reply) {
   }
   if (auto* done = std::get_if<TableScan::Done>(&*step)) return finish_look(std::move(*done));
   ++look_requests_;
-  ask(scan_.request());
+  client_.ask(scan_.request());
 }
 
 void WazuhDbSource::finish_look(TableScan::Done done) {
@@ -328,13 +244,13 @@ void WazuhDbSource::finish_look(TableScan::Done done) {
   status_.last_bytes = look_bytes_;
   ++status_.looks;
   phase_ = Phase::idle;
-  backoff_.reset();  // only now: a daemon that accepts and closes is not back
+  client_.works();
   info_allowed_ = true;
   info_pages_ = 0;
   if (std::exchange(status_.failing, false)) {
     const std::int64_t ms = (look_.finished.mono_us - failing_since_us_) / 1000;
-    note(NoteLevel::info, about_socket("the table of agents can be read again"),
-         {{"after", seconds_text(std::chrono::milliseconds(ms))}});
+    note(NoteLevel::info, client_.about_socket("the table of agents can be read again"),
+         {{"after", wazuh::seconds_text(std::chrono::milliseconds(ms))}});
   }
   if (phase_ == Phase::idle && events_.on_look) events_.on_look(std::exchange(look_, {}));
   if (phase_ == Phase::idle) proceed();
@@ -367,13 +283,13 @@ void WazuhDbSource::note(NoteLevel level, std::string text,
 // After each look at the whole table, since it may be upgraded under a running sidecar.
 void WazuhDbSource::ask_version() {
   phase_ = Phase::asking_version;
-  ask(version_request());
+  client_.ask(wazuh::version_request());
 }
 
 void WazuhDbSource::on_version_reply(const std::string& reply) {
   phase_ = Phase::idle;
   // An answer that cannot be read leaves what was known; looks have their own way to complain.
-  if (auto version = take_version(reply)) {
+  if (auto version = wazuh::take_version(reply)) {
     version_ = std::move(*version);
     status_.wazuh = version_.text;
     status_.defaults = defaults_of(version_, read_disconnection_time(options_.config_path));
@@ -391,7 +307,7 @@ void WazuhDbSource::begin_info() {
   ++info_pages_;
   phase_ = Phase::reading_info;
   info_.begin(info_page_);
-  ask(info_.request());
+  client_.ask(info_.request());
 }
 
 void WazuhDbSource::on_info_reply(const std::string& reply) {
@@ -399,12 +315,12 @@ void WazuhDbSource::on_info_reply(const std::string& reply) {
   if (!step) {
     phase_ = Phase::idle;
     info_allowed_ = false;  // after the next look, not at once
-    fail_info(about_socket(step.error().message));
+    fail_info(client_.about_socket(step.error().message));
     if (phase_ == Phase::idle) proceed();
     return;
   }
   auto* done = std::get_if<InfoRead::Done>(&*step);
-  if (done == nullptr) return ask(info_.request());
+  if (done == nullptr) return client_.ask(info_.request());
   phase_ = Phase::idle;
   info_failures_ = 0;
   info_failing_ = false;
@@ -413,6 +329,8 @@ void WazuhDbSource::on_info_reply(const std::string& reply) {
   for (auto& [agent, info] : done->agents) {
     if (phase_ == Phase::stopped) return;
     ++status_.infos;
+    // Without a version it has not described itself to this worker yet: that is no record.
+    if (!info.contains("version")) info = {};
     answer(agent, std::move(info));
   }
   if (phase_ == Phase::idle) proceed();

@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -19,15 +18,15 @@
 #include "app/clock.h"
 #include "net/backoff.h"
 #include "net/loop.h"
-#include "net/unix_stream.h"
 #include "protocol/event.h"
 #include "protocol/note.h"
 #include "sidecar/core/observation.h"
 #include "sidecar/source/look_plan.h"
 #include "sidecar/source/remoted_counters.h"
+#include "sidecar/source/source_defaults.h"
 #include "sidecar/source/visit_hints.h"
 #include "sidecar/source/wazuh_db_scan.h"
-#include "sidecar/source/wazuh_version.h"
+#include "wazuh/wdb_client.h"
 
 namespace rollcall::sidecar {
 
@@ -68,6 +67,7 @@ class WazuhDbSource {
     std::uint64_t scans = 0;       // of these, looks at the whole table
     std::uint64_t failures = 0;    // looks that failed
     std::string last_error;        // stays after it was mended; empty if there was none
+    bool gone = false;             // as gone()
     bool failing = false;          // from the first failure until the next look that succeeds
     std::string wazuh;             // "4.14.7", "4.13 or later"; empty: not known
     SourceDefaults defaults;
@@ -99,12 +99,13 @@ class WazuhDbSource {
   void read_info(const std::vector<AgentId>& agents);
 
   Status status() const;
+  // Nobody serves the socket: wazuh-manager does not run.
+  bool gone() const { return client_.unserved(); }
 
  private:
   enum class Phase {
     stopped,
-    away,  // no connection; the reconnect timer runs
-    connecting,
+    connecting,  // again and again
     idle,
     asking_version,
     counting_starts,  // then looking
@@ -112,8 +113,8 @@ class WazuhDbSource {
     reading_info,
   };
 
-  void connect();
   void connected();
+  void lost(const std::string& reason);
   void proceed();  // when idle: decides what comes next
   void next_look_in_poll();
   void ask_version();
@@ -121,8 +122,7 @@ class WazuhDbSource {
   void count_starts();
   void begin_rows(std::optional<LookPlan::Window> window);
   void begin_info();
-  void ask(const std::string& text);
-  void on_bytes(std::span<const std::byte> bytes);
+  void on_reply(const std::string& reply);
   void on_version_reply(const std::string& reply);
   void on_look_reply(const std::string& reply);
   void on_info_reply(const std::string& reply);
@@ -130,13 +130,10 @@ class WazuhDbSource {
   void fail_look(const std::string& reason);
   void note_unreadable(const InfoRead::Done& done);
   void fail_info(const std::string& reason);
-  void give_up_connection(const std::string& reason);
   void answer(AgentId agent, AgentInfo info);
   void report_trouble(const std::string& reason);
   void note(NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
-  std::string why_no_connection(const std::string& reason) const;
-  std::string about_socket(const std::string& what) const;
 
   net::Loop& loop_;
   app::Clock& clock_;
@@ -144,12 +141,7 @@ class WazuhDbSource {
   const Events events_;
 
   Phase phase_ = Phase::stopped;
-  std::unique_ptr<net::UnixStream> stream_;
-  ReplyReader reader_;
-  bool awaiting_reply_ = false;
-  net::Timer request_timer_;
-  net::Timer reconnect_timer_;
-  net::Backoff backoff_;
+  wazuh::WdbClient client_;
 
   net::Timer look_timer_;
   bool look_due_ = true;

@@ -48,7 +48,6 @@ class Master {
     MasterCore::Config config;
     config.boot = boot_;
     config.keep_decisions = 10;
-    config.contested_changes = 2;
     auto state = State::decode(durable_.encode());
     must(state.has_value(), "a snapshot can be read");
     core_ = std::make_unique<MasterCore>(config, std::move(*state), std::move(may_have_lost),

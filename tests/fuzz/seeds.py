@@ -97,6 +97,25 @@ def wazuh_db():
     return found + [b"\x02\x05" + f for f in framed] + [b"\x02\x01" + struct.pack("<I", 1 << 30)]
 
 
+def sink():
+    # A table that is wrong twice, and whole rows: so that something is to be written.
+    version = b'ok [{"v":"Wazuh v4.14.7","k":1}]'
+    table = (b'ok [{"r":"1:disconnected:w1;2:active:w1;5:active:w1","m":5,"c":3,"o":"m",'
+             b'"t":1700000000}]')
+    row = (b'{"id":%d,"name":"a","version":"Wazuh v4.14.7","node_name":"w1","last_keepalive":5,'
+           b'"connection_status":"%s"}')
+    rows = b"ok [" + b",".join((row % (1, b"disconnected"), row % (2, b"active"),
+                                row % (5, b"active"))) + b"]"
+    labels = b'ok [{"id":1,"key":"site","value":"lab"}]'
+    look = long_text(version) + long_text(table)
+    wrote = look + look + long_text(rows) + long_text(labels) + long_text(b"ok")
+    modes = [bytes([mode, http, 7]) for mode in (0, 1) for http in (0, 1)]
+    return [m + wrote for m in modes] + [
+        modes[2] + look + look + long_text(rows) + long_text(labels) + long_text(b"err readonly"),
+        modes[3] + look + long_text(b"err no such table: agent"),
+        modes[3] + long_text(version) + long_text(b'ok [{"r":"9:active:w1","m":9,"c":2}]') * 4]
+
+
 def ini():
     files = [path.read_bytes() for path in sorted((ROOT / "packaging").glob("*.ini"))]
     short = [b"\n".join(line for line in f.splitlines() if line and not line.startswith(b"#"))
@@ -175,4 +194,4 @@ def master_core():
 
 TARGETS = {f.__name__: f for f in (
     client_keys, event_lines, event_log, framing, http_head, ini, log_record, master_core, message,
-    session_store, sidecar_core, stored_state, wazuh_db)}
+    session_store, sidecar_core, sink, stored_state, wazuh_db)}

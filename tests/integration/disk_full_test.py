@@ -11,7 +11,7 @@ from daemons import Failure
 from small_disk import fill, small_disk
 from wire import log_records, seqs_in_log
 
-AGENTS = list(range(1, 31))
+AGENTS = list(range(1, 201))  # what they say fills more than a page of the log
 CROWD = list(range(1001, 3001))
 WORKERS = ("w1", "w2")
 DISK_BYTES = 4 << 20

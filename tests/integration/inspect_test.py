@@ -4,6 +4,7 @@ hundred slow clients, and a history that outlives the master."""
 
 import http.client
 import json
+import pathlib
 import socket
 import unittest
 
@@ -109,6 +110,13 @@ class Inspect(unittest.TestCase):
         self.assertEqual(ids("node=w1&status=active&limit=1000"), AGENTS)
         self.assertEqual(ids("node=w2"), [])
         self.assertEqual(ids("name=agent-003"), [3])
+
+    def test_the_master_asks_for_huge_pages_and_keeps_its_name(self):
+        process = pathlib.Path("/proc") / str(self.cluster.daemons["master"].process.pid)
+        tunables = [v for v in (process / "environ").read_bytes().split(b"\0")
+                    if v.startswith(b"GLIBC_TUNABLES=")]
+        self.assertEqual(tunables, [b"GLIBC_TUNABLES=glibc.malloc.hugetlb=1"])
+        self.assertEqual((process / "comm").read_text().strip(), "rollcall-master")
 
     def test_a_history_outlives_the_master(self):
         cluster = self.cluster

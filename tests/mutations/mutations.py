@@ -611,4 +611,55 @@ MUTATIONS = [
               "say(conn_of(node), std::move(command));",
               "out.send.push_back({conn_of(node), std::move(command)});"),),
         unit=("master_core_test", "MasterCommands.AreSaidAfter*")),
+    # ---- Wazuh's table on the master ----------------------------------------------------------
+    Mutation(
+        "a row corrected as soon as it differs",
+        "every move is written that Wazuh's own sync is about to tell",
+        (Edit("master/sink/sink_core.cc",
+              "  return difference.since_mono_us + (config_.settle_us << doubled);\n",
+              "  return difference.since_mono_us + 0 * doubled;\n"),),
+        unit=("master_sink_test", "SinkCore.*LongEnough:SinkCore.*Anew")),
+    Mutation(
+        "corrections that do not last repeated at once",
+        "the sink and another program write the same row every few seconds for ever",
+        (Edit("master/sink/sink_core.cc", "(config_.settle_us << doubled)",
+              "(config_.settle_us << 0 * doubled)"),),
+        unit=("master_sink_test", "SinkCore.CorrectionsThatDoNotLast*")),
+    Mutation(
+        "a row written as it was looked at",
+        "what Wazuh wrote since the look is written over",
+        (Edit("master/sink/sink_core.cc",
+              "  if (!differs || *differs != difference->second.what) return;\n",
+              "  if (differs) {\n  }\n"),),
+        unit=("master_sink_test", "SinkCore.ARowThatChangedSinceTheLook*")),
+    Mutation(
+        "an agent corrected whose worker nobody vouches for",
+        "what a master remembers from before its start is written over what is true",
+        (Edit("master/sink/correction.cc",
+              "  if (!view.proven(record->top.node)) return Withheld::unreachable;\n", ""),),
+        unit=("master_sink_test", "SinkCore.LeavesAnAgentWhoseLastWorker*")),
+    Mutation(
+        "an agent corrected that is on a node without a sidecar",
+        "it is connected there, and shown as disconnected",
+        (Edit("master/sink/correction.cc", "!view.proven(names.of(row.node))",
+              "names.of(row.node).empty()"),),
+        unit=("master_sink_test", "SinkCore.LeavesAnAgentThatWazuh*")),
+    Mutation(
+        "a row of the master's own node written",
+        "a sidecar there takes it for evidence",
+        (Edit("master/sink/correction.cc", "  if (node == own_node) return Withheld::own_node;\n",
+              "  if (node == own_node && node.empty()) return Withheld::own_node;\n"),),
+        unit=("master_sink_test", "SinkCore.WritesNoRowOfTheNode*")),
+    Mutation(
+        "blank fields written",
+        "what was known of an agent is lost",
+        (Edit("master/sink/correction.cc",
+              "if (const auto text = field(info, name); !text.empty())",
+              "if (const auto text = field(info, name); text.data())"),),
+        unit=("master_sink_test", "SinkCore.BlankFields*")),
+    Mutation(
+        "a blind worker not told of",
+        "it passes for one without agents, and those that move there are written as disconnected",
+        (Edit("sidecar/core/sidecar_reconcile.cc", "  h.blind = blind_;\n", ""),),
+        unit=("sidecar_core_test", "ReconcilerTest.AWorkerThatCannotLook*")),
 ]

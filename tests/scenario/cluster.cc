@@ -83,6 +83,11 @@ void Worker::agent_speaks(std::uint32_t agent) {
   row.code = 0;
 }
 
+void Worker::agent_speaks(std::uint32_t agent, const AgentInfo& info) {
+  infos_[AgentId{agent}] = info;
+  agent_speaks(agent);
+}
+
 void Worker::agent_stops(std::uint32_t agent) {
   sidecar::Row& row = table_[AgentId{agent}];
   row.status = sidecar::RowStatus::disconnected;
@@ -190,8 +195,10 @@ void Worker::read_info(const std::vector<AgentId>& agents) {
     if (life_ != was) return;
     if (events_) return read_stored_info(agents);
     for (const AgentId a : agents) {
-      driver_->info_read(a, {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))},
-                             {"version", "Wazuh v4.1.0"}});
+      const auto said = infos_.find(a);
+      const AgentInfo usual = {{"name", "agent-" + std::to_string(static_cast<std::uint32_t>(a))},
+                               {"version", "Wazuh v4.1.0"}};
+      driver_->info_read(a, said == infos_.end() ? usual : said->second);
     }
   });
 }
@@ -214,13 +221,13 @@ void Worker::read_stored_info(const std::vector<AgentId>& agents) {
 
 // ---- the cluster -----------------------------------------------------------------------------
 
-Cluster::Cluster() : clock_(*this, 0) {
+Cluster::Cluster(std::int64_t length_s) : clock_(*this, 0) {
   master::MasterCore::Config c;
   c.boot = 1;
   driver_ = std::make_unique<app::MasterDriver>(c, app::MasterDriver::Options{}, master::State{},
                                                 "", 1, clock_, *this, *this, [](const Note&) {});
   driver_->start();
-  for (std::int64_t t = 0; t < 600 * kSecond; t += 250 * kMs) {
+  for (std::int64_t t = 0; t < length_s * kSecond; t += 250 * kMs) {
     after(t, [this, t] {
       driver_->tick();
       for (auto& w : workers_) {
@@ -275,12 +282,21 @@ void Cluster::message_seen(const std::string& from, const std::string& to, std::
     const auto message = decode(**payload);
     if (!message) return;
     if (is_routine(*message)) continue;
+    ++seen_[std::string(name_of(*message))];
     write(from + " -> " + to + ": " + describe(*message, begin()));
   }
 }
 
+std::size_t Cluster::seen() const {
+  std::size_t all = 0;
+  for (const auto& [name, count] : seen_) all += count;
+  return all;
+}
+
 void Cluster::read_decisions() {
-  for (const master::Decision& d : driver_->core().decisions()) {
+  const auto& all = driver_->core().decisions();
+  if (all.empty() || all.back().number == decisions_read_) return;
+  for (const master::Decision& d : all) {
     if (d.number <= decisions_read_) continue;
     decisions_read_ = d.number;
     const std::string record = d.top.epoch == kUnstamped ? "nothing known"

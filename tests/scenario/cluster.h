@@ -50,6 +50,8 @@ class Worker final : public app::SidecarDriver::Store,
   void use_events() { events_ = true; }
   void told(std::uint32_t agent, sidecar::Observation::Kind kind);
 
+  void agent_speaks(std::uint32_t agent, const AgentInfo& info);  // and says this of itself
+
   // What the network does.
   void hold_what_it_sends() { holding_up_ = true; }
   void hold_what_it_hears() { holding_down_ = true; }
@@ -62,6 +64,7 @@ class Worker final : public app::SidecarDriver::Store,
   void look();
   void tick() { driver_->tick(); }
   const NodeName& name() const { return name_; }
+  Now now() { return clock_.now(); }
 
  private:
   friend class Cluster;
@@ -82,6 +85,7 @@ class Worker final : public app::SidecarDriver::Store,
   MachineClock clock_;
   persist::MemorySessionStore disk_;
   std::map<AgentId, sidecar::Row> table_;
+  std::map<AgentId, AgentInfo> infos_;  // of those that said something else of themselves
   std::unique_ptr<app::SidecarDriver> driver_;
   std::uint64_t life_ = 0;
   std::uint64_t connection_ = 0;  // 0: none
@@ -92,7 +96,7 @@ class Worker final : public app::SidecarDriver::Store,
 
 class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::Links {
  public:
-  Cluster();
+  explicit Cluster(std::int64_t length_s = 600);
   Worker& add_worker(NodeName name, std::int64_t wall_is_wrong_by_s = 0);
 
   void run_until(double s);
@@ -102,6 +106,12 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   // An operator asks the master; how it ended comes into the transcript.
   void restart_agent(const std::string& id, std::uint32_t agent, int timeout_s);
   const std::string& transcript() const { return transcript_; }
+  // How many messages of this name were seen, both ways.
+  std::size_t seen(const std::string& name) const {
+    const auto it = seen_.find(name);
+    return it == seen_.end() ? 0 : it->second;
+  }
+  std::size_t seen() const;  // of all but the routine ones
 
   // For workers.
   std::int64_t now_us() const { return now_; }
@@ -122,6 +132,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   std::int64_t now_ = 0;
   testing::Agenda agenda_;
   std::string transcript_;
+  std::map<std::string, std::size_t> seen_;
   MachineClock clock_;
   persist::MemoryEventLog log_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -112,16 +112,20 @@ void Promises::master_started(const master::State& state) {
     const bool expired =
         node != state.nodes().end() && node->second.lease.status == master::LeaseStatus::expired;
     w->expired = expired ? 0 : -1;  // that was judged before
+    w->away_until = {};
   }
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     known.top = record ? record->top : Version{};
     known.phase = record ? record->phase : Phase::closed;
+    known.offered_until = record && record->is_offered() ? record->offered_until : MasterTime{};
+    known.offered = known.top;
   }
 }
 
 void Promises::master_lost() {
   known_.clear();
+  feed_lost_ = true;
   for (auto& w : world_.workers) w->said.clear();
 }
 
@@ -161,6 +165,79 @@ void Promises::master_ticked() {
     world_.broken("the master refuses what a worker says as a breach of the protocol");
   }
   leases();
+  shown();
+  away();
+  feed();
+}
+
+// ---- the feed, as one reads it who follows it from the beginning -------------------------------
+
+namespace {
+
+// That an agent is offered is not told: it is where it was.
+master::AgentStatus shown_as(master::AgentStatus status) {
+  return status == master::AgentStatus::migrating ? master::AgentStatus::active : status;
+}
+
+}  // namespace
+
+void Promises::feed() {
+  const master::Feed& feed = world_.master->driver->core().feed();
+  if (feed_lost_ || !feed.can_resume(feed_read_)) {
+    if (!feed_lost_ && feed_read_ > feed.last()) world_.broken("the feed went back");
+    return read_feed_anew();
+  }
+  for (const master::FeedEntry& e : feed.after(feed_read_, feed.last())) told(e);
+}
+
+// What was told before a restart means the same after it.
+void Promises::feed_again() {
+  const master::Feed& feed = world_.master->driver->core().feed();
+  for (const auto& [seq, e] : feed_) {
+    if (feed_lost_ || seq < feed.first() || seq > feed.last()) continue;
+    if (!(feed.after(seq - 1, 1).at(0) == e))
+      world_.broken("number " + std::to_string(seq) + " of the feed got another meaning");
+  }
+  feed_.clear();
+  this->feed();
+}
+
+void Promises::told(const master::FeedEntry& e) {
+  Told& known = told_[e.agent];
+  const std::string what = "number " + std::to_string(e.seq) + " of the feed";
+  if (e.seq != ++feed_read_) world_.broken(what + " follows a gap");
+  if (e.agent_seq != known.agent_seq + 1) world_.broken(what + " follows a gap of its agent");
+  feed_[e.seq] = e;
+  known.agent_seq = e.agent_seq;
+  if (e.kind == master::FeedKind::contested) return;
+  const bool same =
+      shown_as(e.from.status) == shown_as(known.standing.status) &&
+      (e.from.status == master::AgentStatus::disconnected || e.from.node == known.standing.node);
+  if (!same) world_.broken(what + " does not follow from what was told of its agent");
+  known.standing = e.to;
+}
+
+// As after an answer of 410: the table, and from there on what follows.
+void Promises::read_feed_anew() {
+  const master::MasterCore& core = world_.master->driver->core();
+  if (core.feed().last() != core.state().feed().last()) return;  // something is not durable yet
+  feed_lost_ = false;
+  feed_.clear();
+  told_.clear();
+  for (const auto& [agent, record] : core.state().agents())
+    told_[agent] = {record.told,
+                    {record.top.node, record.top.epoch, core.state().status_of(record)}};
+  feed_read_ = core.feed().last();
+}
+
+void Promises::feed_end() {
+  feed();
+  const master::State& state = world_.master->driver->core().state();
+  if (state.feed().last() != world_.master->driver->core().feed().last()) return;
+  for (const auto& [agent, record] : state.agents()) {
+    if (shown_as(told_[agent].standing.status) != shown_as(state.status_of(record)))
+      world_.broken("agent " + text_of(agent) + ": the feed does not end as the table stands");
+  }
 }
 
 void Promises::leases() {
@@ -193,14 +270,20 @@ void World::check_agents() {
     AgentResult r;
     r.agent = static_cast<std::uint32_t>(a.id);
     r.truth = a.place ? a.place->name : "";
-    r.undecidable = a.cloned ? Undecidable::cloned : Undecidable::no;
+    const bool two = a.place && a.clone_place && a.clone_place != a.place;
+    r.undecidable = two ? Undecidable::cloned : Undecidable::no;
     r.last_writer = last_writer_[a.id];
     if (master->driver) {
       const master::State& state = master->driver->core().state();
       const AgentRecord* record = state.find(a.id);
-      const bool active = record && state.status_of(*record) == master::AgentStatus::active;
-      if (active) r.master = record->top.node;
-      if (a.place && !a.cloned && r.right() &&
+      using master::AgentStatus;
+      const auto status = record ? state.status_of(*record) : AgentStatus::disconnected;
+      // An offer of an agent that stays may be new.
+      if (status == AgentStatus::active || status == AgentStatus::migrating)
+        r.master = record->top.node;
+      if (two && r.master != a.place->name && r.master != a.clone_place->name)
+        broken("agent " + text_of(a.id) + ": two share its key, and the master shows neither");
+      if (a.place && !two && r.right() &&
           (!record->info || *record->info != a.place->table[a.id].info))
         broken("agent " + text_of(a.id) + ": the master has other info");
     }
@@ -243,7 +326,9 @@ void World::check_end() {
   master->log.sync();
   check_fold();
   promises_.table(master->driver->core().state());
+  promises_.feed_end();
   check_workers();
+  check_handoffs();
 }
 
 }  // namespace rollcall::simulation

@@ -31,6 +31,7 @@ void World::faults() {
 void World::worker_faults(WorkerNode& w) {
   link_faults(w);
   source_faults(w);
+  handoff_faults(w);
   strike(125, Loses::nothing, [this, &w] { kill(w, End::process); });
   strike(300, Loses::nothing, [this, &w] { kill(w, End::power); });
   strike(200, Loses::state, [this, &w] {
@@ -322,6 +323,7 @@ void World::kill_master() {
 // ---- the end of it ---------------------------------------------------------------------------
 
 void World::calm_down() {
+  end_handoffs();
   for (auto& w : workers) {
     w->link_up = true;
     w->slow_up = w->slow_down = 0;
@@ -339,7 +341,10 @@ void World::calm_down() {
   }
   master->log.set_full(false);
   if (!master->driver) start_master("");
-  for (Agent& a : agents_) come_back(a);
+  for (Agent& a : agents_) {
+    come_back(a);
+    end_contest(a);
+  }
 }
 
 }  // namespace rollcall::simulation

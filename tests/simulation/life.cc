@@ -11,8 +11,9 @@ void World::look_always(WorkerNode& w) {
 }
 
 void World::look(WorkerNode& w) {
-  if (w.source_blind) {
-    w.driver->look_failed();
+  if (w.source_blind || w.manager_until > now_) {
+    using Manager = sidecar::SidecarCore::Manager;
+    w.driver->look_failed(w.manager_until > now_ ? Manager::gone : Manager::maybe_there);
     return;
   }
   sidecar::Look look;
@@ -73,8 +74,8 @@ void World::contact(Agent& a, WorkerNode& w, RowStatus status) {
 void World::contact_at(Agent& a, std::int64_t when) {
   at(when, [this, &a, was = ++a.visit] {
     if (a.visit != was) return;
-    if (a.place->suspended_until > now_)
-      return contact_at(a, a.place->suspended_until + chance(0, 3 * kSecond));
+    if (const auto until = std::max(a.place->suspended_until, a.place->manager_until); until > now_)
+      return contact_at(a, until + chance(0, 3 * kSecond));
     contact(a, *a.place, RowStatus::active);
     if (a.clone_place && a.clone_place != a.place) contact(a, *a.clone_place, RowStatus::active);
     contact_at(a, now_ + kKeepalive);
@@ -97,7 +98,7 @@ void World::leave(Agent& a, bool goodbye) {
   WorkerNode& w = *a.place;
   say("truth", "agent " + text_of(a.id) + " leaves " + w.name +
                    (goodbye ? " with goodbye" : " without a word"));
-  if (goodbye) {
+  if (goodbye && w.manager_until <= now_) {
     TableEntry& entry = w.table[a.id];
     entry.row.agent = a.id;
     entry.row.status = RowStatus::disconnected;
@@ -112,8 +113,9 @@ void World::leave(Agent& a, bool goodbye) {
 void World::move(Agent& a) {
   leave(a, one_in(0.6));
   const auto to = chance(-1, static_cast<std::int64_t>(workers.size()) - 1);
-  // Nobody connects to a machine that is suspended.
-  if (to >= 0 && workers[static_cast<std::size_t>(to)]->suspended_until <= now_)
+  // Nobody connects to a machine that is suspended, or to a manager that is stopped.
+  if (to >= 0 && workers[static_cast<std::size_t>(to)]->suspended_until <= now_ &&
+      workers[static_cast<std::size_t>(to)]->manager_until <= now_)
     arrive(a, *workers[static_cast<std::size_t>(to)]);
   if (a.cloned) a.clone_place = &any_worker();
 }
@@ -135,6 +137,15 @@ void World::remove(Agent& a) {
   a.silent = false;
   ++a.visit;
   for (auto& w : workers) w->table.erase(a.id);
+}
+
+// Of two that share a key one falls silent, without a word; now and then both go on.
+void World::end_contest(Agent& a) {
+  if (!a.clone_place || a.clone_place == a.place || one_in(0.3)) return;
+  if (a.place && one_in(0.5)) a.place = a.clone_place;
+  a.clone_place = nullptr;
+  say("truth", "only one is left that has the key of agent " + text_of(a.id) +
+                   (a.place ? ", on " + a.place->name : ""));
 }
 
 // Most of those that left without a word, since nobody could know of the others.

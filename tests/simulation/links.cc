@@ -131,7 +131,11 @@ void MasterNode::send(master::ConnId conn, std::string bytes) {
 }
 
 void WorkerNode::close(const std::string&) {
-  if (connection) world.cut(connection, World::By::sidecar);
+  if (!connection) return;
+  if (!stopping) return world.cut(connection, World::By::sidecar);
+  // What it said last still arrives.
+  world.at(std::max(connection->up_at, world.now()),
+           [this, c = connection] { world.cut(c, World::By::sidecar); });
 }
 
 void MasterNode::close(master::ConnId conn, const std::string&) {

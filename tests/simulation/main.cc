@@ -16,7 +16,7 @@ namespace {
 [[noreturn]] void usage(const char* why) {
   std::fprintf(stderr,
                "simulate: %s\nusage: simulate --seeds FROM-TO [--workers N] [--agents N] "
-               "[--minutes M] [--stop-at N] [--transcript]\n"
+               "[--cloned P] [--minutes M] [--stop-at N] [--transcript]\n"
                "  --minutes M   of the cluster's time, from 3 up; the last two are quiet\n"
                "  --stop-at N   end after N failed runs\n"
                "  --transcript  print what happened in each run, failed or not\n",
@@ -67,6 +67,8 @@ int main(int argc, char** argv) {
       options.workers = static_cast<int>(number(value));
     } else if (flag == "--agents") {
       options.agents = static_cast<int>(number(value));
+    } else if (flag == "--cloned") {
+      options.cloned = static_cast<double>(number(value)) / 100;
     } else if (flag == "--minutes") {
       const long long minutes = number(value);
       if (minutes < 3 || minutes > 10'000) usage("--minutes takes 3 to 10000");

@@ -37,10 +37,12 @@ void World::start_sidecar(WorkerNode& w) {
   c.tracker.keepalive_us = kKeepalive;
   c.tracker.agent_timeout_us = kTimeout;
   c.tracker.info_refresh_us = 15 * kSecond;
+  c.tracker.manager_grace_us = 20 * kSecond;
   w.driver = std::make_unique<app::SidecarDriver>(c, random_(), w.clock, w, w, w,
                                                   [this, &w](const Note& n) {
                                                     if (telling()) say(w.name, line_of(n));
                                                   });
+  w.driver->attach(w);
   auto contents = w.disk.load();
   w.durable_position = 0;
   if (contents) {
@@ -76,7 +78,8 @@ void World::start_master(const std::string& lost) {
   ++m.life;
   m.halted_until = 0;
   const persist::LogRecovery recovery = m.log.recover();
-  auto state = app::fold_log(m.log, recovery);
+  master::Feed feed;
+  auto state = app::fold_log(m.log, recovery, nullptr, &feed);
   if (!state) {
     broken("the master refuses its own log: " + state.error().message);
     return;
@@ -99,6 +102,8 @@ void World::start_master(const std::string& lost) {
       [this](const Note& n) {
         if (telling()) say("master", line_of(n));
       });
+  m.driver->remember(std::move(feed));
+  promises_.feed_again();
   m.driver->start();
   tick_always(m, chance(300, 1500) * kMs);
 }

@@ -34,7 +34,7 @@ World::World(std::uint64_t seed, const Options& options)
   for (int i = 0; i < k; ++i) {
     Agent a;
     a.id = AgentId{static_cast<std::uint32_t>(i + 1)};
-    a.cloned = one_in(0.01);
+    a.cloned = one_in(options_.cloned);
     agents_.push_back(a);
   }
   result_.seed = seed;

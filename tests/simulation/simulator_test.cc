@@ -22,6 +22,18 @@ const std::vector<Result>& results() {
   return all;
 }
 
+// The same, where every agent has a twin with its key.
+const std::vector<Result>& cloned() {
+  static const std::vector<Result> all = [] {
+    std::vector<Result> r;
+    Options options;
+    options.cloned = 1;
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) r.push_back(run(seed, options));
+    return r;
+  }();
+  return all;
+}
+
 std::string what_failed(const Result& r) {
   std::ostringstream out;
   for (const AgentResult& a : r.agents) {
@@ -128,11 +140,23 @@ TEST(Undecidable, IsRare) {
 TEST(Undecidable, IsJudgedFromTheScheduleNotFromTheResult) {
   // If being wrong made an agent undecidable, none of those would ever be right.
   std::uint64_t right = 0;
-  for (const Result& r : results()) {
+  for (const Result& r : cloned()) {
     for (const AgentResult& a : r.agents)
       right += a.undecidable != Undecidable::no && a.right() ? 1u : 0u;
   }
   EXPECT_GT(right, 0u);
+}
+
+// ---- two agents with one key -----------------------------------------------------------------
+
+TEST(Cloned, OfTwoTheOneIsRightThatStillSpeaksAndNothingElseBreaks) {
+  std::uint64_t decidable = 0;
+  for (const Result& r : cloned()) {
+    EXPECT_FALSE(r.failed()) << what_failed(r) << " --cloned 100";
+    for (const AgentResult& a : r.agents)
+      decidable += a.undecidable == Undecidable::no && !a.truth.empty() ? 1u : 0u;
+  }
+  EXPECT_GE(decidable, 20u);
 }
 
 TEST(Undecidable, AnAgentThatIsSomewhereAtTheEndIsDecidableUnlessCloned) {

@@ -85,13 +85,15 @@ using Table = std::map<AgentId, TableEntry>;
 
 struct WorkerNode final : app::SidecarDriver::Store,
                           app::SidecarDriver::Link,
-                          app::SidecarDriver::Source {
+                          app::SidecarDriver::Source,
+                          app::SidecarDriver::AgentMessages {
   WorkerNode(World& w, std::string n) : world(w), name(std::move(n)), machine(name), clock(w) {}
   void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override;
   void connect() override;
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
   void read_info(const std::vector<AgentId>& agents) override;
+  void force_reconnect(AgentId agent) override;
 
   World& world;
   std::string name, machine;
@@ -112,7 +114,12 @@ struct WorkerNode final : app::SidecarDriver::Store,
   bool link_up = true;
   std::int64_t slow_up = 0, slow_down = 0;  // added to each message: the clock's estimate is off
   bool source_blind = false;
-  bool stays_down = false;  // a clone that was switched off
+  bool stays_down = false;         // a clone that was switched off
+  bool drained = false;            // by an operator, who will end it
+  bool stopping = false;           // on purpose
+  std::int64_t manager_until = 0;  // Wazuh's manager does not run until then
+  MasterTime away_until;           // it said that it stops, and the master heard it
+  std::int64_t away_end = 0;       // then, in real time
   std::uint64_t source_connection = 1;
   sidecar::LookPlan plan{std::chrono::microseconds(kScan)};  // of the process
   // When the newest of its messages reached the master's machine, and when its lease expired.
@@ -171,6 +178,10 @@ class Promises {
   void master_started(const master::State& state);
   void queues();
   void heard(WorkerNode& w, std::int64_t came);
+  // What the master's feed has come to.
+  void feed();
+  void feed_again();  // after a restart
+  void feed_end();
   void master_ticked();
   // The master lost some of what it knew: from here on nothing of before holds it to anything.
   void master_lost();
@@ -183,13 +194,28 @@ class Promises {
     bool removed = false;
     std::set<NodeName> refused_for_time;  // workers whose newest event it was
     Version acked;
+    Version offered;  // by this, until then
+    MasterTime offered_until;
   };
+  // What a reader of the feed knows of an agent.
+  struct Told {
+    std::uint64_t agent_seq = 0;
+    master::Standing standing{"", {}, master::AgentStatus::disconnected};
+  };
+  void told(const master::FeedEntry& e);
+  void read_feed_anew();
   void repaired(const master::Decision& d, Known& known);
   void leases();
+  void shown();
+  void away();
   static bool holds(const WorkerNode& w, const Event& e);
 
   World& world_;
   std::map<AgentId, Known> known_;
+  std::map<AgentId, Told> told_;
+  std::map<std::uint64_t, master::FeedEntry> feed_;  // what the present master told, by seq
+  std::uint64_t feed_read_ = 0;
+  bool feed_lost_ = false;      // the master may have forgotten some of it
   std::uint64_t breaches_ = 0;  // of the protocol, that the present master counted
   std::map<const WorkerNode*, std::pair<std::int64_t, std::uint64_t>> messages_;  // in a minute
 };
@@ -253,6 +279,7 @@ class World {
       return a.id == agent && a.place == &w && a.since < w.started && !w.table_went_back;
     });
   }
+  void asked_to_move(WorkerNode& w, AgentId agent);  // handoffs.cc
   WorkerNode& any_worker() {
     return *workers[static_cast<std::size_t>(
         chance(0, static_cast<std::int64_t>(workers.size()) - 1))];
@@ -278,6 +305,16 @@ class World {
   void contact_at(Agent& a, std::int64_t when);
   void remove(Agent& a);
   void come_back(Agent& a);
+  void end_contest(Agent& a);
+
+  // handoffs.cc
+  void handoff_faults(WorkerNode& w);
+  void drain(WorkerNode& w);
+  void undrain(WorkerNode& w);
+  void stop_manager(WorkerNode& w);
+  void stop_on_purpose(WorkerNode& w);
+  void end_handoffs();
+  void check_handoffs();
 
   // faults.cc
   void faults();

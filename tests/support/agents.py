@@ -53,6 +53,11 @@ class Agents:
             self.where[id], self.info[id] = worker, info
             return time.monotonic()
 
+    def speak(self, id, worker):
+        """A keepalive to a worker that it has not described itself to."""
+        with self._lock:
+            self._managers[worker].keepalive(id)
+
     def goodbye(self, id):
         with self._lock:
             self._managers[self.where[id]].shutdown(id)

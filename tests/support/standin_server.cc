@@ -75,7 +75,8 @@ std::optional<Fault> parse_fault(std::string_view text) {
                                                           {"partial", Kind::kPartial},
                                                           {"garbage", Kind::kGarbage},
                                                           {"garbage json", Kind::kGarbageJson},
-                                                          {"garbage frame", Kind::kGarbageFrame}};
+                                                          {"garbage frame", Kind::kGarbageFrame},
+                                                          {"readonly", Kind::kReadOnly}};
   if (const auto plain = kPlain.find(text); plain != kPlain.end()) {
     return Fault{plain->second};
   }
@@ -662,7 +663,9 @@ class StandinServer::Impl {
     const std::size_t limit =
         truncates ? static_cast<std::size_t>(fault_.argument) : kWazuhReplyLimitBytes;
     const std::uint64_t began = cpu_us();
+    db_.set_read_only(fault_.kind == Fault::Kind::kReadOnly);
     const std::string reply = compute(request, limit);
+    db_.set_read_only(false);
     stats_.observer_cpu_us += cpu_us() - began;
     stats_.truncated_replies += reply.size() >= limit;
     count_for_observer();
@@ -681,7 +684,9 @@ class StandinServer::Impl {
         connection.mute = true;
       } else {
         const auto begin = Clock::now();
+        db_.set_read_only(fault_.kind == Fault::Kind::kReadOnly);
         const HttpReply reply = db_.handle_http(request.method, request.path, request.body, now());
+        db_.set_read_only(false);
         count_busy(begin);
         count_for_observer();
         connection.close_after_out = request.close;
@@ -699,6 +704,7 @@ class StandinServer::Impl {
       case Kind::kNone:
       case Kind::kTruncate:
       case Kind::kStall:
+      case Kind::kReadOnly:
         break;
       case Kind::kSlow:
         connection.out_at = Clock::now() + std::chrono::milliseconds(fault_.argument);

@@ -46,6 +46,7 @@ struct Fault {
     kGarbage,       // garbage: a well-formed frame whose text is neither `ok` nor `err`
     kGarbageJson,   // garbage json: `ok ` and JSON that ends too early, far below the limit
     kGarbageFrame,  // garbage frame: a header that promises 4 GiB
+    kReadOnly,      // readonly: nothing can be written
   };
   Kind kind = Kind::kNone;
   std::int64_t argument = 0;

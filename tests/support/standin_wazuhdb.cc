@@ -366,7 +366,8 @@ class StandinWazuhDb::Impl {
         " SELECT i, printf('agent-%06d', i), printf('10.%d.%d.%d', i >> 16 & 255, i >> 8 & 255,"
         " i & 255), 'any', lower(hex(randomblob(32))), 'Ubuntu', '22.04.3 LTS', '22', '04',"
         " 'Jammy Jellyfish', '', 'ubuntu', printf('Linux |agent-%06d |5.15.0-91-generic"
-        " |#101-Ubuntu SMP |x86_64', i), 'x86_64', ?4, lower(hex(randomblob(16))), lower(hex(randomblob(16))),"
+        " |#101-Ubuntu SMP |x86_64', i), 'x86_64', ?4, lower(hex(randomblob(16))), "
+        "lower(hex(randomblob(16))),"
         " ?3 || '-host', ?3, 1700000000, strftime('%s','now'), 'syncreq', 'active', 'synced'"
         " FROM n",
         {bound(first), bound(count), Bound(node),
@@ -385,6 +386,10 @@ class StandinWazuhDb::Impl {
   }
 
   void set_reply_limit(std::size_t bytes) { reply_limit_ = std::min(bytes, kWazuhReplyLimitBytes); }
+  void set_read_only(bool read_only) {
+    const char* sql = read_only ? "PRAGMA query_only=ON" : "PRAGMA query_only=OFF";
+    sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  }
   const SeenRequest& seen() const { return seen_; }
   WazuhFlavour flavour() const { return flavour_; }
 
@@ -1268,6 +1273,9 @@ void StandinWazuhDb::keepalives(std::int64_t first, std::int64_t last, std::int6
 }
 void StandinWazuhDb::set_reply_limit(std::size_t bytes) {
   impl_->set_reply_limit(bytes);
+}
+void StandinWazuhDb::set_read_only(bool read_only) {
+  impl_->set_read_only(read_only);
 }
 std::size_t StandinWazuhDb::agents() const {
   return impl_->agents();

@@ -73,6 +73,9 @@ class StandinWazuhDb {
   // Cuts replies earlier than the real daemon does, so that truncation needs few agents.
   void set_reply_limit(std::size_t bytes);
 
+  // From now on whatever would change the table fails, as on a full or broken disk.
+  void set_read_only(bool read_only);
+
   std::size_t agents() const;  // rows with id > 0
   const SeenRequest& seen() const;
   WazuhFlavour flavour() const;

@@ -13,6 +13,7 @@ from 4.11.2 and 4.14.7. Point it at a stand-in or at a laboratory, never at a ma
 One thread per object. Errors of the socket are OSError; a closed connection is ConnectionError.
 """
 
+import http.client
 import json
 import socket
 import struct
@@ -233,6 +234,83 @@ class Manager(Wdb):
 
     def delete(self, id):
         self.tell(f"global delete-agent {id}")
+
+
+class _UnixHttp(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class ClusterSync:
+    """Plays the master's cluster daemon, which writes what the workers sent in the order in which
+    it came: since 4.13 over HTTP, before over the stream socket."""
+
+    def __init__(self, path, http_path=None, timeout=10.0):
+        self.http_path = http_path
+        self._manager = Manager(path, "4.14" if http_path else "4.11", standin=True,
+                                timeout=timeout)
+
+    def close(self):
+        self._manager.close()
+
+    def _put(self, kind, row):
+        if not self.http_path:
+            self._manager.tell(f"global sync-agent-info-set {json.dumps([row])}")
+            return
+        connection = _UnixHttp(self.http_path, self._manager.timeout)
+        try:
+            connection.request("POST", "/v1/agents/sync", json.dumps({kind: [row]}))
+            if (status := connection.getresponse().status) != 200:
+                raise WdbError(f"POST /v1/agents/sync: {status}")
+        finally:
+            connection.close()
+
+    def full_row(self, row):
+        """A worker's whole row, `labels` as a dict beside the columns."""
+        labels = [{"id": row["id"], "key": key, "value": value}
+                  for key, value in row.get("labels", {}).items()]
+        self._put("syncreq", {**row, "labels": labels})
+
+    def keepalive(self, row):
+        """A worker's pending keepalive; before 4.13 that is its whole row."""
+        if self.http_path:
+            self._put("syncreq_keepalive", {"id": row["id"], "version": row["version"]})
+        else:
+            self.full_row({**row, "connection_status": "active", "disconnection_time": 0,
+                           "status_code": 0})
+
+    def status(self, row, status, time, code=3):
+        """A worker's change of status; before 4.13 that is its whole row."""
+        said = {"connection_status": status, "disconnection_time": time, "status_code": code}
+        if self.http_path:
+            self._put("syncreq_status", {"id": row["id"], "version": row["version"], **said})
+        else:
+            self.full_row({**row, **said})
+
+    def row(self, id):
+        """The whole row of the master's table, labels as a dict."""
+        (row,) = self._manager.sql(
+            "SELECT id,name,ip,os_name,os_version,os_major,os_minor,os_codename,os_build,"
+            "os_platform,os_uname,os_arch,version,config_sum,merged_sum,manager_host,node_name,"
+            "last_keepalive,connection_status,disconnection_time,group_config_status,status_code,"
+            f"date_add,`group`,register_ip FROM agent WHERE id={int(id)}")
+        labels = self._manager.sql(f"SELECT key,value FROM labels WHERE id={int(id)}")
+        row["labels"] = {label["key"]: label["value"] for label in labels}
+        return row
+
+    def enroll(self, ids):
+        for id in ids:
+            self._manager.enroll(id)
+
+    def is_node(self, name):
+        """The manager's own row names its node."""
+        self._manager.tell(f"global sql UPDATE agent SET node_name='{name}' WHERE id=0")
 
 
 class Standin(Wdb):

@@ -2,6 +2,7 @@ rollcall_test(rollcall_protocol_test
   LIBS rollcall_protocol
   SOURCES
     protocol/agent_info_test.cc
+    protocol/agent_record_offer_test.cc
     protocol/agent_record_test.cc
     protocol/agent_version_test.cc
     protocol/codec_test.cc

@@ -6,9 +6,9 @@ rollcall_test(sidecar_source_test THREADS
     sidecar_source/event_socket_test.cc
     sidecar_source/look_plan_test.cc
     sidecar_source/remoted_counters_test.cc
+    sidecar_source/source_defaults_test.cc
     sidecar_source/visit_hints_test.cc
     sidecar_source/wazuh_db_scan_test.cc
-    sidecar_source/wazuh_version_test.cc
   LIBS rollcall_sidecar_source rollcall_standin
   LABELS unit
 )

@@ -91,6 +91,9 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.tls.certificate, "/etc/rollcall/node.crt");
   EXPECT_EQ(config.tls.key, "/etc/rollcall/node.key");
   EXPECT_EQ(config.store.path, "/var/lib/rollcall/sidecar");
+  EXPECT_EQ(config.handoff.grace, 5min);
+  EXPECT_EQ(config.handoff.manager_restart_grace, 5min);
+  EXPECT_EQ(config.handoff.back_within, 2min);
   EXPECT_EQ(config.store.max_events, 1'000'000u);
   EXPECT_EQ(config.store.max_bytes, 256u * 1024 * 1024);
   EXPECT_EQ(config.inspect.address, (Address{"127.0.0.1", 9470}));
@@ -150,6 +153,7 @@ TEST(MasterConfig, ThePackagedFileIsTheDefaults) {
   ASSERT_FALSE(text.empty());
   EXPECT_EQ(master(text), MasterConfig{});
   EXPECT_THAT(master(with_optional_keys(text)).allow, ElementsAre("worker-1", "worker-2"));
+  EXPECT_EQ(master(with_optional_keys(text)).sink.own_node, "node01");
 }
 
 TEST(SidecarConfig, TakesEveryKey) {
@@ -161,6 +165,7 @@ TEST(SidecarConfig, TakesEveryKey) {
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
       "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
+      "[handoff]\ngrace = 1m\nmanager_restart_grace = 30s\nback_within = 0s\n"
       "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
       "[log]\nlevel = debug\nformat = json\n[limits]\nhttp_connections = 16\n");
   EXPECT_EQ(config.node, (SidecarConfig::Node{"w-1.a_B", "c2"}));
@@ -172,6 +177,7 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_EQ(config.master.name, "boss");
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
   EXPECT_EQ(config.store, (SidecarConfig::Store{"/s", 5000, 1ULL << 30}));
+  EXPECT_EQ(config.handoff, (SidecarConfig::Handoff{1min, 30s, 0s}));
   EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}, "/t"}));
   EXPECT_EQ(config.limits, (SidecarConfig::Limits{16}));
   EXPECT_EQ(config.log, (LogConfig{Level::Debug, LogFormat::Json}));
@@ -210,7 +216,7 @@ TEST(MasterConfig, TakesEveryKey) {
       "grace = 0ms\ninventory = 2h\ninventory_differs = 3m\nkeep_removed = 1h\n"
       "[log]\nlevel = error\nformat = json\n"
       "[limits]\nmax_connections = 5\nhttp_connections = 4096\nhistory = 0\nhandshakes = 7\n"
-      "connections_per_address = 3\n");
+      "connections_per_address = 3\nfeed = 1000\nstreams = 0\nflapping = 2\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
   EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
   EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
@@ -219,7 +225,7 @@ TEST(MasterConfig, TakesEveryKey) {
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));
   EXPECT_EQ(config.timing, (MasterConfig::Timing{1s, 2s, 0s, 2h, 3min, 1h}));
   EXPECT_EQ(config.log, (LogConfig{Level::Error, LogFormat::Json}));
-  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3}));
+  EXPECT_EQ(config.limits, (MasterConfig::Limits{5, 4096, 0, 7, 3, 4, 16'000'000, 1000, 0, 2}));
 }
 
 TEST(SidecarConfig, TheSocketsFollowTheHomeUnlessGiven) {
@@ -234,6 +240,36 @@ TEST(SidecarConfig, AgentsMayBeOutOfReach) {
   EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = none\n").source.agent_socket, "");
   EXPECT_THAT(sidecar_error(kRequired + "[source]\nagent_socket = ar\n"),
               testing::HasSubstr("or none"));
+}
+
+TEST(MasterConfig, TakesEveryKeyOfTheSink) {
+  const MasterConfig config = master(
+      "[sink]\nmode = correct\nwazuh_home = /opt/w\nwazuh_http = /run/http\nwrite = stream\n"
+      "every = 1s\nsettle = 200ms\nnode_names = w1:worker-01, w2:node.2\nown_node = node01\n");
+  using Sink = MasterConfig::Sink;
+  EXPECT_EQ(config.sink, (Sink{MasterConfig::SinkMode::Correct,
+                               "/opt/w",
+                               "/opt/w/queue/db/wdb",
+                               "/run/http",
+                               MasterConfig::SinkWrite::Stream,
+                               1s,
+                               200ms,
+                               {{"w1", "worker-01"}, {"w2", "node.2"}},
+                               "node01"}));
+  EXPECT_EQ(master("").sink.mode, MasterConfig::SinkMode::Observe) << "nothing is written unasked";
+}
+
+TEST(MasterConfig, WhatIsWrongWithTheSinkIsToldAtItsLine) {
+  EXPECT_EQ(master_error("[sink]\nmode = on\n"),
+            "m.ini:2: [sink] mode: \"on\" is not known here; allowed is off, observe or correct");
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1\n"),
+              HasSubstr("m.ini:2: [sink] node_names: \"w1\" is not a pair of names; allowed is a "
+                        "list with commas of NODE:NAME"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w1:b\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w2:a\n"), HasSubstr("there before"));
+  EXPECT_THAT(master_error("[sink]\nsettle = 50ms\n"), HasSubstr("is too short"));
+  EXPECT_THAT(master_error("[sink]\nwazuh_home = /" + std::string(100, 'x') + "\n"),
+              testing::StartsWith("m.ini:2: [sink] wazuh_home: "));
 }
 
 TEST(SidecarConfig, AHomeTooLongForItsSocketIsRefusedAtItsLine) {
@@ -276,12 +312,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Wrong{"UnknownSection", "[sourcee]\n",
               "s.ini:5: the section \"sourcee\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log], [limits]"},
+              "[master], [tls], [store], [handoff], [inspect], [log], [limits]"},
         Wrong{"UnknownKey", "[log]\nlevel = info\nlevle = info\n",
               "s.ini:7: the key \"levle\" is not known in [log]; allowed is level, format"},
         Wrong{"KeyOfTheOtherDaemon", "[timing]\nttl = 30s\n",
               "s.ini:5: the section \"timing\" is not known; allowed is [node], [source], "
-              "[master], [tls], [store], [inspect], [log], [limits]"},
+              "[master], [tls], [store], [handoff], [inspect], [log], [limits]"},
         Wrong{"DuplicateKey", "[node]\nname = w2\n",
               "s.ini:6: [node] name was given in line 2 already; allowed is once"},
         Wrong{"NotAKey", "[log]\nlevel\n",

@@ -32,7 +32,8 @@ std::string describe_all(std::string_view bytes) {
 
 class SidecarDriverTest : public ::testing::Test,
                           public SidecarDriver::Link,
-                          public SidecarDriver::Source {
+                          public SidecarDriver::Source,
+                          public SidecarDriver::AgentMessages {
  protected:
   void SetUp() override {
     ASSERT_TRUE(driver.start({}));
@@ -55,6 +56,7 @@ class SidecarDriverTest : public ::testing::Test,
   void send(std::string bytes) override { sent += bytes; }
   void close(const std::string& reason) override { closed = reason; }
   void read_info(const std::vector<AgentId>&) override {}
+  void force_reconnect(AgentId agent) override { asked.push_back(agent); }
 
   void disk_turn() { store.turn(); }
   void look(std::int64_t s, sidecar::RowStatus status) {
@@ -70,6 +72,7 @@ class SidecarDriverTest : public ::testing::Test,
   persist::MemorySessionStore& disk = store.disk;
   std::string sent, closed;
   int connects = 0;
+  std::vector<AgentId> asked;  // to reconnect
   std::vector<std::string> notes;
   SidecarDriver driver{first_worker(),
                        1,
@@ -184,6 +187,26 @@ TEST_F(SidecarDriverTest, NothingIsSentOnALinkThatIsBeingClosed) {
   look(10, sidecar::RowStatus::active);
   disk_turn();
   EXPECT_EQ(sent, "");
+}
+
+TEST_F(SidecarDriverTest, ADrainThatMovesNeedsAWayToTheAgents) {
+  look(10, sidecar::RowStatus::active);
+  sidecar::Drain drain;
+  drain.move_per_s = 1;
+  ASSERT_FALSE(driver.drain(drain));
+  EXPECT_FALSE(driver.core().tracker().drain());
+  driver.attach(*this);
+  ASSERT_TRUE(driver.drain(drain));
+  for (clock.s = 11; clock.s < 15; ++clock.s) driver.tick();
+  EXPECT_EQ(asked, (std::vector<AgentId>{AgentId{7}}));
+  ASSERT_TRUE(driver.undrain());
+  EXPECT_FALSE(driver.undrain()) << "there is none to end";
+}
+
+TEST_F(SidecarDriverTest, AGoodbyeIsSentAndTheLinkClosed) {
+  driver.bye(ByeReason::restart, 5'000'000);
+  EXPECT_EQ(describe_all(sent), "BYE");
+  EXPECT_EQ(closed, "this sidecar stops");
 }
 
 TEST_F(SidecarDriverTest, WithoutAWayToAgentsACommandIsAnsweredSo) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace rollcall::inspect {
 
@@ -68,6 +69,16 @@ class Client {
     answer.body = in_.substr(0, bytes);
     in_.erase(0, bytes);
     return answer;
+  }
+  // Up to and including `end`, which is in no answer's length: of a stream.
+  std::string read_until(std::string_view end) {
+    std::size_t at = 0;
+    while ((at = in_.find(end)) == std::string::npos) {
+      if (!read_some()) return std::exchange(in_, {}) + "(closed)";
+    }
+    const std::string out = in_.substr(0, at + end.size());
+    in_.erase(0, at + end.size());
+    return out;
   }
   bool closed_by_server() { return in_.empty() && !read_some(); }
 

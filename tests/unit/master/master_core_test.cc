@@ -295,6 +295,14 @@ TEST_F(MasterCoreTest, AWorkerThatIsSilentForATtlIsClosed) {
   EXPECT_EQ(m.core.state().nodes().count("w1"), 1u) << "its sessions stay as they are";
 }
 
+TEST_F(MasterCoreTest, AWorkerThatCannotLookIsShownSo) {
+  EXPECT_FALSE(m.core.node_status("w1", at(20)).blind);
+  m.core.message(kW1, Heartbeat{0, 3, 77, std::nullopt, true}, at(20));
+  EXPECT_TRUE(m.core.node_status("w1", at(20)).blind);
+  m.core.message(kW1, Heartbeat{0, 3, 77}, at(30));
+  EXPECT_FALSE(m.core.node_status("w1", at(30)).blind);
+}
+
 TEST_F(MasterCoreTest, AHeartbeatIsAnsweredWithTheTime) {
   m.core.message(kW1, Heartbeat{0, 3, 77}, at(20));
   const Output out = m.core.message(kW1, Heartbeat{0, 3, 77}, at(20));

@@ -69,6 +69,11 @@ std::vector<LogRecord> whole_story() {
   records.emplace_back(ExpiryFrozen{"", master_time(99), master_time(51)});
   records.emplace_back(ExpiryFrozen{"w2", master_time(99), master_time(51)});
   records.emplace_back(ExpiryFrozen{"", {}, master_time(52)});
+  Event offer = event(10, EventKind::offered, 46, 1, 46);
+  offer.grace_us = 60 * kSecond;
+  records.emplace_back(frame("w2", 7, 47, {opened(10, 46), offer}));
+  records.emplace_back(OffersExpired{"w2", master_time(48), master_time(48)});
+  records.emplace_back(NodeLeft{"w2", ByeReason::drain, master_time(90), master_time(49)});
   records.emplace_back(NodeForgotten{"w1", master_time(60)});
   records.emplace_back(AgentsForgotten{{AgentId{8}, AgentId{4'000'000'000}}, master_time(61)});
   records.emplace_back(NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{2}, 9, 100, master_time(62)});
@@ -149,8 +154,8 @@ TEST(State, ASnapshotKeepsWhatItIsMadeOf) {
 TEST(State, WhatTheMasterFindsOutHasNoSeqAndNoPosition) {
   const Live l = live();
   const NodeLog& w2 = l.state.nodes().at("w2");
-  EXPECT_EQ(w2.last_seq, 6u);
-  EXPECT_EQ(w2.position, 107u);
+  EXPECT_EQ(w2.last_seq, 8u);
+  EXPECT_EQ(w2.position, 109u);
   EXPECT_EQ(w2.open.find(AgentId{7}), nullptr);
   EXPECT_EQ(l.state.find(AgentId{7})->reason, Reason::absent_from_inventory);
 }
@@ -295,7 +300,7 @@ TEST(SnapshotBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
 
 TEST(SnapshotBytes, OfANewerFormatNameTheRemedy) {
   std::string bytes = live().states.back();
-  bytes[1] = 3;  // its format
+  bytes[1] = 4;  // its format
   const auto state = State::decode(bytes);
   ASSERT_FALSE(state);
   EXPECT_THAT(state.error().message, HasSubstr("newer version"));

@@ -82,7 +82,7 @@ inline TlsContext client_context(const TlsFiles& files) {
 }
 
 // A loop that must end cleanly after each test: uv_loop_close returns 0.
-class LoopTest : public testing::Test {
+class LoopTest : public ::testing::Test {
  protected:
   // Until something calls loop.stop().
   void run() {

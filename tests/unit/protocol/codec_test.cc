@@ -136,10 +136,11 @@ TEST(Codec, AMissingRequiredKeyIsNamed) {
   EXPECT_EQ(refusal(Raw(7, 0).out), "HEARTBEAT seq is missing");
   EXPECT_EQ(refusal(Raw(8, 0).out), "HEARTBEAT_ACK t0 is missing");
   EXPECT_EQ(refusal(Raw(9, 0).out), "ERROR code is missing");
+  EXPECT_EQ(refusal(Raw(17, 0).out), "BYE reason is missing");
 }
 
 TEST(Codec, AMessageOfAnUnknownTypeIsSaidToBeOne) {
-  for (const std::uint32_t type : {0u, 17u, 99u, UINT32_MAX}) {
+  for (const std::uint32_t type : {0u, 20u, 99u, UINT32_MAX}) {
     const auto message = decode(Raw(type, 0).out);
     ASSERT_TRUE(message);
     EXPECT_EQ(*message, Message(UnknownMessage{type}));
@@ -377,6 +378,7 @@ TEST(EventCodec, OptionalFieldsOfAnotherTypeAreRefused) {
   EXPECT_EQ(refusal_of(3), "DELTA event 0: info is not a map");
   EXPECT_EQ(refusal_of(4), "DELTA event 0: from is not [epoch, node]");
   EXPECT_EQ(refusal_of(5), "DELTA event 0: folded is not a 32-bit number");
+  EXPECT_EQ(refusal_of(6), "DELTA event 0: grace is not a time of at most a day");
 }
 
 std::string refusal_of_info(AgentInfo info) {

@@ -117,6 +117,15 @@ Delta delta_with_everything() {
   return m;
 }
 
+Delta offered() {
+  Delta m;
+  m.first_seq = 46;
+  m.position = 919;
+  m.events = {event(7, EventKind::offered, 3)};
+  m.events[0].grace_us = 300'000'000;
+  return m;
+}
+
 // Large enough to be compressed.
 Delta delta_to_compress() {
   Delta m;
@@ -179,6 +188,7 @@ std::vector<Sample> samples() {
           {"DELTA", one},
           {"DELTA-kinds", delta_of_each_kind()},
           {"DELTA-full", delta_with_everything()},
+          {"DELTA-offered", offered()},
           {"DELTA-compressed", delta_to_compress(), Compression::zstd},
           {"ACK", Ack{42, {}}},
           {"ACK-exceptions", ack},
@@ -186,6 +196,7 @@ std::vector<Sample> samples() {
           {"CHALLENGE", challenge},
           {"HEARTBEAT", Heartbeat{42, 1200, 86'410'000'000}},
           {"HEARTBEAT-digest", Heartbeat{42, 1200, 86'410'000'000, kDigest}},
+          {"HEARTBEAT-blind", Heartbeat{42, 1200, 86'410'000'000, std::nullopt, true}},
           {"HEARTBEAT_ACK", heartbeat_ack()},
           {"HEARTBEAT_ACK-heartbeat", slower(heartbeat_ack())},
           {"WANT-digests", want_digests},
@@ -209,6 +220,7 @@ std::vector<Sample> samples() {
           {"RESULT-why", Result{"deploy-7",
                                 {{AgentId{7}, CommandOutcome::socket}},
                                 "cannot send to /var/ossec/queue/alerts/ar"}},
+          {"BYE", Bye{ByeReason::restart, 120'000'000}},
           {"ERROR", error},
           {"UNKNOWN", UnknownMessage{99}}};
 }

@@ -282,6 +282,7 @@ Event random_event(Rng& rng) {
   if (e.info_hash && chance(rng)) e.info = info(rng);
   if (chance(rng)) e.from = SessionName{epoch(rng), node(rng)};
   if (chance(rng)) e.folded = number32(rng);
+  if (chance(rng)) e.grace_us = std::min(duration(rng), kLongestGraceUs);
   return e;
 }
 
@@ -300,7 +301,7 @@ Message random_message(std::size_t type, Rng& rng) {
     case 5:
       return challenge(rng);
     case 6:
-      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng)};
+      return Heartbeat{number(rng), number(rng), duration(rng), maybe_digest(rng), rng() % 2 == 0};
     case 7:
       return heartbeat_ack(rng);
     case 8:
@@ -319,6 +320,8 @@ Message random_message(std::size_t type, Rng& rng) {
       return command(rng);
     case 15:
       return result(rng);
+    case 16:
+      return Bye{static_cast<ByeReason>(1 + below(rng, 3)), duration(rng)};
     default:
       return error(rng);
   }

@@ -10,7 +10,7 @@ namespace rollcall::testing {
 using Rng = std::mt19937_64;
 
 Event random_event(Rng& rng);
-inline constexpr std::size_t kMessageTypes = 17;
+inline constexpr std::size_t kMessageTypes = 18;
 Message random_message(std::size_t type, Rng& rng);  // type < kMessageTypes
 
 }  // namespace rollcall::testing

@@ -58,6 +58,52 @@ TEST(AgentStateBytes, KeepEverythingThatIsStored) {
   EXPECT_TRUE(back->info_told_here);
 }
 
+TEST(AgentStateBytes, KeepAHandoffAndWhoReleasedTheSession) {
+  AgentState s = full_state();
+  s.session->fence_node = "w2";
+  Handoff& h = s.handoff.emplace();
+  h.cause = Handoff::Cause::manager;
+  h.drain = ~0ull;
+  h.made = {kBoot, us(9), -1};
+  h.grace_us = kLongestGraceUs;
+  h.left = Reason::worker_restart;
+  h.end = Handoff::End::taken;
+  h.ended = {~0ull, us(10), us(11)};
+  h.to = "w3";
+  const auto back = decode_agent_state(encode(s));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->handoff, s.handoff);
+  EXPECT_EQ(back->session, s.session);
+  for (const auto& [wrong, value] : {std::pair{&Handoff::grace_us, std::int64_t{-1}},
+                                     {&Handoff::grace_us, kLongestGraceUs + 1}}) {
+    h = *back->handoff;
+    h.*wrong = value;
+    EXPECT_FALSE(decode_agent_state(encode(s)));
+  }
+  h = *back->handoff;
+  h.end = static_cast<Handoff::End>(6);
+  EXPECT_FALSE(decode_agent_state(encode(s)));
+}
+
+TEST(LocalEventBytes, KeepAnOfferAndWhereTheAgentWas) {
+  LocalEvent e = full_event();
+  e.kind = EventKind::offered;
+  e.offered = {kBoot, us(12), us(13)};
+  e.grace_us = 300 * kSecond;
+  auto back = decode_local_event(encode(e));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->offered, e.offered);
+  EXPECT_EQ(back->grace_us, e.grace_us);
+  EXPECT_FALSE(back->from);
+  e.kind = EventKind::opened;
+  e.from = SessionName{epoch(5), "w2"};
+  back = decode_local_event(encode(e));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->from, e.from);
+  e.from->node = "no node";
+  EXPECT_FALSE(decode_local_event(encode(e)));
+}
+
 TEST(AgentStateBytes, OfAnAgentNeverHeardOf) {
   const auto back = decode_agent_state(encode(AgentState{}));
   ASSERT_TRUE(back);

@@ -71,6 +71,7 @@ inline std::string text(const LocalEvent& e) {
   if (e.reason != Reason::none) out += " " + std::string(to_string(e.reason));
   if (e.info_hash != InfoHash{}) out += e.info ? " info" : " hash";
   if (e.folded != 0) out += " folded " + std::to_string(e.folded);
+  if (e.grace_us != 0) out += " for " + number(static_cast<double>(e.grace_us) / 1e6);
   return out;
 }
 template <typename Events>

@@ -137,6 +137,21 @@ class ReconcilerTest : public ::testing::Test {
   std::optional<std::string> closed;
 };
 
+TEST_F(ReconcilerTest, AWorkerThatCannotLookSaysSoAtOnce) {
+  agreed(3);
+  EXPECT_FALSE(beat(14).blind);
+  sent.clear();
+  take(core->look_failed(at(26)), 26);
+  take(core->tick(at(26.1)), 26.1);
+  EXPECT_TRUE(only<Heartbeat>().blind);
+  sent.clear();
+  take(core->look_failed(at(27)), 27);
+  take(core->tick(at(27.1)), 27.1);
+  EXPECT_TRUE(sent.empty()) << "once";
+  look(28, 3);
+  EXPECT_FALSE(beat(28).blind);
+}
+
 // ---- digests
 
 TEST_F(ReconcilerTest, AHeartbeatTellsTheDigestAtTheLastSeqSent) {

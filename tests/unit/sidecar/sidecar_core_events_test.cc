@@ -13,6 +13,7 @@ namespace {
 
 using namespace test;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 InfoPtr info(const std::string& name) {
@@ -22,6 +23,12 @@ InfoPtr info(const std::string& name) {
 
 Observation connect(std::uint32_t agent, double s, InfoPtr fields = nullptr) {
   return {.agent = AgentId{agent}, .boot_us = us(s), .heard = true, .info = std::move(fields)};
+}
+// Agents 1 to n, all at once.
+std::vector<Observation> crowd(std::uint32_t n) {
+  std::vector<Observation> out;
+  for (std::uint32_t agent = 1; agent <= n; ++agent) out.push_back(connect(agent, 9, info("a")));
+  return out;
 }
 Observation keepalive(std::uint32_t agent, double s) {
   return {.agent = AgentId{agent},
@@ -168,12 +175,14 @@ TEST_F(Events, AKeepaliveMayWaitAndDoesNotIfItIsHurried) {
 
 TEST_F(Events, AnInfoIsStoredOnceBesideItsAgentAndNotInTheEvent) {
   greet();
-  observe(10, {connect(7, 9, info("a"))});
+  Observation again = keepalive(7, 9.5);
+  again.info = info("b");
+  observe(10, {connect(7, 9, info("a")), again});
   store();
-  EXPECT_EQ(sent(), "DELTA 1: 7 opened 9+0 with info");
+  EXPECT_EQ(sent(), "DELTA 1: 7 opened 9+0 with the info's hash; 2: 7 info 9+1 with info");
   EXPECT_THAT(agents_with_kept_info(disk.outbox), ElementsAre(7u));
-  EXPECT_EQ(disk.infos.at(7), encode(*info("a")));
-  EXPECT_LT(disk.outbox.begin()->second.size() + disk.agents.at(7).size(), 300u);
+  EXPECT_EQ(disk.infos.at(7), encode(*info("b")));
+  EXPECT_LT(disk.outbox.rbegin()->second.size() + disk.agents.at(7).size(), 300u);
 }
 
 TEST_F(Events, WhatWasToldBeforeTheFirstMasterIsToldByHashAndAskedFor) {
@@ -191,11 +200,27 @@ TEST_F(Events, WhatWasToldBeforeTheFirstMasterIsToldByHashAndAskedFor) {
 
 TEST_F(Events, AnUnackedEventKeepsItsInfoOverARestart) {
   greet();
-  observe(10, {connect(7, 9, info("a"))});
+  observe(10, crowd(65));
   store();
   start(2);
   greet();
-  EXPECT_EQ(sent(), "DELTA 1: 7 opened 9+0 with info");
+  EXPECT_THAT(sent(), HasSubstr("; 65: 65 opened 9+0 with info"));
+}
+
+TEST_F(Events, OfFewAgentsTheMasterIsAskedOfManyTheFieldsAreTold) {
+  greet();
+  observe(10, crowd(65));
+  store();
+  const std::string all = sent();
+  EXPECT_THAT(all, HasSubstr("63: 63 opened 9+0 with the info's hash; "));
+  EXPECT_THAT(all, HasSubstr("; 65: 65 opened 9+0 with info"));
+  observe(11, {connect(66, 10, info("a"))});
+  store();
+  EXPECT_EQ(sent(), "DELTA 66: 66 opened 10+0 with info") << "none of them was acked";
+  take(core->message(Ack{66, {}}, at(12)));
+  observe(13, {connect(67, 12, info("a"))});
+  store();
+  EXPECT_EQ(sent(), "DELTA 67: 67 opened 12+0 with the info's hash");
 }
 
 TEST_F(Events, AnUnackedEventWhoseInfoWasReplacedTellsItsHash) {
@@ -287,11 +312,9 @@ TEST_F(Events, ABacklogThatDrainedIsFoldedAgainTheNextTime) {
 TEST_F(Events, TheBytesOfKeptInfosCount) {
   config.max_bytes = 5'000;
   start();
-  std::vector<Observation> many;
-  for (std::uint32_t agent = 1; agent <= 10; ++agent) many.push_back(connect(agent, 50, info("a")));
-  observe(51, many);
+  observe(51, crowd(100));
   EXPECT_TRUE(core->backlog_full());
-  EXPECT_GT(core->status(at(52)).backlog_bytes, 10'000u);
+  EXPECT_GT(core->status(at(52)).backlog_bytes, 36 * 1'000u);
 }
 
 }  // namespace

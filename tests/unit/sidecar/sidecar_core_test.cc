@@ -471,7 +471,7 @@ TEST(SidecarCore, ABacklogPastItsBoundKeepsOfEachAgentTheNewestEventAndTheFields
   EXPECT_EQ(m.disk.outbox.size(), 2u);
 }
 
-TEST(SidecarCore, AFoldedEventKeepsTheFieldsThatItsSessionTold) {
+TEST(SidecarCore, AFoldedEventKeepsTheInfoThatItsSessionTold) {
   Config c = config();
   c.max_events = 2;
   Machine m(c);
@@ -480,8 +480,13 @@ TEST(SidecarCore, AFoldedEventKeepsTheFieldsThatItsSessionTold) {
   m.look(9, {});
   m.look(10, {row(7, kActive, 9)});
   m.read(10, 7, {{"name", "a"}});
-  m.look(11, {row(7, kGone, 9, 3)});
-  EXPECT_EQ(m.greet(30), "DELTA 1: 7 closed 9+2 shutdown with info folding 2");
+  m.look(10, {row(8, kActive, 9)});
+  m.read(10, 8, {{"name", "a"}});
+  m.read(10.5, 8, {{"name", "b"}});
+  m.look(11, {row(7, kGone, 9, 3), row(8, kGone, 9, 3)});
+  EXPECT_EQ(m.greet(30),
+            "DELTA 1: 7 closed 9+2 shutdown with the info's hash folding 2; "
+            "2: 8 closed 9.9+3 shutdown with info folding 3");
 }
 
 // One event of each agent may be over the bound by itself: it is sent all the same, and what did

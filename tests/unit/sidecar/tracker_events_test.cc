@@ -155,8 +155,8 @@ TEST_F(TrackerEvents, ARemovedAgentIsForgotten) {
 
 // ---- info
 
-TEST_F(TrackerEvents, TheFieldsGoWithTheClaimAndAreKept) {
-  EXPECT_EQ(connect(10, info("a")), "7 opened @10+0 [10, 10] info");
+TEST_F(TrackerEvents, TheHashGoesWithTheClaimAndTheFieldsAreKept) {
+  EXPECT_EQ(connect(10, info("a")), "7 opened @10+0 [10, 10] hash");
   const auto kept = tracker.take_kept_infos();
   ASSERT_EQ(kept.size(), 1u);
   EXPECT_EQ(*kept[0].second, (AgentInfo{{"name", "a"}}));
@@ -180,7 +180,7 @@ TEST_F(TrackerEvents, OtherFieldsAreAnEventOfTheirOwn) {
 TEST_F(TrackerEvents, FieldsThatComeLateCountIfNothingWasToldInThisStay) {
   connect(10);
   keepalive(20);
-  EXPECT_EQ(keepalive(15, info("a")), "7 info @10+1 [20, 20] info");
+  EXPECT_EQ(keepalive(15, info("a")), "7 info @10+1 [20, 20] hash");
   EXPECT_EQ(keepalive(16, info("b")), "") << "older than what is known";
   goodbye(30);
   connect(40);

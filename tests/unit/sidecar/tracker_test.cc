@@ -160,7 +160,6 @@ INSTANTIATE_TEST_SUITE_P(Codes, TrackerReason,
                                            ReasonCase{1, "invalid_version"},
                                            ReasonCase{2, "version_error"},
                                            ReasonCase{3, "shutdown"}, ReasonCase{4, "no_keepalive"},
-                                           ReasonCase{5, "worker_restart"},
                                            ReasonCase{77, "unknown"}),
                          [](const auto& c) { return "Code" + std::to_string(c.param.code); });
 
@@ -819,12 +818,12 @@ TEST_F(TrackerInfo, IsNotAskedForWhileTheAgentIsPending) {
 
 TEST_F(TrackerInfo, IsToldOnceInASessionAndAgainWhenItChanged) {
   look(10, {row(7, kActive, 9)});
-  EXPECT_EQ(read(10, a), "7 info @9+1 [9, 10] info");
+  EXPECT_EQ(read(10, a), "7 info @9+1 [9, 10] hash") << "the master may know the fields";
   EXPECT_EQ(read(70, a), "");
   EXPECT_EQ(read(130, b), "7 info @9+2 [9, 10] info");
 }
 
-TEST_F(TrackerInfo, OfTheNextSessionIsTheHashAloneUnlessItChanged) {
+TEST_F(TrackerInfo, OfTheNextSessionIsTheHashAloneWhateverItIs) {
   look(10, {row(7, kActive, 9)});
   read(10, a);
   look(20, {row(7, kGone, 9, 3)});
@@ -832,7 +831,19 @@ TEST_F(TrackerInfo, OfTheNextSessionIsTheHashAloneUnlessItChanged) {
   EXPECT_EQ(read(30, a), "7 info @29+1 [29, 30] hash");
   look(40, {row(7, kGone, 29, 3)});
   look(50, {row(7, kActive, 49)});
-  EXPECT_EQ(read(50, b), "7 info @49+1 [49, 50] info");
+  EXPECT_EQ(read(50, b), "7 info @49+1 [49, 50] hash");
+}
+
+TEST_F(TrackerInfo, OfAnAgentThatLeftIsToldIfItIsStillWhatItToldItself) {
+  look(10, {row(7, kActive, 9)});
+  read(10, a);
+  look(20, {row(7, kGone, 9, 3)});
+  tracker.take_wanted_info();
+  tracker.fields_wanted(kSeven, at(21));
+  EXPECT_THAT(tracker.take_wanted_info(), ElementsAre(kSeven));
+  EXPECT_EQ(read(21, b), "") << "written by another worker's sync";
+  EXPECT_EQ(read(22, a), "7 closed @9+3 [9, 10] shutdown info");
+  EXPECT_EQ(read(23, a), "");
 }
 
 TEST_F(TrackerInfo, CarriesItsFieldsWhenTheMasterAsksForThem) {
@@ -900,7 +911,7 @@ TEST_F(TrackerInfo, IsReadAgainNowAndThenWhateverTheSourceShows) {
 TEST_F(TrackerInfo, TooLargeIsClippedAndSaid) {
   look(10, {row(7, kActive, 9)});
   tracker.take_notes();
-  EXPECT_EQ(read(10, {{"name", std::string(20'000, 'x')}}), "7 info @9+1 [9, 10] info");
+  EXPECT_EQ(read(10, {{"name", std::string(20'000, 'x')}}), "7 info @9+1 [9, 10] hash");
   EXPECT_EQ(tracker.take_notes().size(), 1u);
 }
 

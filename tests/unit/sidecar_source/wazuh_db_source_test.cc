@@ -83,8 +83,9 @@ class WazuhDbSourceTest : public ::testing::Test {
   void enrol(int first, int last) {
     sql("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(first) +
         " UNION ALL SELECT i+1 FROM n WHERE i<" + std::to_string(last) +
-        ") INSERT INTO agent (id,name,date_add,last_keepalive,connection_status,node_name)"
-        " SELECT i,'agent-'||i,1,1795373635,'active','worker-1' FROM n");
+        ") INSERT INTO agent (id,name,version,date_add,last_keepalive,connection_status,"
+        "node_name)"
+        " SELECT i,'agent-'||i,'Wazuh v4.14.7',1,1795373635,'active','worker-1' FROM n");
   }
 
   WazuhDbSource& observe() {
@@ -649,6 +650,20 @@ TEST_F(WazuhDbSourceTest, FieldsAreReadAfterTheLookForEachAgentOnce) {
   EXPECT_THAT(infos_[120], Pair(AgentId{121}, IsEmpty())) << "no such row";
   EXPECT_EQ(source_->status().infos, 121u);
   EXPECT_EQ(source_->status().waiting_info, 0u);
+}
+
+TEST_F(WazuhDbSourceTest, AnAgentThatHasNotDescribedItselfHereHasNoFieldsYet) {
+  serve();
+  enrol(1, 2);
+  sql("UPDATE agent SET version=NULL WHERE id=1");
+  in_look_ = [this] {
+    in_look_ = nullptr;
+    source_->read_info({AgentId{1}, AgentId{2}});
+  };
+  observe();
+  until([this] { return infos_.size() == 2; });
+  EXPECT_THAT(infos_[0], Pair(AgentId{1}, IsEmpty())) << "a name alone would replace all of it";
+  EXPECT_EQ(infos_[1].second.at("name"), "agent-2");
 }
 
 TEST_F(WazuhDbSourceTest, FieldsAskedForBetweenLooksDoNotWaitForTheNext) {

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+"""Wazuh's own table on the master, and what the sink makes of it. The master has a stand-in for
+wazuh-db of its own; the test plays the master's cluster daemon there, which writes what the workers
+sent as late as it came:
+
+S1  w1 "active", then w2's late "disconnected"
+S2  w1 "disconnected", then its own older keepalive
+S3  a stale full row of w1 after w2's
+S7  a keepalive pending on w1; the agent moves to w2 and stops there
+S9  remoted restarts on w1, which the master is never told
+"""
+
+import time
+import unittest
+
+from cluster import STANDIN_LIVES_S, Cluster, fields_of
+from daemons import http_socket_in, master_configuration, socket_in
+from wdb import ClusterSync, Manager, Standin
+
+AGENTS = [7, 8, 9, 10, 11]
+OLD = "Wazuh v4.11.2"
+# A decision says when it was; a row that was corrected need not say the very second.
+TIMES = ("last_keepalive", "disconnection_time")
+
+
+class SinkCluster(Cluster):
+    """With a Wazuh on the master. `own`: a worker whose sidecar looks at the master's own table."""
+
+    def __init__(self, mode, flavour="4.14", own=None, **sink):
+        self.mode, self.flavour, self.own, self.sink = mode, flavour, own, sink
+        super().__init__(("w1", "w2", own) if own else ("w1", "w2"))
+        self.wazuh = ClusterSync(socket_in(self.home), self.http_socket)
+
+    @property
+    def home(self):
+        return self.folder / "m"
+
+    @property
+    def http_socket(self):
+        return http_socket_in(self.home) if self.flavour == "4.14" else None
+
+    def _prepare(self, of_master):
+        sink = {"mode": self.mode, "wazuh_home": self.home, "every": "1s", "settle": "500ms",
+                **self.sink}
+        super()._prepare(master_configuration(
+            self.pki, self.stores["master"], timing={"heartbeat": "500ms", "ttl": "3s"},
+            sink=sink))
+        if not self.own:
+            http = ["--http-socket", self.http_socket] if self.http_socket else []
+            self.add_standin("m", self.home, STANDIN_LIVES_S, "--flavour", self.flavour, *http)
+
+    def source_of(self, worker):
+        source = super().source_of(worker)
+        if worker == self.own:
+            source["only_node_name"] = "true"
+        return source
+
+    def add_standin(self, worker, home, seconds, *more):
+        if worker == self.own and not more:
+            more = ["--http-socket", self.http_socket]
+        return super().add_standin(worker, home, seconds, *more)
+
+    def begin(self):
+        if not self.own:
+            self.start("m-wazuhdb")
+        super().begin()
+        if not self.own:
+            self.wazuh.enroll(AGENTS)
+        return self
+
+    def close(self):
+        if hasattr(self, "wazuh"):
+            self.wazuh.close()
+        super().close()
+
+    def sink_page(self):
+        return self.http["master"].get("/sink")
+
+    def until_shown(self, id, status, node, seconds=30):
+        def shown():
+            row = self.wazuh.row(id)
+            return row if (row["connection_status"], row["node_name"]) == (status, node) else None
+        return self.until(f"Wazuh's table has agent {id} {status} on {node}", shown, seconds)
+
+
+class SinkTest(unittest.TestCase):
+    def start(self, mode, *arguments, **sink):
+        self.cluster = SinkCluster(mode, *arguments, **sink)
+        self.addCleanup(self.cluster.close)
+        self.cluster.begin()
+        self.wazuh, self.agents = self.cluster.wazuh, self.cluster.agents
+        self.agents.enroll(AGENTS)
+
+    # Each brings agent and table where the case begins, and returns what the worker's own sync would
+    # still write, and what is right.
+
+    def s1(self):
+        self.agents.connect(7, "w2")
+        self.agents.move(7, "w1")
+        row = self.told(7, "active", "w1")
+        return lambda: self.wazuh.status({**row, "node_name": self.stale_node(row, "w2")},
+                                         "disconnected", int(time.time())), (7, "active", "w1")
+
+    def s2(self):
+        self.agents.connect(8, "w1")
+        row = self.told(8, "active", "w1")
+        self.agents.goodbye(8)
+        self.told(8, "disconnected", "w1")
+        return lambda: self.wazuh.keepalive(row), (8, "disconnected", "w1")
+
+    def s3(self):
+        self.agents.connect(9, "w1", version=OLD, labels={"site": "old", "rack": "1"})
+        row = self.told(9, "active", "w1")
+        self.agents.goodbye(9)
+        self.agents.connect(9, "w2")
+        self.told(9, "active", "w2")
+        return lambda: self.wazuh.full_row(row), (9, "active", "w2")
+
+    def s7(self):
+        self.agents.connect(10, "w1")
+        row = self.told(10, "active", "w1")
+        self.agents.move(10, "w2")
+        self.told(10, "active", "w2")
+        self.agents.goodbye(10)
+        self.told(10, "disconnected", "w2")
+        return lambda: self.wazuh.keepalive(row), (10, "disconnected", "w2")
+
+    def s9(self):
+        self.agents.connect(11, "w1")
+        self.told(11, "active", "w1")
+
+        def restart():
+            self.agents.vanish(11)
+            with Manager(self.cluster.socket_of("w1"), standin=True) as manager:
+                manager.remoted_restart()
+        return restart, (11, "disconnected", "w1")
+
+    def stale_node(self, row, node):
+        """Only whole rows, as before 4.13, bring the node that they came from."""
+        return row["node_name"] if self.cluster.flavour == "4.14" else node
+
+    def told(self, id, status, node):
+        """It was decided so, and Wazuh's own sync has told the master."""
+        self.cluster.until(f"agent {id} is {status} on {node}", lambda: self.decided(id) == (
+            status, node))
+        if self.cluster.mode != "correct":
+            self.sync(id, node)
+        return self.cluster.until_shown(id, status, node)
+
+    def sync(self, id, node):
+        """The worker's whole row reaches the master."""
+        of_worker = ClusterSync(self.cluster.socket_of(node))
+        self.wazuh.full_row(of_worker.row(id))
+        of_worker.close()
+
+    def decided(self, id):
+        agent = self.cluster.http["master"].get(f"/agents/{id}")
+        return agent and (agent["status"], agent["node"])
+
+    def assert_whole(self, before, after):
+        same = {key: value for key, value in before.items() if key not in TIMES}
+        self.assertEqual({key: after.get(key) for key in same}, same)
+        for key, value in before.items():
+            self.assertEqual(bool(after.get(key)), bool(value), key)
+
+    def assert_put_right(self, case):
+        with self.subTest(case=case):
+            late, right = getattr(self, case)()
+            before = self.wazuh.row(right[0])
+            rounds, first = self.cluster.sink_page()["rounds"], self.newest()
+            late()
+            after = self.until_corrected(first, *right)
+            # One may have begun before.
+            self.assertLessEqual(self.cluster.sink_page()["rounds"] - rounds, 3)
+            if case == "s9":
+                before |= {"connection_status": "disconnected", "status_code": after["status_code"],
+                           "disconnection_time": 1}
+            self.assert_whole(before, after)
+
+    def newest(self):
+        return max((c["number"] for c in self.cluster.sink_page()["corrections"]), default=0)
+
+    def until_corrected(self, first, id, status, node):
+        self.cluster.until(f"agent {id} was corrected", lambda: [
+            c for c in self.cluster.http["master"].get(f"/sink?after={first}")["corrections"]
+            if c["agent"] == id and c["written"]])
+        return self.cluster.until_shown(id, status, node)
+
+
+class Correct(SinkTest):
+    def play(self, *arguments):
+        self.start("correct", *arguments)
+        for case in ("s1", "s2", "s3", "s7", "s9"):
+            self.assert_put_right(case)
+        page = self.cluster.sink_page()
+        self.assertEqual((page["refused"], page["error"]), (0, None))
+        said = self.cluster.said_since("master")
+        lines = [fields_of(line) for line in said if "Wazuh's table was corrected" in line]
+        self.assertEqual(len(lines), page["written"])
+        self.assertIn("active -> disconnected", [line.get("connection_status") for line in lines])
+        self.assertEqual(self.agents_only(), sorted(AGENTS))
+        with Standin(socket_in(self.cluster.home)) as standin:
+            stats = standin.stats()
+        for harm in ("oversize_requests", "non_select_sql", "secret_reads", "forbidden",
+                     "partial_frames"):
+            self.assertEqual(stats[harm], 0, stats)
+
+    def agents_only(self):
+        with Manager(socket_in(self.cluster.home), standin=True) as manager:
+            return [row["id"] for row in manager.sql("SELECT id FROM agent WHERE id>0")]
+
+    def test_since_4_13_by_http(self):
+        self.play()
+        self.assertEqual(self.cluster.sink_page()["write"], "http")
+
+    def test_before_4_13_by_the_stream_socket(self):
+        self.play("4.11")
+        self.assertEqual(self.cluster.sink_page()["write"], "stream")
+
+
+class Observe(SinkTest):
+    def test_everything_is_reported_and_nothing_written(self):
+        self.start("observe")
+        for case in ("s1", "s2", "s3", "s7", "s9"):
+            with self.subTest(case=case):
+                late, (id, *right) = getattr(self, case)()
+                late()
+                first = self.cluster.sink_page()["observed"]
+                self.cluster.until(f"{case} is reported", lambda: self.reported(id, right))
+                row = self.wazuh.row(id)
+                self.assertNotEqual([row["connection_status"], row["node_name"]], right)
+                self.assertGreaterEqual(self.cluster.sink_page()["observed"], first)
+        page = self.cluster.sink_page()
+        self.assertEqual((page["written"], page["refused"]), (0, 0))
+        with Standin(socket_in(self.cluster.home)) as standin:
+            commands = standin.stats()["commands"]
+        self.assertEqual(set(commands) - {"sql", "POST /v1/agents/sync"}, set())
+        written = [c for c in page["corrections"] if c["written"]]
+        self.assertEqual(written, [])
+
+    def reported(self, id, right):
+        """The newest report of this agent is about what is wrong now."""
+        row = self.wazuh.row(id)
+        found = [c for c in self.cluster.sink_page()["corrections"] if c["agent"] == id]
+        return found and all(
+            found[-1]["after"].get(key, row[key]) == value
+            for key, value in zip(("connection_status", "node_name"), right))
+
+
+class Faults(SinkTest):
+    def setUp(self):
+        self.start("correct")
+        self.agents.connect(7, "w1")
+        self.row = self.told(7, "active", "w1")
+
+    def wrong(self):
+        self.wazuh.status(self.row, "disconnected", int(time.time()))
+
+    def until_trouble(self, sign):
+        def trouble():
+            return sign in (self.cluster.status("master")["sink"]["error"] or "")
+        self.cluster.until(f"/status says {sign}", trouble)
+        health = self.cluster.http["master"].get("/healthz")
+        self.assertEqual(health["status"], "degraded")
+        self.assertIn(sign, health["why"])
+
+    def the_rest_goes_on(self):
+        self.agents.connect(8, "w1")
+        self.agents.move(8, "w2")
+        self.cluster.until("agents are decided on", lambda: self.decided(8) == ("active", "w2"))
+
+    def until_well(self):
+        self.cluster.until_shown(7, "active", "w1", 90)
+        self.cluster.until("no trouble", lambda: not self.cluster.sink_page()["error"])
+        self.assertEqual(self.cluster.http["master"].get("/healthz"), {"status": "ok"})
+
+    def test_wazuh_db_that_is_killed(self):
+        self.cluster.kill("m-wazuhdb")
+        self.until_trouble("nobody answers there")
+        self.the_rest_goes_on()
+        self.cluster.start("m-wazuhdb")
+        self.wazuh.close()
+        self.wazuh.enroll(AGENTS)
+        self.until_well()
+
+    def test_wazuh_db_that_is_slow(self):
+        with Standin(socket_in(self.cluster.home)) as standin:
+            self.wrong()
+            standin.fault("slow", 12_000)
+            self.until_trouble("no answer within 10 s")
+            self.the_rest_goes_on()
+            standin.fault("none")
+        self.until_well()
+
+    def test_wazuh_db_that_cannot_write(self):
+        with Standin(socket_in(self.cluster.home)) as standin:
+            self.wrong()
+            standin.fault("readonly")
+            self.until_trouble("the answer is 500")
+            self.the_rest_goes_on()
+            standin.fault("none")
+        self.until_well()
+        self.assertGreater(self.cluster.sink_page()["refused"], 0)
+
+
+    def test_a_worker_whose_sidecar_is_blind(self):
+        with Standin(self.cluster.socket_of("w2")) as standin:
+            standin.fault("drop")
+            self.cluster.until("w2 is blind", lambda: self.node("w2")["blind"])
+            self.agents.goodbye(7)
+            self.told(7, "disconnected", "w1")
+            self.agents.connect(7, "w2")
+            self.sync(7, "w2")
+            first = self.newest()
+            rounds = self.cluster.sink_page()["rounds"]
+            self.cluster.until("it is left alone", lambda: (
+                self.cluster.sink_page()["withheld"]["no_sidecar"] == 1
+                and self.cluster.sink_page()["rounds"] > rounds + 3))
+            standin.fault("none")
+        self.cluster.until("w2 sees it", lambda: self.decided(7) == ("active", "w2"))
+        row = self.wazuh.row(7)
+        self.assertEqual((row["connection_status"], row["node_name"]), ("active", "w2"))
+        self.assertEqual(self.cluster.http["master"].get(f"/sink?after={first}")["corrections"], [])
+
+    def node(self, name):
+        (found,) = [n for n in self.cluster.http["master"].get("/nodes")["nodes"]
+                    if n["node"] == name]
+        return found
+
+
+class OwnNode(SinkTest):
+    """The master has agents of its own, and a sidecar that looks at the same table."""
+
+    def test_what_the_sink_wrote_is_no_evidence_there(self):
+        self.start("correct", "4.14", "m")
+        self.wazuh.is_node("m")
+        self.agents.connect(8, "m")
+        self.agents.connect(7, "w1")
+        self.told(7, "active", "w1")
+        self.cluster.until("8 is there", lambda: self.decided(8) == ("active", "m"))
+        self.agents.move(7, "w2")
+        self.told(7, "active", "w2")
+        self.agents.goodbye(7)
+        self.told(7, "disconnected", "w2")
+        self.cluster.until("all was told", self.cluster.quiet)
+        by_m = {d["agent"] for d in self.cluster.decisions() if d["node"] == "m"}
+        self.assertEqual(by_m, {8})
+        self.assertEqual({c["agent"] for c in self.cluster.sink_page()["corrections"]}, {7})
+        self.assertEqual(self.cluster.sink_page()["own_node"], "m")
+
+
+if __name__ == "__main__":
+    unittest.main()
