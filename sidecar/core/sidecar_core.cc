@@ -735,7 +735,6 @@ void SidecarCore::on(const ErrorMessage& m, const Now&, Output& out) {
 Output SidecarCore::tick(const Now& now) {
   Output out;
   tick_handoff(notice_halt(now), now, out);
-  collect(now);  // what a heartbeat tells of is then in the outbox
   const std::int64_t silence = now.mono_us - last_heard_mono_us_;
   if (link_ == Link::greeting && silence > kGreetingTimeoutUs) {
     out.close = "no WELCOME within 10 s";
