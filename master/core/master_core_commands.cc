@@ -43,7 +43,7 @@ Place MasterCore::where(AgentId agent, const Now& now) const {
   place.version_comes = place.version.empty() && r->info_missing();
   if (contested(agent, now)) {
     place.end = CommandEnd::contested;
-  } else if (r->phase == Phase::released) {
+  } else if (r->phase == Phase::released || state_.status_of(*r) == AgentStatus::migrating) {
     place.kind = Place::Kind::later;
     place.end = CommandEnd::migrating;
   } else if (state_.status_of(*r) != AgentStatus::disconnected) {

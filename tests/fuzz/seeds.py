@@ -164,7 +164,10 @@ def sidecar_core():
     # Connects, is welcomed, looks at two agents, stores; acks, is asked and told.
     look = bytes([0, 0x20, 0, 0x02, 3, 1, 0x02, 3])
     up = bytes([0, 14, 4, 6, 0]) + look + bytes([14, 14])
-    return [up, up + bytes([7, 2, 0, 0, 14]), up + bytes([9, 1, 0, 1, 1, 0, 14, 10, 1, 0, 1, 1]),
+    # A COMMAND is stored, sent to both agents, and comes again.
+    command = bytes([20, 0x28, 2, 0, 1, 1, 1])
+    told = up + command + bytes([14, 21, 0, 21, 1]) + command + bytes([14, 22, 0, 4, 6, 0]) + command
+    return [up, told, up + bytes([7, 2, 0, 0, 14]), up + bytes([9, 1, 0, 1, 1, 0, 14, 10, 1, 0, 1, 1]),
             bytes([0]) + look + bytes([14, 17, 0, 4, 6, 0, 14, 16, 3])]
 
 
@@ -174,14 +177,18 @@ def master_core():
         """A byte that is this op of this worker."""
         return next(b for b in range(n << 6, (n + 1) << 6) if b % 14 == op)
 
-    def hello(n, node):
-        return bytes([pick(n, 0), node, 0, pick(n, 2), 0x10, node, 0, 0, 0, pick(n, 10)])
+    def hello(n, node, how=0x10):
+        return bytes([pick(n, 0), node, 0, pick(n, 2), how, node, 0, 0, 0, pick(n, 10)])
 
     def claims(n, agent, kind, late):
         return bytes([pick(n, 4), 1, 9, agent, kind, late, 0, 8, 0, pick(n, 10)])
 
     both = hello(0, 0) + hello(1, 1)
-    return [hello(0, 0) + claims(0, 1, 0, 0), both + claims(0, 1, 0, 0) + claims(1, 1, 0, 1),
+    able = hello(0, 0, 0x90) + hello(1, 1, 0x90) + claims(0, 1, 0, 0)
+    command = bytes([pick(0, 13), 0xe1, 1, 0x28, 1, 1, pick(0, 10)])
+    told = bytes([pick(0, 13), 0xe0, 1, 1, 0, 0, 0])
+    return [able + command + told, able + command + claims(1, 1, 0, 1) + bytes([pick(0, 1)]) + told,
+            hello(0, 0) + claims(0, 1, 0, 0), both + claims(0, 1, 0, 0) + claims(1, 1, 0, 1),
             both + claims(0, 1, 0, 0) + claims(1, 1, 3, 1) + bytes([pick(0, 1), pick(1, 12), 3])]
 
 

@@ -728,4 +728,30 @@ MUTATIONS = [
         (Edit("sidecar/core/tracker_handoff.cc",
               "  if (left == Reason::none) h.grace_us = std::max(h.grace_us, patience_us(state));\n",
               ""),)),
+    # ---- the feed ----------------------------------------------------------------------------
+    Mutation(
+        "the feed tells what is not durable",
+        "after a crash a number that was told gets another meaning",
+        (Edit("master/core/master_core.cc",
+              "std::abort();  // only a replay can disagree\n",
+              "std::abort();\n  feed_.show_upto(feed_.added());\n"),),
+        unit=("master_core_test", "Contests.TheFeedShowsNothing*")),
+    Mutation(
+        "a lease that lapses is not told",
+        "the feed does not end as the table stands",
+        (Edit("master/core/state.cc",
+              "  lease_became(r.node, before, r.cause, r.at, told);\n", ""),)),
+    Mutation(
+        "a disconnect of what was never connected is told",
+        "an alarm without a reason",
+        (Edit("master/core/feed.cc",
+              "  if (!is) return was ? std::optional(FeedKind::disconnect) : std::nullopt;",
+              "  if (!is) return FeedKind::disconnect;"),),
+        unit=("master_core_test", "FeedTest.AConnectComesBefore*")),
+    Mutation(
+        "losers of a contested agent told at once",
+        "two clones chase each other as fast as messages travel",
+        (Edit("master/core/master_core_contests.cc",
+              "  if (!contested(agent, now)) return true;\n", "  if (now.mono_us > 0) return true;\n"),),
+        unit=("master_core_test", "Contests.NobodyIsTold*")),
 ]

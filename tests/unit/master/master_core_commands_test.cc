@@ -110,6 +110,32 @@ TEST_F(MasterCommands, AnAgentWhoseWorkerIsAwayIsHeldUntilSomebodyClaimsIt) {
   EXPECT_EQ(m.delta(23, kW2, 1, {here(7, 22)}), "2 ACK 1\n2 COMMAND c restart 7");
 }
 
+Event offered(std::uint32_t agent, double epoch_s, std::uint32_t change, double grace_s) {
+  Event e = event(agent, EventKind::offered, epoch_s, change, epoch_s);
+  e.grace_us = us(grace_s);
+  return e;
+}
+
+TEST_F(MasterCommands, AnOfferedAgentIsHeldUntilItsNewWorkerClaimsIt) {
+  m.delta(20, kW1, 1, {here(7, 15), offered(7, 15, 1, 300)});
+  EXPECT_EQ(restart(21, "c", {7}), "");
+  EXPECT_THAT(m.delta(23, kW2, 1, {here(7, 22)}), HasSubstr("2 COMMAND c restart 7"));
+}
+
+TEST_F(MasterCommands, AnOfferedAgentThatStaysIsToldWhereItIs) {
+  m.delta(20, kW1, 1, {here(7, 15), offered(7, 15, 1, 300)});
+  restart(21, "c", {7});
+  EXPECT_THAT(m.delta(23, kW1, 3, {event(7, EventKind::confirmed, 15, 2, 22)}),
+              HasSubstr("1 COMMAND c restart 7"));
+}
+
+TEST_F(MasterCommands, AnOfferedAgentThatNobodyClaimsIsNotTold) {
+  m.delta(20, kW1, 1, {here(7, 15), offered(7, 15, 1, 300)});
+  restart(21, "c", {7});
+  m.ticks(21, 33);
+  EXPECT_EQ(ends(), "migrating 1");
+}
+
 TEST_F(MasterCommands, AWorkerThatComesBackIsAskedAgain) {
   m.delta(20, kW1, 1, {here(7, 15)});
   restart(21, "c", {7});
