@@ -482,8 +482,8 @@ MUTATIONS = [
         "info told once for all sessions",
         "another worker's older fields stand",
         (Edit("sidecar/core/tracker.cc",
-              "  if (!fields && state.info_told_here) return;\n",
-              "  if (!fields) return;\n"),)),
+              "  if (hash == state.told_hash && state.info_told_here) return;\n",
+              "  if (hash == state.told_hash) return;\n"),)),
     # ---- events ------------------------------------------------------------------------------
     Mutation(
         "disconnect without a moment taken as evidence",
