@@ -42,7 +42,7 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(13).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.array(14).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
