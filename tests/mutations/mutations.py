@@ -668,8 +668,8 @@ MUTATIONS = [
         "evidence after an offer does not end it",
         "an agent that stays on a drained worker is disconnected",
         (Edit("sidecar/core/tracker_handoff.cc",
-              "  if (heard_since_offer(state, now)) stay(agent, state, now);\n",
-              ""),)),
+              "  if (heard_since_offer(state, now)) stay",
+              "  if (heard_since_offer(state, now) && agent == AgentId{}) stay"),)),
     Mutation(
         "an offer ends without closing",
         "an agent that went nowhere migrates for ever",
