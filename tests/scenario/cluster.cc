@@ -75,6 +75,11 @@ void Worker::restart() {
   start();
 }
 
+void Worker::drain() {
+  cluster_.tell("An operator drains " + name_ + ".");
+  EXPECT_TRUE(driver_->drain({}));
+}
+
 void Worker::agent_speaks(std::uint32_t agent) {
   sidecar::Row& row = table_[AgentId{agent}];
   row.agent = AgentId{agent};

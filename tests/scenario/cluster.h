@@ -60,6 +60,9 @@ class Worker final : public app::SidecarDriver::Store,
   // What was not stored is lost; the source stays as it is.
   void restart();
 
+  // An operator empties it.
+  void drain();
+
   void start();
   void look();
   void tick() { driver_->tick(); }
