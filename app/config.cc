@@ -713,6 +713,7 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
   keys.push_back(
       {"limits", "http_connections", count_into(config.limits.http_connections, 16, 4'096)});
   keys.push_back({"limits", "history", count_into(config.limits.history, 0, 100'000'000)});
+  keys.push_back({"limits", "migrations", count_into(config.limits.migrations, 0, 1'000'000)});
   keys.push_back({"limits", "feed", count_into(config.limits.feed, 1'000, 100'000'000)});
   keys.push_back({"limits", "streams", count_into(config.limits.streams, 0, 1'000)});
   keys.push_back({"limits", "flapping", count_into(config.limits.flapping, 2, 16)});

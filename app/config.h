@@ -184,6 +184,7 @@ struct MasterConfig {
     std::uint32_t feed = 250'000;                  // entries kept in memory for /events
     std::uint32_t streams = 32;  // readers of /events at once, those that wait included
     std::uint32_t flapping = 6;  // moves within an hour from which an agent is listed
+    std::uint32_t migrations = 10'000;             // kept for /migrations
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

@@ -91,6 +91,9 @@ struct Fields {
     return whole(
         {{"record", "offers_expired"}, {"at", r.at.us}, {"node", r.node}, {"upto", r.upto.us}});
   }
+  Json operator()(const master::MigrationsKept& r) const {
+    return whole({{"record", "migrations_kept"}, {"most", r.most}});
+  }
   Json operator()(const master::NodeLeft& r) const {
     return whole({{"record", "node_left"},
                   {"at", r.at.us},

@@ -43,6 +43,7 @@ struct SidecarView {
   std::string version;
 };
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
+void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of them
 
 // `send_inventory`, on the loop thread, has the sidecar begin a full inventory; why not, if it
 // cannot.
@@ -59,6 +60,7 @@ struct MasterView {
   std::size_t flapping = 6;  // moves within an hour from which an agent is listed
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
+void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them
 // /events and /contested. The server is to be told of news: HttpServer::news() with what
 // core().feed().last() has come to.
 void add_feed_pages(HttpServer& server, Post post, MasterView view);

@@ -483,6 +483,7 @@ Response SidecarPages::why(const Request& request) const {
 }  // namespace
 
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
+  add_handoff_page(server, post, view);
   const auto pages = std::make_shared<const SidecarPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });

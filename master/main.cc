@@ -38,6 +38,7 @@ master::MasterCore::Config core_of(const app::MasterConfig& config, app::Clock& 
   core.inventory_us = config.timing.inventory.count();
   core.inventory_differs_us = config.timing.inventory_differs.count();
   core.removed_retention_us = config.timing.keep_removed.count();
+  core.keep_migrations = config.limits.migrations;
   core.max_inventories = config.limits.inventories;
   core.max_inventory_entries = config.limits.inventory_entries;
   return core;
@@ -176,7 +177,11 @@ class Master {
                  status.lease.status == master::LeaseStatus::valid &&
                  status.agreement == Agreement::equal;
         },
-        [&core, now](AgentId agent) { return core.in_doubt(agent) || core.contested(agent, now); }};
+        [&core, now](AgentId agent) {
+          const AgentRecord* record = core.state().find(agent);
+          return core.in_doubt(agent) || core.contested(agent, now) ||
+                 (record && core.state().status_of(*record) == master::AgentStatus::migrating);
+        }};
   }
 
   std::expected<void, Error> listen() {

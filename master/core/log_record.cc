@@ -26,7 +26,8 @@ enum : std::uint64_t {
   kNodeForgotten = 9,
   kAgentsForgotten = 10,
   kOffersExpired = 11,
-  kNodeLeft = 12
+  kNodeLeft = 12,
+  kMigrationsKept = 13
 };
 
 wire::Limits limits() {
@@ -119,6 +120,8 @@ std::string encode(const LogRecord& record) {
           p.array(3).u64(kNodeForgotten).str(r.node).i64(r.at.us);
         } else if constexpr (std::is_same_v<T, OffersExpired>) {
           p.array(4).u64(kOffersExpired).str(r.node).i64(r.upto.us).i64(r.at.us);
+        } else if constexpr (std::is_same_v<T, MigrationsKept>) {
+          p.array(2).u64(kMigrationsKept).u64(r.most);
         } else if constexpr (std::is_same_v<T, NodeLeft>) {
           p.array(5).u64(kNodeLeft).str(r.node).u64(std::to_underlying(r.reason));
           p.i64(r.until.us).i64(r.at.us);
@@ -241,6 +244,9 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
     }
     case kOffersExpired:
       out = OffersExpired{text(1), {i64(2)}, {i64(3)}};
+      break;
+    case kMigrationsKept:
+      out = MigrationsKept{u64(1)};
       break;
     case kNodeLeft:
       out = NodeLeft{text(1), number(2, kLastByeReason), {i64(3)}, {i64(4)}};

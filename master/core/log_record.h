@@ -141,9 +141,15 @@ struct NodeLeft {
   bool operator==(const NodeLeft&) const = default;
 };
 
-using LogRecord =
-    std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided, LeaseChanged,
-                 ExpiryFrozen, NodeForgotten, AgentsForgotten, OffersExpired, NodeLeft>;
+// From here on so many moves of agents are kept, the newest.
+struct MigrationsKept {
+  std::uint64_t most = 0;
+  bool operator==(const MigrationsKept&) const = default;
+};
+
+using LogRecord = std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, Decided,
+                               LeaseChanged, ExpiryFrozen, NodeForgotten, AgentsForgotten,
+                               OffersExpired, NodeLeft, MigrationsKept>;
 
 std::string encode(const LogRecord& record);
 std::expected<LogRecord, Error> decode_log_record(std::string_view bytes);

@@ -74,6 +74,9 @@ Output MasterCore::start(const Now& now) {
   } else if (!may_have_lost_.empty()) {
     begin_term(may_have_lost_, out);
   }
+  // Logged, so that a replay keeps the same.
+  if (state_.migrations().capacity() != config_.keep_migrations)
+    log(MigrationsKept{config_.keep_migrations});
   return finish(now, std::move(out));
 }
 

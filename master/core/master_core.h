@@ -93,6 +93,7 @@ class MasterCore {
     std::int64_t grace_us = 600'000'000;               // from lapsed to expired
     std::int64_t removed_retention_us = 7 * 86'400'000'000;
     std::size_t keep_decisions = 10'000;
+    std::size_t keep_migrations = 10'000;
     std::int64_t contested_tell_us = 10'000'000;  // the shortest keepalive interval
   };
 

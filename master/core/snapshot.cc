@@ -19,7 +19,7 @@ using wire::Packer;
 namespace {
 
 // 2: leases, what is frozen, who was forgotten or removed. 3: offers, who is away, the feed's
-// numbers. Older ones are read.
+// numbers, migrations. Older ones are read.
 constexpr std::uint64_t kSnapshotFormat = 3;
 
 void pack_contact(Packer& p, const AgentRecord::Contact& c) {
@@ -42,7 +42,7 @@ std::string State::encode() const {
   std::string out;
   out.reserve(agents_.size() * 160);
   Packer p(out);
-  p.array(13).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
+  p.array(14).u64(kSnapshotFormat).u64(static_cast<std::uint64_t>(master_));
   p.u64(static_cast<std::uint64_t>(term_)).i64(time_.until.us);
   p.array(static_cast<std::uint32_t>(nodes_.size()));
   for (const auto& [name, n] : nodes_) {
@@ -91,6 +91,7 @@ std::string State::encode() const {
   p.array(static_cast<std::uint32_t>(removed_.size()));
   for (const auto& [agent, at] : removed_) p.array(2).u64(std::to_underlying(agent)).i64(at.us);
   write_feed(p);
+  migrations_.pack(p);
   return out;
 }
 
@@ -313,14 +314,15 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
               " was written by a newer version of rollcall-master; run that one"});
   }
   State s;
-  const std::uint32_t expected_parts = format == 1 ? 9 : format == 2 ? 12 : 13;
+  const std::uint32_t expected_parts = format == 1 ? 9 : format == 2 ? 12 : 14;
   if (parts != expected_parts || !take(in, s.master_) || !take(in, s.term_) ||
       !take(in, s.time_.until))
     return std::unexpected(bad("its head"));
   if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
   if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
-      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.read_feed(in)) || !in.at_end())
+      (format > 1 && !s.read_beside(in)) || (format > 2 && !s.read_feed(in)) ||
+      (format > 2 && !s.migrations_.read(in)) || !in.at_end())
     return std::unexpected(bad("what stands beside its agents"));
   if (format < 3) s.feed_.began_ = {std::max<std::int64_t>(s.time_.until.us, 1)};
   if (format == 1) {

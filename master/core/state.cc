@@ -176,6 +176,7 @@ void State::fold(const LeaseChanged& r, Feed* told) {
   const NodeStanding before = standing_of(node);
   node.lease = {r.status, r.cause, r.at};
   node.away.reset();
+  if (r.status == LeaseStatus::expired) migrations_.lease_gone(r.node, r.at);
   // It can say itself what became of its offers.
   if (r.status == LeaseStatus::valid) node.offers.over = {};
   standing_became(r.node, before, r.cause, r.at, told);
@@ -187,6 +188,10 @@ void State::fold(const OffersExpired& r, Feed* told) {
   const NodeStanding before = standing_of(it->second);
   it->second.offers.over = std::max(it->second.offers.over, r.upto);
   standing_became(r.node, before, LeaseCause::none, r.at, told);
+}
+
+void State::fold(const MigrationsKept& r, Feed*) {
+  migrations_.keep(r.most);
 }
 
 void State::fold(const NodeLeft& r, Feed*) {
@@ -285,7 +290,14 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
     const Standing stood{record.top.node, record.top.epoch,
                          master::status_of(record, had_standing)};
     const MasterTime had_offer = record.is_offered() ? record.offered_until : MasterTime{};
+    std::optional<Migrations::Before> before;
+    if (record.has_session() && record.top.node != r.node)
+      before = {{record.top.epoch, record.top.node},
+                record.phase,
+                record.hi,
+                had && had->lease.status == LeaseStatus::expired};
     const Rule rule = record.apply(r.node, e, r.at);
+    migrations_.decided(r.node, e, rule, before, r.at);
     const MasterTime has_offer = record.is_offered() ? record.offered_until : MasterTime{};
     // One that is there now is of this node, or as it was.
     if (had_offer != has_offer || (accepted(rule) && had != &node)) {

@@ -13,6 +13,7 @@
 
 #include "master/core/feed.h"
 #include "master/core/log_record.h"
+#include "master/core/migrations.h"
 #include "protocol/agent_record.h"
 #include "protocol/agent_table.h"
 #include "protocol/messages.h"
@@ -136,6 +137,7 @@ class State {
   const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
   std::optional<MasterTime> frozen_until(const NodeName& node) const;  // as all or by name
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
+  const Migrations& migrations() const { return migrations_; }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
   const FeedNumbers& feed() const { return feed_; }
@@ -174,6 +176,7 @@ class State {
   void fold(const AgentsForgotten& r, Feed* told);
   void fold(const OffersExpired& r, Feed* told);
   void fold(const NodeLeft& r, Feed* told);
+  void fold(const MigrationsKept& r, Feed* told);
   void forget_unknown(const Decided& record, std::vector<Outcome>* outcomes);
 
   MasterId master_{};
@@ -185,6 +188,7 @@ class State {
   std::map<NodeName, MasterTime> frozen_;
   std::map<NodeName, ForgottenNode> forgotten_;
   std::map<AgentId, MasterTime> removed_;
+  Migrations migrations_;
   FeedNumbers feed_;
 };
 

@@ -90,6 +90,7 @@ void SidecarCore::tick_handoff(std::int64_t passed_us, const Now& now, Output& o
   tracker_.waited_blind(passed_us, now);
   tracker_.hand_off(kHandedAtOnce, now);
   move_some(passed_us, now, out);
+  collect(now);  // before a heartbeat compares what waits to be told
 }
 
 void SidecarCore::move_some(std::int64_t passed_us, const Now& now, Output& out) {

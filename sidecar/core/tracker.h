@@ -72,6 +72,7 @@ class Tracker {
   const std::optional<Drain>& drain() const { return drain_; }
   // Nobody can be connected here: all are offered, until the source can be looked at again.
   void set_manager_gone(bool gone);
+  bool manager_gone() const { return manager_gone_; }
   void hand_off(std::size_t most, const Now& now);
   bool handing_off() const { return !to_hand_.empty(); }
   // An agent that will be asked to go; false if it is gone already.

@@ -129,7 +129,8 @@ MUTATIONS = [
         "a release outlives the term of its winner",
         "an agent cannot claim at a master that lost the winner, and the time it was in",
         (Edit("sidecar/core/tracker.cc",
-              "    state.session->fence = kUnstamped;\n    dirty_.insert(agent);\n    tell",
+              "    state.session->fence = kUnstamped;\n    state.session->fence_node.clear();\n"
+              "    dirty_.insert(agent);\n    tell",
               "    tell"),),
         unit=("sidecar_core_test", "TrackerMaster.ANewTermMayHave*")),
     Mutation(
@@ -353,7 +354,7 @@ MUTATIONS = [
         "short visit ignored",
         "another worker's ghost stays on top",
         (Edit("sidecar/core/tracker.cc",
-              "      open_session(agent, state, evidence, now, EventKind::closed, reason_of(row.code));\n",
+              "      visited(agent, state, evidence, reason_of(row.code), now);\n",
               ""),),
         # In the simulator an agent's silence ends its ghost soon enough.
         unit=("sidecar_core_test", "TrackerLook.AShortVisit*")),
@@ -453,7 +454,7 @@ MUTATIONS = [
         "challenge never expires",
         "a ghost never gives up",
         (Edit("sidecar/core/tracker.cc",
-              "  if (state.due->covered_us * 2 <= interval * 5) return;\n",
+              "  if (state.due->covered_us <= patience_us(state)) return;\n",
               "  return;\n"),),
         unit=("sidecar_core_test", "TrackerChallenge.WithoutEvidence*")),
     Mutation(
@@ -481,15 +482,15 @@ MUTATIONS = [
         "info told once for all sessions",
         "another worker's older fields stand",
         (Edit("sidecar/core/tracker.cc",
-              "  if (!fields && state.info_told_here) return;\n",
-              "  if (!fields) return;\n"),)),
+              "  if (hash == state.told_hash && state.info_told_here) return;\n",
+              "  if (hash == state.told_hash) return;\n"),)),
     # ---- events ------------------------------------------------------------------------------
     Mutation(
         "disconnect without a moment taken as evidence",
         "a worker's late disconnect ends the session on the agent's new worker",
         (Edit("sidecar/core/tracker_events.cc",
-              "  if (o.heard && later(evidence, state, now))\n",
-              "  if (later(evidence, state, now))\n"),),
+              "  if (o.heard && later(evidence, state, now)) visited",
+              "  if (later(evidence, state, now)) visited"),),
         # The simulator's sources have looks.
         unit=("sidecar_core_test", "TrackerEvents.*")),
     Mutation(
@@ -510,7 +511,7 @@ MUTATIONS = [
         "info read back replaces newer info",
         "the master shows what was true before",
         (Edit("sidecar/core/tracker.cc",
-              "  if (is_kept(state) && hash != state.info_hash) return;\n",
+              "  if ((left || is_kept(state)) && hash != state.info_hash) return;\n",
               ""),),
         unit=("sidecar_core_test", "TrackerEvents.*")),
     # ---- reconciliation ----------------------------------------------------------------------
@@ -662,4 +663,95 @@ MUTATIONS = [
         "it passes for one without agents, and those that move there are written as disconnected",
         (Edit("sidecar/core/sidecar_reconcile.cc", "  h.blind = blind_;\n", ""),),
         unit=("sidecar_core_test", "ReconcilerTest.AWorkerThatCannotLook*")),
+    # ---- handoff -----------------------------------------------------------------------------
+    Mutation(
+        "evidence after an offer does not end it",
+        "an agent that stays on a drained worker is disconnected",
+        (Edit("sidecar/core/tracker_handoff.cc",
+              "  if (heard_since_offer(state, now)) stay",
+              "  if (heard_since_offer(state, now) && agent == AgentId{}) stay"),)),
+    Mutation(
+        "an offer ends without closing",
+        "an agent that went nowhere migrates for ever",
+        (Edit("sidecar/core/tracker_handoff.cc",
+              "      end_offer(state, Handoff::End::expired, now);\n"
+              "      change_session(agent, state, EventKind::closed, Reason::handoff_expired);\n",
+              "      continue;\n"),)),
+    Mutation(
+        "an offer given up with its worker's lease",
+        "an agent is disconnected while it may be on its way",
+        (Edit("master/core/state.cc",
+              "  if (record.is_offered()) {\n",
+              "  if (record.is_offered() && node.lease != LeaseStatus::expired) {\n"),)),
+    Mutation(
+        "the grace ignored at the master's restart",
+        "agents that are on their way are disconnected by it",
+        (Edit("master/core/snapshot.cc",
+              "(take(in, a.offered_until) && a.is_offered())",
+              "(take(in, a.offered_until) && (a.offered_until = {}, true))"),),
+        # Few of the simulator's offers are in a snapshot.
+        unit=("master_core_test", "Handoff.*:State*")),
+    Mutation(
+        "a goodbye does not hold the lease",
+        "agents of a sidecar that is updated are unreachable",
+        (Edit("master/core/leases.cc",
+              "  d.silent_at = std::max(d.silent_at, now.mono_us + back_within_us);\n",
+              ""),)),
+    Mutation(
+        "a goodbye forgotten at the master's restart",
+        "agents of a sidecar that is updated are unreachable",
+        (Edit("master/core/leases.cc",
+              "    if (node.away) d.silent_at = std::max",
+              "    if (false) d.silent_at = std::max"),)),
+    Mutation(
+        "a drained worker's goodbye taken for a disconnect",
+        "emptying a worker raises an alert for each agent",
+        (Edit("sidecar/core/tracker_handoff.cc",
+              "  if (!drain_ && reason != Reason::worker_restart)\n",
+              "  if (reason != Reason::worker_restart)\n"),),
+        unit=("sidecar_core_test", "TrackerHandoff.WhoeverLeaves*")),
+    Mutation(
+        "the manager's restart taken for a disconnect",
+        "a restart of a worker's manager raises an alert for each agent",
+        (Edit("sidecar/core/tracker_handoff.cc",
+              "  if (!drain_ && reason != Reason::worker_restart)\n",
+              "  if (!drain_)\n"),)),
+    Mutation(
+        "silence ends an offered session",
+        "an agent is disconnected while it may be on its way",
+        (Edit("sidecar/core/tracker.cc",
+              "  if (state.offered()) return;  // its grace says how long to wait\n",
+              ""),)),
+    Mutation(
+        "a short grace for who stays",
+        "an agent that stays is disconnected with each of its keepalives",
+        (Edit("sidecar/core/tracker_handoff.cc",
+              "  if (left == Reason::none) h.grace_us = std::max(h.grace_us, patience_us(state));\n",
+              ""),)),
+    # ---- the feed ----------------------------------------------------------------------------
+    Mutation(
+        "the feed tells what is not durable",
+        "after a crash a number that was told gets another meaning",
+        (Edit("master/core/master_core.cc",
+              "std::abort();  // only a replay can disagree\n",
+              "std::abort();\n  feed_.show_upto(feed_.added());\n"),),
+        unit=("master_core_test", "Contests.TheFeedShowsNothing*")),
+    Mutation(
+        "a lease that lapses is not told",
+        "the feed does not end as the table stands",
+        (Edit("master/core/state.cc",
+              "  standing_became(r.node, before, r.cause, r.at, told);\n", ""),)),
+    Mutation(
+        "a disconnect of what was never connected is told",
+        "an alarm without a reason",
+        (Edit("master/core/feed.cc",
+              "  if (!is) return was ? std::optional(FeedKind::disconnect) : std::nullopt;",
+              "  if (!is) return FeedKind::disconnect;"),),
+        unit=("master_core_test", "FeedTest.AConnectComesBefore*")),
+    Mutation(
+        "losers of a contested agent told at once",
+        "two clones chase each other as fast as messages travel",
+        (Edit("master/core/master_core_contests.cc",
+              "  if (!contested(agent, now)) return true;\n", "  if (now.mono_us > 0) return true;\n"),),
+        unit=("master_core_test", "Contests.NobodyIsTold*")),
 ]

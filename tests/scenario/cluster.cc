@@ -75,9 +75,26 @@ void Worker::restart() {
   start();
 }
 
-void Worker::drain() {
-  cluster_.tell("An operator drains " + name_ + ".");
-  EXPECT_TRUE(driver_->drain({}));
+void Worker::drain(std::int64_t grace_s) {
+  cluster_.tell(name_ + " is drained, with a grace of " + std::to_string(grace_s) + " s.");
+  sidecar::Drain drain;
+  drain.grace_us = grace_s * kSecond;
+  if (!driver_->drain(drain)) cluster_.write("!! the drain is refused");
+}
+
+void Worker::manager_restarts() {
+  for (auto& [agent, row] : table_) {
+    row.status = sidecar::RowStatus::disconnected;
+    row.code = 5;
+  }
+}
+
+void Worker::stop_on_purpose(std::int64_t back_within_s) {
+  cluster_.tell(name_ + "'s sidecar is stopped, to be back within " +
+                std::to_string(back_within_s) + " s.");
+  last_words_ = connection_;
+  driver_->bye(ByeReason::shutdown, back_within_s * kSecond);
+  driver_->stop();
 }
 
 void Worker::agent_speaks(std::uint32_t agent) {
@@ -158,7 +175,7 @@ void Worker::send(std::string bytes) {
 
 void Worker::to_master(std::string bytes) {
   cluster_.after(kMessage, [this, bytes = std::move(bytes), was = connection_] {
-    if (connection_ != was || was == 0) return;
+    if ((connection_ != was && last_words_ != was) || was == 0) return;
     cluster_.message_seen(name_, "master", bytes);
     cluster_.master().link_received(master::ConnId{was}, bytes);
   });
@@ -189,7 +206,7 @@ void Worker::close(const std::string& reason) {
   holding_up_ = holding_down_ = false;
   held_up_.clear();
   held_down_.clear();
-  cluster_.after(kMs, [this, id, reason, was = life_] {
+  cluster_.after(id == last_words_ ? kMessage + kMs : kMs, [this, id, reason, was = life_] {
     cluster_.master().link_closed(master::ConnId{id});
     if (life_ == was) driver_->link_closed(reason);
   });
@@ -226,12 +243,28 @@ void Worker::read_stored_info(const std::vector<AgentId>& agents) {
 
 // ---- the cluster -----------------------------------------------------------------------------
 
-Cluster::Cluster(std::int64_t length_s) : clock_(*this, 0) {
+void Cluster::restart_master() {
+  tell("The master is killed and starts again.");
+  driver_.reset();
+  log_.crash();
+  decisions_read_ = 0;
+  start_master();
+  for (auto& w : workers_) w->close("the master restarts");
+}
+
+void Cluster::start_master() {
+  ++master_life_;
   master::MasterCore::Config c;
   c.boot = 1;
-  driver_ = std::make_unique<app::MasterDriver>(c, app::MasterDriver::Options{}, master::State{},
+  auto state = app::fold_log(log_, log_.recover());
+  if (!state) return write("!! the master refuses its log: " + state.error().message);
+  driver_ = std::make_unique<app::MasterDriver>(c, app::MasterDriver::Options{}, std::move(*state),
                                                 "", 1, clock_, *this, *this, [](const Note&) {});
   driver_->start();
+}
+
+Cluster::Cluster(std::int64_t length_s) : clock_(*this, 0) {
+  start_master();
   for (std::int64_t t = 0; t < length_s * kSecond; t += 250 * kMs) {
     after(t, [this, t] {
       driver_->tick();
@@ -318,7 +351,8 @@ std::string Cluster::shown(std::uint32_t agent) {
   if (!r || !r->has_session()) {
     out += "unknown";
   } else if (r->is_open()) {
-    out += "active on " + r->top.node;
+    const std::string status(to_string(driver_->core().state().status_of(*r)));
+    out += status + (status == "migrating" ? " from " : " on ") + r->top.node;
   } else {
     out += "disconnected (" + std::string(to_string(r->reason)) + "), last on " + r->top.node;
   }
@@ -351,7 +385,8 @@ std::uint64_t Cluster::new_connection(Worker& worker) {
 
 void Cluster::append(std::vector<std::string> records, Snapshot, Done done) {
   auto result = log_.append_unsynced(records);
-  after(kCommit, [this, result, done] {
+  after(kCommit, [this, result, done, was = master_life_] {
+    if (master_life_ != was) return;
     if (result) log_.sync();
     done(result);
   });

@@ -60,8 +60,10 @@ class Worker final : public app::SidecarDriver::Store,
   // What was not stored is lost; the source stays as it is.
   void restart();
 
-  // An operator empties it.
-  void drain();
+  // What is meant to happen.
+  void drain(std::int64_t grace_s);
+  void manager_restarts();  // its rows say so
+  void stop_on_purpose(std::int64_t back_within_s);
 
   void start();
   void look();
@@ -92,6 +94,7 @@ class Worker final : public app::SidecarDriver::Store,
   std::unique_ptr<app::SidecarDriver> driver_;
   std::uint64_t life_ = 0;
   std::uint64_t connection_ = 0;  // 0: none
+  std::uint64_t last_words_ = 0;  // a connection that is closed; what was said before arrives
   bool events_ = false;
   bool holding_up_ = false, holding_down_ = false;
   std::deque<std::string> held_up_, held_down_;
@@ -104,6 +107,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
 
   void run_until(double s);
   void tell(const std::string& line);  // the story's own words
+  void restart_master();
   // "7 active on w1" or "7 disconnected (shutdown), last on w2", also into the transcript.
   std::string shown(std::uint32_t agent);
   // An operator asks the master; how it ended comes into the transcript.
@@ -125,6 +129,8 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   std::uint64_t new_connection(Worker& worker);
   static MasterTime begin();
 
+  void start_master();
+
  private:
   void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
   void send(master::ConnId conn, std::string bytes) override;
@@ -143,6 +149,7 @@ class Cluster final : public app::MasterDriver::Log, public app::MasterDriver::L
   std::map<std::uint64_t, Worker*> connections_;
   std::uint64_t last_connection_ = 0;
   std::uint64_t decisions_read_ = 0;
+  std::uint64_t master_life_ = 0;
 };
 
 // Expects that what happened is what NAME.txt beside this file says; with

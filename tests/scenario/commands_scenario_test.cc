@@ -68,7 +68,7 @@ TEST_F(CommandScenario, AnAgentBetweenTwoWorkersIsHeldUntilTheNextClaimsIt) {
 }
 
 TEST_F(CommandScenario, AnAgentOfADrainedWorkerIsToldByTheOneThatTakesIt) {
-  w1.drain();
+  w1.drain(300);
   cluster.run_until(20.5);
   cluster.restart_agent("c", 7, 30);
   cluster.run_until(22.2);

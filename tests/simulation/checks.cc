@@ -54,6 +54,8 @@ void Promises::decided(const master::Decision& d) {
   known.top = d.top;
   known.phase = d.top_phase;
   if (accepted(d.rule)) known.removed = d.event.kind == EventKind::removed;
+  if (accepted(d.rule) && leaves_open(d.event.kind) && d.event.kind != EventKind::offered)
+    known.offered_until = {};
   repaired(d, known);
 }
 

@@ -4,7 +4,7 @@
 namespace rollcall::simulation {
 namespace {
 
-constexpr std::int64_t kLongestGrace = 40 * kSecond;
+constexpr std::int64_t kLongestGrace = 70 * kSecond;  // longer than a lease can stand
 
 }  // namespace
 

@@ -16,8 +16,8 @@
 namespace rollcall::simulation {
 
 struct Options {
-  int workers = 0;  // 0: 2 or 3, by the seed
-  int agents = 0;   // 0: 1 to 4, by the seed
+  int workers = 0;       // 0: 2 or 3, by the seed
+  int agents = 0;        // 0: 1 to 4, by the seed
   double cloned = 0.01;  // how many agents share their key with another one
   std::int64_t chaos_us = 120'000'000;
   std::int64_t quiet_us = 120'000'000;

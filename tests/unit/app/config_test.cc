@@ -127,6 +127,7 @@ TEST(MasterConfig, HasTheseDefaults) {
   EXPECT_EQ(config.limits.max_connections, 4096u);
   EXPECT_EQ(config.limits.http_connections, 256u);
   EXPECT_EQ(config.limits.history, 250'000u);
+  EXPECT_EQ(config.limits.migrations, 10'000u);
   EXPECT_EQ(config.limits.handshakes, 1024u);
   EXPECT_EQ(config.limits.connections_per_address, 0u);
 }

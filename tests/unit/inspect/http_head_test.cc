@@ -31,6 +31,18 @@ TEST(HttpHead, AConnectionStaysOpenUnlessItIsHttp10OrAsksToClose) {
   EXPECT_TRUE(parse("GET / HTTP/1.1\r\nConnection: close\r\n" + kHost + "\r\n")->close);
 }
 
+TEST(HttpHead, AskingForAnEventStreamIsSeenAndWhereItWasCut) {
+  const auto head = parse(
+      "GET /events HTTP/1.1\r\nAccept: text/html, Text/Event-Stream;q=0.9\r\n"
+      "Last-Event-ID: 12\r\n" +
+      std::string(kHost) + "\r\n");
+  ASSERT_TRUE(head);
+  EXPECT_TRUE(head->event_stream);
+  EXPECT_EQ(head->last_event_id, "12");
+  EXPECT_FALSE(
+      parse("GET / HTTP/1.1\r\nAccept: text/*\r\n" + std::string(kHost) + "\r\n")->event_stream);
+}
+
 TEST(HttpHead, GzipIsTakenUnlessItsWeightIsZero) {
   const auto gzip = [](const std::string& value) {
     return parse("GET / HTTP/1.1\r\nAccept-Encoding: " + value + "\r\n" + kHost + "\r\n")->gzip;

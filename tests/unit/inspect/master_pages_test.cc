@@ -247,6 +247,57 @@ TEST_F(MasterPages, DecisionsAreListedInTheOrderOfTheirArrival) {
   EXPECT_EQ(get("/decisions?after=6")["decisions"].size(), 1u);
 }
 
+TEST_F(MasterPages, AnOfferedAgentIsMigratingUntilWhen) {
+  tell();
+  Event offer = event(1, EventKind::offered, 10, 1, 10);
+  offer.grace_us = 60 * kSecond;
+  say(1, 30, {offer});
+  const json agent = get("/agents/1");
+  EXPECT_EQ(agent["status"], "migrating");
+  EXPECT_EQ(agent["reason"], nullptr);
+  EXPECT_GT(agent["offered_until"], at(85));
+  EXPECT_EQ(get("/status")["migrating"], 1);
+  EXPECT_EQ(get("/status")["active"], 3);
+  EXPECT_THAT(ids("/agents?status=migrating"), ElementsAre(1));
+  EXPECT_EQ(get("/nodes")["nodes"][0]["offered"], 1);
+  EXPECT_THAT(get("/agents/1/why")["text"].get<std::string>(),
+              HasSubstr("Agent 1 is migrating from w1. "));
+}
+
+TEST_F(MasterPages, MovesAreListedTheNewestFirst) {
+  tell();
+  connect(3, "w3");
+  Event offer = event(1, EventKind::offered, 10, 1, 10);
+  offer.grace_us = 60 * kSecond;
+  say(1, 30, {offer});
+  say(3, 40, {opened(1, 35), opened(2, 36)});
+  Event released = event(1, EventKind::released, 10, 2, 12);
+  say(1, 41, {released});
+  const json page = get("/migrations");
+  EXPECT_EQ(page["kept"], 10'000);
+  EXPECT_EQ(page["total"], 2);
+  EXPECT_EQ(page["under_way"], 1);
+  EXPECT_EQ(page["taken_last_minute"], 2);
+  ASSERT_EQ(page["migrations"].size(), 2u);
+  const json& second = page["migrations"][0];
+  EXPECT_EQ(second["agent"], 2);
+  EXPECT_EQ(second["offered"], nullptr);
+  EXPECT_EQ(second["released"], nullptr);
+  EXPECT_EQ(second["end"], nullptr);
+  const json& first = page["migrations"][1];
+  EXPECT_EQ(first["from"], json({{"epoch", at(10)}, {"node", "w1"}}));
+  EXPECT_EQ(first["to"], json({{"epoch", at(35)}, {"node", "w3"}}));
+  EXPECT_EQ(first["gap_us"], 22 * kSecond);
+  EXPECT_EQ(first["end"], "released");
+  EXPECT_EQ(get("/migrations?limit=1")["next_before"], second["number"]);
+  EXPECT_EQ(get("/migrations?before=" + second["number"].dump())["migrations"][0], first);
+  EXPECT_EQ(get("/agents/1/migrations")["migrations"], json::array({first}));
+  EXPECT_EQ(get("/migrations?node=w2")["migrations"], json::array());
+  EXPECT_EQ(get("/migrations?node=w3")["migrations"].size(), 2u);
+  refused("/migrations?node=a/b");
+  refused("/agents/x/migrations");
+}
+
 TEST_F(MasterPages, ALoopThatDoesNotAnswerIsAnswered503) {
   HttpServer server{{}};
   add_master_pages(server, [](const auto&) { return false; },

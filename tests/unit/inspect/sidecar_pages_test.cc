@@ -207,5 +207,35 @@ TEST_F(SidecarPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
   }
 }
 
+TEST_F(SidecarPages, HandoffsShowHowFarADrainHasComeAndWhatBecameOfEachOffer) {
+  stream();
+  look(10, {row(7, RowStatus::active, 9), row(8, RowStatus::active, 9)});
+  EXPECT_EQ(get("/handoffs")["drain"], nullptr);
+  {
+    const std::lock_guard loop(loop_);
+    sidecar::Drain drain;
+    drain.grace_us = 100 * kSecond;
+    clock_.s = 11;
+    ASSERT_TRUE(driver_.drain(drain));
+    driver_.tick();
+    store_.turn();
+  }
+  look(30, {row(7, RowStatus::active, 29), row(8, RowStatus::active, 9)});
+  const json page = get("/handoffs");
+  EXPECT_EQ(page["drain"], json::parse(R"({
+    "for_us": 19000000, "grace_us": 100000000, "move_per_s": 0, "left": 2, "waiting": 0,
+    "offered": 1, "stayed": 1, "taken": {}, "expired": 0})"));
+  ASSERT_EQ(page["handoffs"].size(), 2u);
+  EXPECT_EQ(page["handoffs"][0]["end"], "stayed");
+  EXPECT_EQ(page["handoffs"][1]["end"], nullptr);
+  EXPECT_EQ(page["handoffs"][1]["left_us"], 81 * kSecond);
+  EXPECT_EQ(get("/handoffs?end=none")["handoffs"].size(), 1u);
+  const json first = get("/handoffs?limit=1");
+  EXPECT_EQ(first["next_after"], 7);
+  EXPECT_EQ(get("/handoffs?after=7")["handoffs"][0]["agent"], 8);
+  EXPECT_EQ(refused("/handoffs?end=never"),
+            "end takes one of none, stayed, withdrawn, taken, expired, over");
+}
+
 }  // namespace
 }  // namespace rollcall::inspect

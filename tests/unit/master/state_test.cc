@@ -74,6 +74,8 @@ std::vector<LogRecord> whole_story() {
   records.emplace_back(frame("w2", 7, 47, {opened(10, 46), offer}));
   records.emplace_back(OffersExpired{"w2", master_time(48), master_time(48)});
   records.emplace_back(NodeLeft{"w2", ByeReason::drain, master_time(90), master_time(49)});
+  records.emplace_back(MigrationsKept{20});
+  records.emplace_back(frame("w1", 9, 55, {opened(10, 54), closed(10, 54, 1, 54)}));
   records.emplace_back(NodeForgotten{"w1", master_time(60)});
   records.emplace_back(AgentsForgotten{{AgentId{8}, AgentId{4'000'000'000}}, master_time(61)});
   records.emplace_back(NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{2}, 9, 100, master_time(62)});
@@ -162,7 +164,7 @@ TEST(State, WhatTheMasterFindsOutHasNoSeqAndNoPosition) {
 
 TEST(State, AForgottenNodeComesBackWithTheStoreThatItHad) {
   const Live l = live();
-  EXPECT_EQ(l.state.nodes().at("w1").position, 109u) << "as far as it had ever told";
+  EXPECT_EQ(l.state.nodes().at("w1").position, 111u) << "as far as it had ever told";
   EXPECT_EQ(l.state.lease_of("w1"), LeaseStatus::valid);
   EXPECT_TRUE(l.state.forgotten().empty());
 }

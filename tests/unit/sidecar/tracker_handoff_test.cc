@@ -237,7 +237,7 @@ TEST_F(TrackerHandoff, SilenceEndsNoOfferedSessionSooner) {
 TEST_F(TrackerHandoff, NewInfoAndAnAnswerWithOlderEvidenceLeaveTheOfferStanding) {
   drain(11);
   tracker.info_read(kSeven, {{"name", "a"}}, at(12));
-  EXPECT_EQ(told(), "7 offered @10+2 [10, 10.5] info for 100");
+  EXPECT_EQ(told(), "7 offered @10+2 [10, 10.5] hash for 100");
   EXPECT_EQ(challenged(13, 5), "7 offered @10+3 [10, 10.5] for 100");
   EXPECT_EQ(look(20.5, {row(7, kActive, 20)}), "7 confirmed @10+4 [20, 20.5]");
 }
