@@ -149,6 +149,7 @@ class HttpServer::Impl {
   void refuse(Connection& c, const Refusal& refusal, TimePoint now);
   void send(ConnectionId id, Connection& c, TimePoint now);
   void drain(Connection& c);
+  Stream::Part next_part(Stream& stream) const;
   bool submit(ConnectionId id, Connection& c, std::string body, bool waited);
   void ask_those_who_wait(TimePoint now);
   void take(ConnectionId id, Connection& c, HttpEngine::Answer answer, TimePoint now);
@@ -407,6 +408,15 @@ void HttpServer::Impl::dispatch(ConnectionId id, Connection& c, TimePoint now) {
   enter(c, State::Working, now, {});
 }
 
+Stream::Part HttpServer::Impl::next_part(Stream& stream) const {
+  try {
+    return stream.next();
+  } catch (const std::exception& e) {
+    if (options_.report) options_.report("a stream failed and ends: " + std::string(e.what()));
+    return {.text = {}, .last = true};
+  }
+}
+
 // What the connection waits for, on a worker: the answer to its request, or its stream's next part.
 bool HttpServer::Impl::submit(ConnectionId id, Connection& c, std::string body, bool waited) {
   const bool last = c.answer_by && SteadyClock::now() >= *c.answer_by;
@@ -414,7 +424,7 @@ bool HttpServer::Impl::submit(ConnectionId id, Connection& c, std::string body, 
       [this, id, waited, last, stream = c.stream, head = c.head, body = std::move(body)]() mutable {
         Answer answer{id, waited, {}};
         if (stream) {
-          answer.what = stream->next();
+          answer.what = next_part(*stream);
         } else {
           answer.what = engine_.answer(*head, std::move(body), last);
         }
@@ -494,8 +504,12 @@ void HttpServer::Impl::drain(Connection& c) {
 }
 
 void HttpServer::Impl::expire(ConnectionId id, Connection& c, TimePoint now) {
-  if (c.state == State::Sending && c.stream && !c.close)
-    return end_stream(id, c, "it did not take what there was to read in time", now);
+  if (c.state == State::Sending && c.stream && !c.close) {
+    constexpr std::string_view kWhy = "it did not take what there was to read in time";
+    if (options_.report)
+      options_.report("the reader of a stream is sent away: " + std::string(kWhy));
+    return end_stream(id, c, kWhy, now);
+  }
   if (c.state != State::Receiving || c.in.empty()) {
     c.fd.reset();
     return;
@@ -568,7 +582,6 @@ void HttpServer::Impl::take(ConnectionId id, Connection& c, Stream::Part part, T
 
 void HttpServer::Impl::end_stream(ConnectionId id, Connection& c, std::string_view why,
                                   TimePoint now) {
-  if (options_.report) options_.report("the reader of a stream is sent away: " + std::string(why));
   c.out = c.stream->farewell(std::string_view(c.out).substr(c.sent), why);
   c.sent = 0;
   c.close = true;

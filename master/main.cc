@@ -177,7 +177,11 @@ class Master {
                  status.lease.status == master::LeaseStatus::valid &&
                  status.agreement == Agreement::equal;
         },
-        [&core, now](AgentId agent) { return core.in_doubt(agent) || core.contested(agent, now); }};
+        [&core, now](AgentId agent) {
+          const AgentRecord* record = core.state().find(agent);
+          return core.in_doubt(agent) || core.contested(agent, now) ||
+                 (record && core.state().status_of(*record) == master::AgentStatus::migrating);
+        }};
   }
 
   std::expected<void, Error> listen() {

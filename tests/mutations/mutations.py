@@ -482,8 +482,8 @@ MUTATIONS = [
         "info told once for all sessions",
         "another worker's older fields stand",
         (Edit("sidecar/core/tracker.cc",
-              "  if (!fields && state.info_told_here) return;\n",
-              "  if (!fields) return;\n"),)),
+              "  if (hash == state.told_hash && state.info_told_here) return;\n",
+              "  if (hash == state.told_hash) return;\n"),)),
     # ---- events ------------------------------------------------------------------------------
     Mutation(
         "disconnect without a moment taken as evidence",
@@ -511,7 +511,7 @@ MUTATIONS = [
         "info read back replaces newer info",
         "the master shows what was true before",
         (Edit("sidecar/core/tracker.cc",
-              "  if (is_kept(state) && hash != state.info_hash) return;\n",
+              "  if ((left || is_kept(state)) && hash != state.info_hash) return;\n",
               ""),),
         unit=("sidecar_core_test", "TrackerEvents.*")),
     # ---- reconciliation ----------------------------------------------------------------------
@@ -740,7 +740,7 @@ MUTATIONS = [
         "a lease that lapses is not told",
         "the feed does not end as the table stands",
         (Edit("master/core/state.cc",
-              "  lease_became(r.node, before, r.cause, r.at, told);\n", ""),)),
+              "  standing_became(r.node, before, r.cause, r.at, told);\n", ""),)),
     Mutation(
         "a disconnect of what was never connected is told",
         "an alarm without a reason",

@@ -67,6 +67,19 @@ TEST_F(CommandScenario, AnAgentBetweenTwoWorkersIsHeldUntilTheNextClaimsIt) {
   expect_transcript(cluster, "commands_held");
 }
 
+TEST_F(CommandScenario, AnAgentOfADrainedWorkerIsToldByTheOneThatTakesIt) {
+  w1.drain(300);
+  cluster.run_until(20.5);
+  cluster.restart_agent("c", 7, 30);
+  cluster.run_until(22.2);
+  stops(w1, "Agent 7 leaves w1 with a goodbye and connects to w2.");
+  w2.agent_speaks(7);
+  cluster.run_until(35);
+  EXPECT_EQ(told_by("w1"), 0u);
+  EXPECT_EQ(told_by("w2"), 1u);
+  expect_transcript(cluster, "commands_drain");
+}
+
 TEST_F(CommandScenario, AWorkerThatIsGoneLeavesItsAgentUntold) {
   cluster.tell("What w1 hears is slow.");
   w1.hold_what_it_hears();

@@ -309,7 +309,7 @@ class MasterDriverTest : public ::testing::Test,
   bool paused = false;
   std::vector<std::string> notes;
   MasterDriver driver{first_master(),
-                      MasterDriver::Options{5},
+                      MasterDriver::Options{6},
                       master::State{},
                       "",
                       1,
