@@ -695,8 +695,8 @@ MUTATIONS = [
         "a goodbye does not hold the lease",
         "agents of a sidecar that is updated are unreachable",
         (Edit("master/core/leases.cc",
-              "  d.silent_at = std::max(d.silent_at, now.mono_us + back_within_us);\n",
-              ""),)),
+              "std::max(d.silent_at, now.mono_us + back_within_us)",
+              "std::max(d.silent_at, now.mono_us - back_within_us)"),)),
     Mutation(
         "a goodbye forgotten at the master's restart",
         "agents of a sidecar that is updated are unreachable",
