@@ -28,6 +28,7 @@ void add_pki(CLI::App& app, Run& run);
 void add_show(CLI::App& app, Run& run);     // status, nodes, agents, agent, why
 void add_events(CLI::App& app, Run& run);   // events, contested
 void add_operate(CLI::App& app, Run& run);  // confirm, freeze, unfreeze, forget, inventory
+void add_drain(CLI::App& app, Run& run);    // drain, undrain, migrations
 void add_restart(CLI::App& app, Run& run);  // restart
 void add_log(CLI::App& app, Run& run);      // log verify, replay, export, repair
 

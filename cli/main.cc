@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
     rollcall::cli::add_show(app, run);
     rollcall::cli::add_events(app, run);
     rollcall::cli::add_operate(app, run);
+    rollcall::cli::add_drain(app, run);
     rollcall::cli::add_restart(app, run);
     rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);

@@ -49,6 +49,9 @@ void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of t
 // cannot.
 using SendInventory = std::function<std::expected<void, Error>()>;
 void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inventory, Token token);
+// POST /drain and /undrain. `grace_us`: of a drain that names none.
+void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
+                       std::int64_t grace_us, Token token);
 
 struct MasterView {
   app::MasterDriver& driver;

@@ -62,10 +62,10 @@ def master_configuration(pki, folder, port=0, **more):
                           **more})
 
 
-def sidecar_configuration(node, pki, folder, port, source):
+def sidecar_configuration(node, pki, folder, port, source, **more):
     """`port` is the master's, `source` the keys of that section."""
     return configuration(node, pki, folder,
-                         {"master": {"address": f"127.0.0.1:{port}"}, "source": source})
+                         {"master": {"address": f"127.0.0.1:{port}"}, "source": source, **more})
 
 
 class Daemon:

@@ -84,6 +84,7 @@ class Sidecar {
         http_, post, {driver_, clock_, [this] { return news_->status(); }, ROLLCALL_VERSION});
     inspect::add_sidecar_actions(
         http_, post, [this] { return driver_.send_inventory(); }, token);
+    inspect::add_drain_actions(http_, post, driver_, config.handoff.grace.count(), token);
   }
 
   std::expected<void, Error> start(const persist::StoreContents& contents) {

@@ -63,7 +63,7 @@ class Cli(unittest.TestCase):
 
 class Shows(Cli):
     def test_what_the_daemons_say(self):
-        self.assertRegex(self.ask("status"), r"agents +8 known: 8 active, 0 unreachable")
+        self.assertRegex(self.ask("status"), r"agents +8 known: 8 active, 0 migrating, 0 unreachable")
         self.assertIn("rollcalld", self.of_w1("status"))
         nodes = self.ask("nodes").splitlines()
         self.assertEqual([line.split()[:3] for line in nodes[1:]],
@@ -137,7 +137,7 @@ class Changes(Cli):
         self.assertEqual([line for line in self.cluster.said_since("master") if secret in line], [])
 
     def test_a_worker_that_is_gone_is_forgotten(self):
-        self.cluster.stop("w1")
+        self.cluster.kill("w1")  # one that says goodbye is waited for
         self.cluster.until("its lease lapses", lambda: "lapsed" in self.ask("nodes"))
         self.assertIn("unreachable", self.ask("agent 1"))
         self.assertIn("lease lapsed", " ".join(self.ask("why 1").split()))

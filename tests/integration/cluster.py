@@ -37,6 +37,8 @@ STANDIN_LIVES_S = 1200
 
 
 class Cluster(Daemons):
+    MORE_OF_SIDECARS = {}  # sections of their configuration
+
     def __init__(self, workers=("w1", "w2"), heartbeat="500ms", ttl="3s", master_store=None,
                  stores=None):
         """`master_store`: keys of that section; `stores`: folders for some nodes instead of new
@@ -63,7 +65,8 @@ class Cluster(Daemons):
             self.add_standin(worker, self.homes[worker], STANDIN_LIVES_S)
             relay = self.relays[worker] = Relay(target=("127.0.0.1", 1))
             self.add_sidecar(worker, sidecar_configuration(
-                worker, self.pki, self.stores[worker], relay.port, self.source_of(worker)))
+                worker, self.pki, self.stores[worker], relay.port, self.source_of(worker),
+                **self.MORE_OF_SIDECARS))
         self.agents = Agents({worker: self.socket_of(worker) for worker in self.workers})
 
     def source_of(self, worker):

@@ -176,6 +176,8 @@ class Events(unittest.TestCase):
         self.assertRegex(one.refusals[len(AGENTS) + 3], '^event "leave" is not known; allowed is')
         cluster.until("all are active on w1", lambda: cluster.answers() == {
             id: ("active", "w1") for id in AGENTS})
+        cluster.until("what agent 7 is has been asked for",
+                      lambda: cluster.table()[7]["info_complete"])
         page = cluster.table()[7]["info"]
         self.assertEqual((page["name"], page["ip"], page["labels"]),
                          ("agent-7", "10.0.0.7", {"site": "north"}))

@@ -1,0 +1,173 @@
+// rollcall drain, undrain, migrations: a worker is emptied, and where its agents went.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "cli/command.h"
+#include "cli/daemon.h"
+
+namespace rollcall::cli {
+namespace {
+
+constexpr std::size_t kBar = 30;
+constexpr auto kLookAgain = std::chrono::milliseconds(500);
+
+struct Options {
+  Target target;
+  bool json = false;
+  std::string grace;
+  std::string move;  // "" without --move
+  bool no_wait = false;
+  std::string agent;
+};
+
+struct Progress {
+  std::size_t gone = 0, stayed = 0, left = 0;
+  std::string to;
+};
+
+std::size_t number_of(const Json& value) {
+  return value.is_number_unsigned() ? value.get<std::size_t>() : 0;
+}
+
+Progress progress_of(const Json& drain) {
+  Progress p;
+  const Json& taken = field(drain, "taken");
+  for (const auto& [node, agents] : taken.items()) {
+    p.gone += number_of(agents);
+    p.to += (p.to.empty() ? "" : ", ") + node + " " + std::to_string(number_of(agents));
+  }
+  p.gone += number_of(field(drain, "expired"));
+  p.stayed = number_of(field(drain, "stayed"));
+  p.left = number_of(field(drain, "left"));
+  return p;
+}
+
+// "[######----]  600 of 1000 are gone (w2 400, w3 200), 400 left, of which 7 stayed"
+std::string line_of(const Progress& p) {
+  const std::size_t all = p.gone + p.left;
+  const std::size_t filled = all == 0 ? kBar : p.gone * kBar / all;
+  std::string line = "[" + std::string(filled, '#') + std::string(kBar - filled, '-') + "]  " +
+                     std::to_string(p.gone) + " of " + std::to_string(all) + " are gone";
+  if (!p.to.empty()) line += " (" + p.to + ")";
+  if (p.left > 0) line += ", " + std::to_string(p.left) + " left";
+  if (p.stayed > 0) line += ", of which " + std::to_string(p.stayed) + " stayed";
+  return line;
+}
+
+// One line that is written over on a terminal; elsewhere a line whenever it changes.
+Exit follow(const Daemon& daemon) {
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  std::string before;
+  for (;; std::this_thread::sleep_for(kLookAgain)) {
+    const auto answer = daemon.get("/handoffs?limit=1");
+    if (!answer) return answer.error();
+    const Json page = parsed(*answer);
+    const Json& drain = field(page, "drain");
+    if (drain.is_null()) {
+      std::puts("\nThe drain was taken back.");
+      return Exit::kFailed;
+    }
+    const Progress p = progress_of(drain);
+    const std::string line = harmless(line_of(p));
+    if (terminal) {
+      std::printf("\r\x1b[K%s", line.c_str());
+    } else if (line != before) {
+      std::puts(line.c_str());
+    }
+    std::fflush(stdout);
+    before = line;
+    if (p.left == 0) {
+      std::puts(terminal ? "\nThis worker has no agents any more."
+                         : "This worker has no agents any more.");
+      return Exit::kDone;
+    }
+  }
+}
+
+Exit drain(const Options& options) {
+  const auto daemon = Daemon::of(options.target);
+  if (!daemon) return daemon.error();
+  std::string path = "/drain";
+  if (!options.grace.empty()) path += "?grace=" + escaped(options.grace);
+  if (!options.move.empty())
+    path += (options.grace.empty() ? "?move=" : "&move=") + escaped(options.move);
+  const auto answer = daemon->post(path);
+  if (!answer) return answer.error();
+  if (options.json) {
+    std::fputs(answer->c_str(), stdout);
+    return Exit::kDone;
+  }
+  std::fputs(wrapped("This worker is drained until \"rollcall undrain\": its agents are offered to "
+                     "the others.")
+                 .c_str(),
+             stdout);
+  return options.no_wait ? Exit::kDone : follow(*daemon);
+}
+
+Exit undrain(const Options& options) {
+  const auto daemon = Daemon::of(options.target);
+  if (!daemon) return daemon.error();
+  const auto answer = daemon->post("/undrain");
+  if (!answer) return answer.error();
+  std::fputs(options.json ? answer->c_str() : "This worker takes agents again.\n", stdout);
+  return Exit::kDone;
+}
+
+Exit migrations(const Options& options) {
+  const auto daemon = Daemon::of(options.target);
+  if (!daemon) return daemon.error();
+  const auto answer = daemon->get(
+      options.agent.empty() ? "/migrations" : "/agents/" + escaped(options.agent) + "/migrations");
+  if (!answer) return answer.error();
+  if (options.json) {
+    std::fputs(answer->c_str(), stdout);
+    return Exit::kDone;
+  }
+  const Json page = parsed(*answer);
+  const auto session = [](const Json& of) { return shown(field(of, "node")); };
+  Table table({"agent", "from", "to", "taken", "gap", "end"});
+  for (const Json& m : field(page, "migrations")) {
+    table.add({shown(field(m, "agent")), session(field(m, "from")), session(field(m, "to")),
+               shown_time(field(m, "taken")), shown_length(field(m, "gap_us")),
+               shown(field(m, "end"))});
+  }
+  table.print();
+  return Exit::kDone;
+}
+
+}  // namespace
+
+void add_drain(CLI::App& app, Run& run) {
+  const auto add = [&](const char* name, const char* about, Asks asks, Changes changes,
+                       Exit (*what)(const Options&)) {
+    const auto options = std::make_shared<Options>();
+    CLI::App* command = app.add_subcommand(name, about);
+    add_target(*command, options->target, asks, changes);
+    command->add_flag("--json", options->json, "Print the daemon's answer as it is");
+    command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
+    return std::pair(command, options);
+  };
+  const auto [drained, how] = add("drain", "Offer this worker's agents to the others",
+                                  Asks::kSidecar, Changes::kYes, drain);
+  drained->add_option("--grace", how->grace,
+                      "How long an agent may be nowhere: 90s, 5m; as configured without it");
+  drained
+      ->add_option("--move", how->move,
+                   "Ask the agents to connect anew, so many a second (10 without a number)")
+      ->expected(0, 1)
+      ->default_str("10");
+  drained->add_flag("--no-wait", how->no_wait, "Do not follow how far it has come");
+  add("undrain", "Take this worker's drain back", Asks::kSidecar, Changes::kYes, undrain);
+  const auto [moves, which] = add("migrations", "Agents that went from one worker to another",
+                                  Asks::kMaster, Changes::kNo, migrations);
+  moves->add_option("ID", which->agent, "Of this agent only");
+}
+
+}  // namespace rollcall::cli
