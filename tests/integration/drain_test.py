@@ -80,7 +80,7 @@ class Drain(unittest.TestCase):
             self.assertIsNotNone(m["offered"])
         self.assertRegex(self.rollcall("migrations", 3, of="master"), r"3 +w1 +w2 ")
         self.assertIn("takes agents again", self.rollcall("undrain", *self.token()))
-        self.assertIn("no drain", self.rollcall("undrain", *self.token(), status=1))
+        self.assertIn("is not drained", self.rollcall("undrain", *self.token(), status=1))
 
     def test_a_drain_is_an_operators_and_outlives_the_sidecar(self):
         self.assertIn("token", self.rollcall("drain", "--token", "/dev/null", status=1))
