@@ -483,7 +483,7 @@ struct FaultCase {
 class EachFault : public WazuhDbSourceTest, public ::testing::WithParamInterface<FaultCase> {};
 INSTANTIATE_TEST_SUITE_P(
     WazuhDbSourceTest, EachFault,
-    ::testing::Values(FaultCase{"Stall", Fault::Kind::kStall, "no answer within 100 ms"},
+    ::testing::Values(FaultCase{"Stall", Fault::Kind::kStall, "no answer within 500 ms"},
                       FaultCase{"Close", Fault::Kind::kClose, "the connection was lost"},
                       FaultCase{"Drop", Fault::Kind::kDrop, "the connection was lost"},
                       FaultCase{"Partial", Fault::Kind::kPartial, "the connection was lost"},
@@ -495,7 +495,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(EachFault, FailsLooksInWordsWithOneNoteAndThenOneWhenItIsOver) {
   serve();
   enrol(1, 3'000);  // several pages: the fault comes in the middle of a look too
-  options_.request_timeout = 100ms;
+  options_.request_timeout = 500ms;
   observe();
   until_looks(1);
   server_.set_fault({GetParam().kind});
