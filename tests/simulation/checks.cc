@@ -283,6 +283,9 @@ void World::check_agents() {
       // An offer of an agent that stays may be new.
       if (status == AgentStatus::active || status == AgentStatus::migrating)
         r.master = record->top.node;
+      const MasterTime now = master->driver->core().time(master->clock.now());
+      if (status == AgentStatus::migrating && record->offered_until < now && sidecar_lost)
+        r.undecidable = Undecidable::forgotten_offer;
       if (two && r.master != a.place->name && r.master != a.clone_place->name)
         broken("agent " + text_of(a.id) + ": two share its key, and the master shows neither");
       if (a.place && !two && r.right() &&

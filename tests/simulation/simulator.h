@@ -29,7 +29,9 @@ struct Options {
 // second) is mended in the quiet time: workers give up whom they do not hear.
 enum class Undecidable {
   no,
-  cloned,  // one key on two machines, and both still speak
+  cloned,           // one key on two machines, and both still speak
+  forgotten_offer,  // a store that went back says the version of an offer as something else, and
+                    // nobody ends the offer (docs/protocol.md, section 15)
 };
 
 struct AgentResult {
