@@ -30,8 +30,8 @@ struct Options {
 enum class Undecidable {
   no,
   cloned,           // one key on two machines, and both still speak
-  forgotten_offer,  // a store that went back says the version of an offer as something else, and
-                    // nobody ends the offer (docs/protocol.md, section 15)
+  forgotten_offer,  // nobody ends an offer: the store went back, or the machine was booted with
+                    // another wall clock (docs/protocol.md, section 15)
 };
 
 struct AgentResult {

@@ -291,6 +291,7 @@ class World {
   std::uint64_t last_connection = 0;
   // Whether anybody lost state that was durable: else there is nothing to repair.
   bool sidecar_lost = false, master_lost = false;
+  bool clock_stepped = false;  // of a worker's wall clock
 
  private:
   // life.cc: agents and what workers see of them
