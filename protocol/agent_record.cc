@@ -61,8 +61,10 @@ Rule AgentRecord::apply(const NodeName& node, const Event& event, MasterTime now
       hi = std::max(hi, at_hi);
     }
     if (version < top) return Rule::older;
+    // What stays open says the same only if it is offered in both.
+    const bool same = says == phase && (!is_offered() || event.kind == EventKind::offered);
     take_offer(event, now);
-    return says == phase ? Rule::duplicate : Rule::conflict;
+    return same ? Rule::duplicate : Rule::conflict;
   }
 
   const Rule rule = has_session() ? Rule::newer : Rule::first;

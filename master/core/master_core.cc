@@ -577,9 +577,11 @@ void MasterCore::add_exception(std::uint64_t seq, const NodeName& node, const Ev
   // An open session that does not stand or has gone further than the event knows, or an end while
   // a session of its own stands that the worker does not know of. A worker to which this is no
   // news ignores it.
-  const bool lost = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
-                                        : e.kind != EventKind::contact && r.is_open() &&
-                                              r.top.node == node && r.top >= said;
+  const bool stands_not = leaves_open(e.kind) ? (!own_top_stands && r.top >= said) || r.top > said
+                                              : e.kind != EventKind::contact && r.is_open() &&
+                                                    r.top.node == node && r.top >= said;
+  // Or a store that went back says one version with another meaning: it has to go on from there.
+  const bool lost = stands_not || (rule == Rule::conflict && r.top == said);
   // Not known, or (an older copy of the worker's store) known otherwise under this version.
   const bool need_info = e.info_hash && r.claimed && r.claimed->stamp == said &&
                          (r.info_missing() || r.claimed->hash != *e.info_hash);

@@ -283,6 +283,7 @@ class MasterCore {
   void drop_scope(Conn& conn, bool full);
   void refuse_inventory(ConnId id, std::string text, const Now& now, Output& out);
   void apply(ConnId id, Conn& conn, const Differences& found, const Now& now, Output& out);
+  void keep_offers(const NodeName& node, std::vector<Event>& events) const;
   void repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,
               const Now& now, Output& out);
   void after_repair(const Decided& d, const std::vector<Outcome>& outcomes, int& notes,

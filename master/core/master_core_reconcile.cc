@@ -262,7 +262,9 @@ void MasterCore::apply(ConnId id, Conn& conn, const Differences& found, const No
   repair(node, Cause::missed_change, taken_from(found.missed_change), notes, now, out);
   repair(node, Cause::absent, closes_of(found.absent), notes, now, out);
   repair(node, Cause::went_back, closes_of(found.went_back), notes, now, out);
-  repair(node, Cause::evidence, taken_from(found.in_doubt), notes, now, out);
+  std::vector<Event> evidence = taken_from(found.in_doubt);
+  keep_offers(node, evidence);
+  repair(node, Cause::evidence, std::move(evidence), notes, now, out);
   if (notes > kRepairsNamed) {
     note(out, NoteLevel::warning, "more was repaired, all of it is in the event log",
          {{"node", node}, {"more", std::to_string(notes - kRepairsNamed)}});
@@ -272,6 +274,15 @@ void MasterCore::apply(ConnId id, Conn& conn, const Differences& found, const No
 }
 
 // Whatever the master changes by itself is decided by the same rule and logged as workers' events.
+// What an entry shows to be as it was says nothing of an offer.
+void MasterCore::keep_offers(const NodeName& node, std::vector<Event>& events) const {
+  for (Event& e : events) {
+    const AgentRecord* r = state_.find(e.agent);
+    if (r && r->is_offered() && r->top == Version{e.epoch, node, e.change})
+      e.kind = EventKind::offered;
+  }
+}
+
 void MasterCore::repair(const NodeName& node, Cause cause, std::vector<Event> events, int& notes,
                         const Now& now, Output& out) {
   for (std::size_t from = 0; from < events.size(); from += kMaxEntries) {

@@ -693,7 +693,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     switch (exception->kind) {
       case ExceptionKind::superseded:
         ++counters_.superseded;
-        tracker_.superseded(event.agent, exception->winner, now);
+        tracker_.superseded(event.agent, exception->winner, now, &event);
         break;
       case ExceptionKind::need_info:
         ++counters_.need_info;

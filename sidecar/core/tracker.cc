@@ -524,7 +524,8 @@ void Tracker::tell(AgentId agent, const AgentState& state) {
 
 // ---- the master's word -------------------------------------------------------------------------
 
-void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
+void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
+                         const LocalEvent* refused) {
   const auto it = agents_.find(agent);
   if (it == agents_.end() || !it->second.session) return;
   AgentState& state = it->second;
@@ -533,7 +534,11 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now) {
   // What the master holds is older than what is already on its way to it.
   const Version own{s.epoch, own_node_, s.change};
   if (top < own) return;
-  if (top == own && winner.open && s.phase == Phase::open) return;  // it is what is known here
+  if (top == own && winner.open && s.phase == Phase::open) {
+    // It is what is known here, unless this is the version that was refused: then it stands with
+    // another meaning.
+    if (!refused || top != Version{refused->epoch, own_node_, refused->change}) return;
+  }
 
   if (top.node == own_node_) {
     if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);
@@ -568,9 +573,8 @@ void Tracker::outbid_own(AgentId agent, AgentState& state, const Winner& winner,
   const Version& top = winner.version;
   const bool here = s.phase == Phase::open;
   if (here && winner.open && top.epoch == s.epoch) {
-    if (top.change == s.change) return;
-    // This session has gone further than the store remembers. It goes on from there, and what is
-    // known of the agent is told again.
+    // This session has gone further than the store remembers, or as far with another meaning. It
+    // goes on from there, and what is known of the agent is told again.
     s.change = top.change;
     const bool info = state.info_hash != InfoHash{};
     change_session(agent, state, info ? EventKind::info : EventKind::confirmed, Reason::none);

@@ -59,7 +59,9 @@ class Tracker {
   void info_read(AgentId agent, const AgentInfo& info, const Now& now);
 
   // From the master.
-  void superseded(AgentId agent, const Winner& winner, const Now& now);
+  // `refused`: the event that it answers, if it is an answer to one.
+  void superseded(AgentId agent, const Winner& winner, const Now& now,
+                  const LocalEvent* refused = nullptr);
   void challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now& now);
   void acked(const LocalEvent& event);
   void future_epoch(AgentId agent, Epoch epoch);

@@ -86,8 +86,10 @@ void Tracker::begin_session(AgentId agent, AgentState& state, const LocalEvidenc
 // The source shows that an agent is not here any more. That the manager restarts says nothing of
 // it, and whoever leaves a worker that is drained is on the way to another.
 void Tracker::left_here(AgentId agent, AgentState& state, Reason reason, const Now& now) {
-  if (!drain_ && reason != Reason::worker_restart)
-    return change_session(agent, state, EventKind::closed, reason);
+  // Silence ends the session no sooner.
+  const bool waits =
+      reason == Reason::worker_restart || (reason == Reason::no_keepalive && state.offered());
+  if (!drain_ && !waits) return change_session(agent, state, EventKind::closed, reason);
   if (!state.offered() || heard_since_offer(state, now)) return offer(agent, state, reason, now);
   state.handoff->left = reason;
   dirty_.insert(agent);
@@ -156,7 +158,12 @@ void Tracker::expire_offers(const Now& now) {
     }
     const AgentId agent = *it++;
     AgentState& state = found->second;
-    const Handoff& h = *state.handoff;
+    Handoff& h = *state.handoff;
+    if (h.made.boot != timeline_.boot()) {
+      // How long ago that was only a wall clock says, and it may have been set.
+      h.made = timeline_.moment(now.boot_us, now);
+      dirty_.insert(agent);
+    }
     if (timeline_.since_us(h.made, now) < h.grace_us) continue;
     const bool maybe_here = h.left == Reason::none && timeline_.at(state.session->evidence.hi,
                                                                    now) > timeline_.at(h.made, now);

@@ -25,9 +25,10 @@ void Promises::sent(WorkerNode& w, const Delta& delta) {
   }
 }
 
-void Promises::acked(WorkerNode& w, const Ack& ack) {
+void Promises::acked(const Connection& c, const Ack& ack) {
+  WorkerNode& w = *c.worker;
   const auto& nodes = world_.master->durable.nodes();
-  const auto node = nodes.find(w.name);
+  const auto node = nodes.find(c.node);
   if (node == nodes.end() || ack.through > node->second.last_seq)
     world_.broken("an event was acked before it was durable");
   for (const AckException& e : ack.exceptions) {
@@ -54,8 +55,11 @@ void Promises::decided(const master::Decision& d) {
   known.top = d.top;
   known.phase = d.top_phase;
   if (accepted(d.rule)) known.removed = d.event.kind == EventKind::removed;
-  if (accepted(d.rule) && leaves_open(d.event.kind) && d.event.kind != EventKind::offered)
-    known.offered_until = {};
+  if (accepted(d.rule) && leaves_open(d.event.kind)) {
+    const bool offered = d.event.kind == EventKind::offered;
+    known.taken_back = offered ? Version{} : d.top;
+    if (!offered) known.offered_until = {};
+  }
   repaired(d, known);
 }
 
@@ -125,8 +129,13 @@ void Promises::master_started(const master::State& state) {
   }
 }
 
+// What workers said remains true, also where a master has forgotten it.
 void Promises::master_lost() {
-  known_.clear();
+  for (auto& [agent, known] : known_) {
+    Known kept;
+    kept.taken_back = known.taken_back;
+    known = std::move(kept);
+  }
   feed_lost_ = true;
   for (auto& w : world_.workers) w->said.clear();
 }
@@ -262,10 +271,13 @@ void Promises::leases() {
 // waits for the disk.
 void World::check_fold() {
   MasterNode& m = *master;
-  auto fold = app::fold_log(m.log, m.log.recover());
-  const std::string table = m.driver->core().state().encode();
-  if (table != m.durable.encode()) return;  // a commit is under way
-  if (!fold || fold->encode() != table) broken("the log's fold is not the table");
+  persist::MemoryEventLog log = m.log;
+  log.truncate_tail(m.durable_next);  // a commit may be under way
+  const auto fold = app::fold_log(log, log.recover());
+  const std::string durable = m.durable.encode();
+  if (!fold || fold->encode() != durable) broken("the log's fold is not what is durable");
+  if (m.commits == 0 && durable != m.driver->core().state().encode())
+    broken("what is durable is not the table");
 }
 
 void World::check_agents() {
@@ -284,10 +296,6 @@ void World::check_agents() {
       // An offer of an agent that stays may be new.
       if (status == AgentStatus::active || status == AgentStatus::migrating)
         r.master = record->top.node;
-      const MasterTime now = master->driver->core().time(master->clock.now());
-      if (status == AgentStatus::migrating && record->offered_until < now &&
-          (sidecar_lost || clock_stepped))
-        r.undecidable = Undecidable::forgotten_offer;
       if (two && r.master != a.place->name && r.master != a.clone_place->name)
         broken("agent " + text_of(a.id) + ": two share its key, and the master shows neither");
       if (a.place && !two && r.right() &&

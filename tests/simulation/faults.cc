@@ -78,7 +78,6 @@ void World::worker_faults(WorkerNode& w) {
   if (exact_) return;
   strike(200, Loses::nothing, [this, &w] {
     const auto by = clock_step();
-    clock_stepped = true;
     say(w.name, "wall clock steps by " + std::to_string(by / kSecond) + " s");
     w.clock.step(by);
   });

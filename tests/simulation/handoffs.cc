@@ -117,8 +117,9 @@ void Promises::shown() {
     const bool guessed = reason == Reason::worker_restart || reason == Reason::unconfirmed ||
                          reason == Reason::no_keepalive || reason == Reason::lease_expired;
     const bool same = record.top.same_session(known.offered);
-    // A master that lost its log has forgotten that it was taken back, and so has this check.
-    if (disconnected && guessed && same && now < known.offered_until && !world_.master_lost)
+    // A master that came back with an older log may have forgotten that the offer had ended.
+    const bool ended = record.top.same_session(known.taken_back);
+    if (disconnected && guessed && same && !ended && now < known.offered_until)
       world_.broken("agent " + text_of(agent) + ": shown as disconnected (" +
                     std::string(to_string(reason)) + ") while it is offered");
     if (record.is_offered() && now < record.offered_until &&
@@ -154,7 +155,7 @@ void World::check_handoffs() {
   for (const auto& [agent, record] : core.state().agents()) {
     if (core.state().status_of(record) != master::AgentStatus::migrating) continue;
     ++migrating;
-    if (record.offered_until < now && !sidecar_lost && !clock_stepped)
+    if (record.offered_until < now)
       broken("agent " + text_of(agent) + ": is offered although its grace is over");
   }
   if (core.state().counts().migrating != migrating) broken("agents that migrate are miscounted");

@@ -42,17 +42,22 @@ void WorkerNode::commit(std::shared_ptr<const persist::StoreBatch> batch, Done d
 }
 
 void MasterNode::append(std::vector<std::string> records, Snapshot snapshot, Done done) {
+  ++commits;
   auto result = log.append_unsynced(records);
+  const auto next = log.next_index();
   world.at_process(*this, world.now() + world.chance(kMs, 12 * kMs),
-                   [this, result, records = std::move(records), snapshot, done = std::move(done)] {
+                   [this, result, next, records = std::move(records), snapshot,
+                    done = std::move(done)] {
+                     --commits;
                      if (result) {
                        log.sync();
+                       durable_next = next;
                        for (const std::string& bytes : records) {
                          auto record = master::decode_log_record(bytes);
                          if (!record || !durable.apply(*record))
                            world.broken("a log record is refused");
                        }
-                       if (snapshot) (void)log.write_snapshot(log.next_index() - 1, snapshot());
+                       if (snapshot) (void)log.write_snapshot(next - 1, snapshot());
                      }
                      done(result);
                      world.read_decisions();
@@ -87,6 +92,7 @@ void WorkerNode::connect() {
     auto c = std::make_shared<Connection>();
     c->id = ++world.last_connection;
     c->worker = this;
+    c->node = name;
     c->sidecar_life = life;
     c->master_life = m.life;
     connection = c;
@@ -122,7 +128,7 @@ void MasterNode::send(master::ConnId conn, std::string bytes) {
   const auto c = it->second;
   world.promises().message(*c->worker);
   each_message(bytes, {kAck},
-               [&](const Message& m) { world.promises().acked(*c->worker, std::get<Ack>(m)); });
+               [&](const Message& m) { world.promises().acked(*c, std::get<Ack>(m)); });
   if (!c->carries || c->lost_down) return;
   c->down_at = std::max(c->down_at, world.now() + world.message_delay() + c->worker->slow_down);
   world.at_process(*c->worker, c->down_at, [c, bytes = std::move(bytes)] {

@@ -86,6 +86,7 @@ void World::start_master(const std::string& lost) {
   }
   promises_.master_started(*state);
   m.durable = *state;
+  m.durable_next = m.log.next_index();
   master::MasterCore::Config c;
   c.heartbeat_us = kHeartbeat;
   c.ttl_us = kTtl;
@@ -96,6 +97,7 @@ void World::start_master(const std::string& lost) {
   c.boot = m.clock.boot();
   c.protocol_max = m.protocol_max;
   m.decisions_read = 0;
+  m.commits = 0;
   m.driver = std::make_unique<app::MasterDriver>(
       c, app::MasterDriver::Options{200}, std::move(*state),
       recovery.torn_tail_dropped ? "the end of the log was torn" : lost, random_(), m.clock, m, m,

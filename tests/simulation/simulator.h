@@ -29,9 +29,7 @@ struct Options {
 // second) is mended in the quiet time: workers give up whom they do not hear.
 enum class Undecidable {
   no,
-  cloned,           // one key on two machines, and both still speak
-  forgotten_offer,  // nobody ends an offer: the store went back, or the machine was booted with
-                    // another wall clock (docs/protocol.md, section 15)
+  cloned,  // one key on two machines, and both still speak
 };
 
 struct AgentResult {

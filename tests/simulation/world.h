@@ -66,6 +66,7 @@ struct WorkerNode;
 struct Connection {
   std::uint64_t id = 0;
   WorkerNode* worker = nullptr;
+  NodeName node;                               // as it was called when it connected
   bool carries = true;                         // what is under way arrives
   bool sidecar_end = true, master_end = true;  // has not been told that it is over
   bool lost_up = false, lost_down = false;     // nothing arrives any more, and nobody is told
@@ -143,7 +144,9 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
   World& world;
   MachineClock clock;
   persist::MemoryEventLog log;
-  master::State durable;  // the fold of what the disk keeps
+  master::State durable;           // the fold of what was said to be durable,
+  std::uint64_t durable_next = 0;  // and the log's first index after it
+  int commits = 0;        // under way; of this process
   std::optional<persist::MemoryEventLog::Disk> backup;
   std::unique_ptr<app::MasterDriver> driver;
   std::uint64_t life = 0;
@@ -169,7 +172,7 @@ class Promises {
  public:
   explicit Promises(World& world) : world_(world) {}
   void decided(const master::Decision& d);
-  void acked(WorkerNode& w, const Ack& ack);
+  void acked(const Connection& c, const Ack& ack);
   void greeted(WorkerNode& w, const Hello& hello);
   void sent(WorkerNode& w, const Delta& delta);
   void message(const WorkerNode& w);
@@ -196,6 +199,7 @@ class Promises {
     Version acked;
     Version offered;  // by this, until then
     MasterTime offered_until;
+    Version taken_back;  // of a session whose offer ended while it was open
   };
   // What a reader of the feed knows of an agent.
   struct Told {
@@ -291,7 +295,6 @@ class World {
   std::uint64_t last_connection = 0;
   // Whether anybody lost state that was durable: else there is nothing to repair.
   bool sidecar_lost = false, master_lost = false;
-  bool clock_stepped = false;  // of a worker's wall clock
 
  private:
   // life.cc: agents and what workers see of them

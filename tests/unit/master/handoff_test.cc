@@ -87,6 +87,17 @@ TEST_F(Handoff, AnOfferedAgentIsMigratingAndEvidenceMakesItActive) {
   expect_replay_equal();
 }
 
+// A store that went back may say the version of the offer with another meaning.
+TEST_F(Handoff, WhoSaysItsVersionOtherwiseIsToldWhatStandsAndGoesOnFromThere) {
+  m.delta(11, kW1, 2, {offered(7, 9, 1, 60)});
+  EXPECT_EQ(m.delta(12, kW1, 3, {event(7, EventKind::confirmed, 9, 1, 12)}),
+            "1 ACK 3; 3: superseded 7 by 9@w1+1 open");
+  EXPECT_EQ(shown(), "migrating");
+  m.delta(13, kW1, 4, {event(7, EventKind::confirmed, 9, 2, 12)});
+  EXPECT_EQ(shown(), "active");
+  expect_replay_equal();
+}
+
 TEST_F(Handoff, AnotherWorkersClaimEndsItAndTheLoserIsTold) {
   m.delta(11, kW1, 2, {offered(7, 9, 1, 60)});
   EXPECT_THAT(m.delta(12, kW2, 1, {opened(7, 11.5)}), ::testing::HasSubstr("1 SUPERSEDED"));

@@ -427,6 +427,27 @@ TEST_F(ReconciliationTest, EvidenceOfAnAgentInDoubtIsTakenAndLogged) {
   expect_replay();
 }
 
+// What an entry shows to be as it was says nothing of an offer.
+TEST_F(ReconciliationTest, EvidenceOfAnAgentThatIsOfferedLeavesTheOfferStanding) {
+  Event offer = event(7, EventKind::offered, 15, 1, 15);
+  offer.grace_us = 60 * kSecond;
+  w1.tell(20, {opened(7, 15), offer});
+  w2.tell(21, {event(7, EventKind::contact, 0, 0, 18)});
+  ASSERT_TRUE(m.core.in_doubt(AgentId{7}));
+  auto all = w1.entries();
+  all[0].evidence = {master_time(16), master_time(26)};
+  w1.begin(30);
+  w1.chunk(30, all);
+  w1.end(30, all);
+  EXPECT_EQ(repairs(Cause::evidence), 1u);
+  const AgentRecord& seven = *m.core.state().find(AgentId{7});
+  EXPECT_TRUE(seven.is_offered());
+  EXPECT_EQ(seven.offered_until, master_time(80)) << "and does not prolong it";
+  EXPECT_EQ(seven.hi, master_time(26));
+  EXPECT_EQ(m.core.counters().by_rule.count("conflict"), 0u);
+  expect_replay();
+}
+
 TEST_F(ReconciliationTest, FieldsThatWereAskedForInVainAreAskedForAgain) {
   w1.tell(20, {with_info(opened(7, 15), {{"name", "a"}}, false)});
   EXPECT_EQ(w1.inventory(30), "1 WANT infos 7");

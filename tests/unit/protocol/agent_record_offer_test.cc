@@ -68,6 +68,15 @@ TEST(AgentRecordOffer, SaidAgainRaisesItAtMost) {
   EXPECT_EQ(record.offered_until.us, kNow.us + 700);
 }
 
+TEST(AgentRecordOffer, ItsVersionWithAnotherMeaningIsAConflictAndTheOfferStands) {
+  for (const EventKind kind : {EventKind::opened, EventKind::confirmed, EventKind::info}) {
+    AgentRecord record;
+    record.apply("w1", offered(100, 1, 500), kNow);
+    EXPECT_EQ(record.apply("w1", event(kind, 100, 1), kNow), Rule::conflict) << to_string(kind);
+    EXPECT_TRUE(record.is_offered());
+  }
+}
+
 // Told anew, as `opened`, the same version says no less.
 TEST(AgentRecordOffer, DoesNotDependOnTheOrder) {
   std::vector<Event> story = {event(EventKind::opened, 100, 0), offered(100, 1, 500),

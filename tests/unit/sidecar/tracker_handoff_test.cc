@@ -63,6 +63,12 @@ class TrackerHandoff : public ::testing::Test {
     for (const auto& [agent, state] : stored)
       tracker.restore(agent, *decode_agent_state(encode(state)));
   }
+  // In a machine that was booted meanwhile.
+  void reboot() {
+    timeline = Timeline(kBoot + 1);
+    sample(1);
+    restart();
+  }
 
   Timeline timeline{kBoot};
   std::uint64_t drains = 0;
@@ -232,6 +238,13 @@ TEST_F(TrackerHandoff, SilenceEndsNoOfferedSessionSooner) {
   EXPECT_EQ(look(1011.5, {row(7, kActive, 10)}), "7 closed @10+2 [10, 10.5] handoff_expired");
 }
 
+TEST_F(TrackerHandoff, TheReaperEndsNoOfferedSessionSooner) {
+  tracker.set_manager_gone(true);
+  EXPECT_EQ(hand(21), "7 offered @10+1 [10, 10.5] for 300");
+  EXPECT_EQ(look(200, {row(7, kGone, 10, 4)}), "");
+  EXPECT_EQ(look(330, {row(7, kGone, 10, 4)}), "7 closed @10+2 [10, 10.5] handoff_expired");
+}
+
 // ---- what is told meanwhile
 
 TEST_F(TrackerHandoff, NewInfoAndAnAnswerWithOlderEvidenceLeaveTheOfferStanding) {
@@ -324,6 +337,15 @@ TEST_F(TrackerHandoff, AnOfferSurvivesARestartOfTheSidecar) {
   restart();
   EXPECT_EQ(look(20.5, {row(7, kActive, 10)}), "");
   EXPECT_EQ(look(111.5, {row(7, kActive, 10)}), "7 closed @10+2 [10, 10.5] handoff_expired");
+}
+
+// Only the wall clock says how long that took, and it may have been set.
+TEST_F(TrackerHandoff, AfterARebootAnOfferHasItsWholeGraceAgain) {
+  drain(11);
+  reboot();
+  EXPECT_EQ(look(20.5, {row(7, kActive, 10)}), "");
+  EXPECT_EQ(look(119.5, {row(7, kActive, 10)}), "");
+  EXPECT_EQ(look(121, {row(7, kActive, 10)}), "7 closed @10+2 [10, 10.5] handoff_expired");
 }
 
 TEST_F(TrackerHandoff, ADrainThatGoesOnAfterARestartOffersNobodyTwice) {

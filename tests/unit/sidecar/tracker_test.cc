@@ -485,6 +485,23 @@ TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionGoesOnFromTheChangeItIsTold
   EXPECT_EQ(look(20, {row(7, kGone, 9, 3)}), "7 closed @9+6 [9, 10] shutdown");
 }
 
+// As a copy of the store may have said it.
+TEST_F(TrackerSuperseded, AVersionThatStandsWithAnotherMeaningIsGoneOnFrom) {
+  look(10, {row(7, kActive, 9)});
+  LocalEvent said;
+  said.agent = kSeven;
+  said.epoch = epoch(9);
+  const Winner winner{{epoch(9), "w1", 0}, true};
+  tracker.superseded(kSeven, winner, at(11));
+  EXPECT_EQ(told(), "") << "an answer to no event: it is what is known here";
+  said.change = 7;
+  tracker.superseded(kSeven, winner, at(11), &said);
+  EXPECT_EQ(told(), "") << "another event was refused";
+  said.change = 0;
+  tracker.superseded(kSeven, winner, at(11), &said);
+  EXPECT_EQ(told(), "7 confirmed @9+1 [9, 10]");
+}
+
 TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionTellsItsInfoAgain) {
   look(10, {row(7, kActive, 9)});
   read(10, {{"name", "a"}});
