@@ -392,10 +392,11 @@ bool MasterCore::is_older_copy(const Hello& m, Output& out) {
     }
     return log.stream != m.stream && m.start_position < log.position;
   }
-  if (!was_ours || m.acked_position == 0) return false;
+  if (m.acked_position == 0) return false;
   // Either the worker came back with a copy of the store that it had before the present one, or
   // under another name, or an operator had it forgotten, or this log forgot it.
   if (known != state_.nodes().end()) return true;
+  if (!was_ours) return false;
   const auto its_store = [&](const auto& node) { return node.second.store == m.store; };
   if (const auto renamed = std::ranges::find_if(state_.nodes(), its_store);
       renamed != state_.nodes().end()) {
@@ -582,9 +583,12 @@ void MasterCore::add_exception(std::uint64_t seq, const NodeName& node, const Ev
                                                     r.top.node == node && r.top >= said;
   // Or a store that went back says one version with another meaning: it has to go on from there.
   const bool lost = stands_not || (rule == Rule::conflict && r.top == said);
-  // Not known, or (an older copy of the worker's store) known otherwise under this version.
-  const bool need_info = e.info_hash && r.claimed && r.claimed->stamp == said &&
-                         (r.info_missing() || r.claimed->hash != *e.info_hash);
+  // Not known, or (an older copy of the worker's store) known otherwise under this version. Or it
+  // was refused as from the future, and what followed it was not.
+  const bool untaken = !r.claimed || r.claimed->stamp < said;
+  const bool need_info =
+      e.info_hash && (untaken || (r.claimed->stamp == said &&
+                                  (r.info_missing() || r.claimed->hash != *e.info_hash)));
   if (need_info && own_top_stands) {
     ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
   } else if (lost && !accepted(rule)) {

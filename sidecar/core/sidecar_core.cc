@@ -649,7 +649,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     reconciler_.want_full();
     urgent_ = true;
   }
-  tracker_.sampled(now);
+  sampled(now);
 }
 
 void SidecarCore::on(const Ack& m, const Now& now, Output& out) {

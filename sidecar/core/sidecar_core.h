@@ -209,6 +209,7 @@ class SidecarCore {
   void hear_out(const Now& now);
   bool heard_out() const;
   bool settled() const;
+  void sampled(const Now& now);
   std::uint64_t last_sent_seq() const;
   std::int64_t notice_halt(const Now& now);
   void heartbeat(const Now& now, Output& out);

@@ -73,7 +73,8 @@ bool SidecarCore::heard_out() const {
 bool SidecarCore::settled() const {
   const bool told = outbox_.empty() || outbox_.front().position > settle_through_;
   const bool to_be_sent_again = next_unsent_ < outbox_.size() && outbox_[next_unsent_].seq != 0;
-  return told && !to_be_sent_again && !source_first_ && !tracker_.undecided();
+  return told && !to_be_sent_again && !source_first_ && !tracker_.restamping() &&
+         !tracker_.undecided();
 }
 
 // On this connection.
@@ -149,7 +150,17 @@ void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
   if (m.heartbeat_us != 0 && m.heartbeat_us != heartbeat_us_) set_heartbeat(m.heartbeat_us, now);
   if (m.t1 == 0) return;  // the master's time stands still: its log cannot be written
   timeline_.add(m.t0, m.t1, m.t2, now.boot_us);
+  sampled(now);
+}
+
+// An inventory may have told what was refused as from the future, once its time had come: until it
+// is told again, nobody knows whether the master has it.
+void SidecarCore::sampled(const Now& now) {
+  const bool restamping = tracker_.restamping();
   tracker_.sampled(now);
+  if (!restamping) return;
+  collect(now);
+  settle_through_ = position_;
 }
 
 void SidecarCore::on(const Want& m, const Now& now, Output&) {

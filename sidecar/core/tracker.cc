@@ -527,17 +527,23 @@ void Tracker::tell(AgentId agent, const AgentState& state) {
 void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
                          const LocalEvent* refused) {
   const auto it = agents_.find(agent);
-  if (it == agents_.end() || !it->second.session) return;
+  if (it == agents_.end() || !it->second.session) {
+    if (refused) remove_again(*refused, winner);
+    return;
+  }
   AgentState& state = it->second;
   Session& s = *state.session;
   const Version& top = winner.version;
-  // What the master holds is older than what is already on its way to it.
   const Version own{s.epoch, own_node_, s.change};
-  if (top < own) return;
-  if (top == own && winner.open && s.phase == Phase::open) {
-    // It is what is known here, unless this is the version that was refused: then it stands with
-    // another meaning.
-    if (!refused || top != Version{refused->epoch, own_node_, refused->change}) return;
+  const bool known_here = top == own && winner.open && s.phase == Phase::open;
+  if (top < own || known_here) {
+    // The master holds no more than what is known here or is already on its way to it. But another
+    // copy of this store may have told it that, and with another meaning.
+    if (refused && otherwise(*refused, state, winner)) {
+      const bool info = state.info_hash != InfoHash{};
+      change_session(agent, state, info ? EventKind::info : EventKind::confirmed, Reason::none);
+    }
+    return;
   }
 
   if (top.node == own_node_) {
@@ -556,6 +562,29 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
   change_session(agent, state, EventKind::released, Reason::moved);
   state.session->fence = top.epoch;
   state.session->fence_node = top.node;
+}
+
+// Whether what the master holds of the session that stands here says something else than the event
+// of it that was refused: under its version, or in place of the fields that are known here.
+bool Tracker::otherwise(const LocalEvent& refused, const AgentState& state,
+                        const Winner& winner) const {
+  const Session& s = *state.session;
+  const Version said{refused.epoch, own_node_, refused.change};
+  if (s.phase != Phase::open || !winner.open || refused.epoch != s.epoch ||
+      !winner.version.same_session(said))
+    return false;
+  const bool same_info = refused.info_hash != InfoHash{} && refused.info_hash == state.info_hash;
+  return said == winner.version || same_info;
+}
+
+// The agent is gone from the source, and another copy of this store had told more of its session.
+void Tracker::remove_again(const LocalEvent& refused, const Winner& winner) {
+  const bool mine = winner.open && winner.version.node == own_node_;
+  if (!mine || refused.kind != EventKind::removed) return;
+  LocalEvent e = refused;
+  e.epoch = winner.version.epoch;
+  e.change = winner.version.change + 1;
+  events_.push_back(std::move(e));
 }
 
 // A new session, of the same evidence. An offer of the old one stands for it.
@@ -614,8 +643,16 @@ void Tracker::challenged(AgentId agent, Epoch epoch, MasterTime upto, const Now&
 void Tracker::acked(const LocalEvent& event) {
   const auto it = agents_.find(event.agent);
   if (it == agents_.end() || it->second.accepted >= event.epoch) return;
-  it->second.accepted = event.epoch;
+  AgentState& state = it->second;
+  state.accepted = event.epoch;
   acked_.push_back(event.agent);
+  // It was on its way when the session was refused as from the future, and was taken after that:
+  // what was stamped anew is below it.
+  const bool stamped = state.session && state.session->epoch != kUnstamped;
+  if (!stamped || state.session->epoch >= event.epoch || state.restamp_after >= 0) return;
+  state.session->epoch = next(event.epoch);
+  tell(event.agent, state);
+  dirty_.insert(event.agent);
 }
 
 void Tracker::future_epoch(AgentId agent, Epoch epoch) {

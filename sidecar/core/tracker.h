@@ -153,6 +153,8 @@ class Tracker {
   bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
   void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,
                     EventKind kind, Reason reason, Epoch at_least = kUnstamped);
+  bool otherwise(const LocalEvent& refused, const AgentState& state, const Winner& winner) const;
+  void remove_again(const LocalEvent& refused, const Winner& winner);
   void claim_again(AgentId agent, AgentState& state, const Now& now, Epoch at_least = kUnstamped);
   void change_session(AgentId agent, AgentState& state, EventKind kind, Reason reason,
                       InfoPtr info = nullptr);

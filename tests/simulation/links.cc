@@ -45,23 +45,22 @@ void MasterNode::append(std::vector<std::string> records, Snapshot snapshot, Don
   ++commits;
   auto result = log.append_unsynced(records);
   const auto next = log.next_index();
-  world.at_process(*this, world.now() + world.chance(kMs, 12 * kMs),
-                   [this, result, next, records = std::move(records), snapshot,
-                    done = std::move(done)] {
-                     --commits;
-                     if (result) {
-                       log.sync();
-                       durable_next = next;
-                       for (const std::string& bytes : records) {
-                         auto record = master::decode_log_record(bytes);
-                         if (!record || !durable.apply(*record))
-                           world.broken("a log record is refused");
-                       }
-                       if (snapshot) (void)log.write_snapshot(next - 1, snapshot());
-                     }
-                     done(result);
-                     world.read_decisions();
-                   });
+  world.at_process(
+      *this, world.now() + world.chance(kMs, 12 * kMs),
+      [this, result, next, records = std::move(records), snapshot, done = std::move(done)] {
+        --commits;
+        if (result) {
+          log.sync();
+          durable_next = next;
+          for (const std::string& bytes : records) {
+            auto record = master::decode_log_record(bytes);
+            if (!record || !durable.apply(*record)) world.broken("a log record is refused");
+          }
+          if (snapshot) (void)log.write_snapshot(next - 1, snapshot());
+        }
+        done(result);
+        world.read_decisions();
+      });
 }
 
 void WorkerNode::read_info(const std::vector<AgentId>& agents) {

@@ -146,7 +146,7 @@ struct MasterNode final : app::MasterDriver::Log, app::MasterDriver::Links {
   persist::MemoryEventLog log;
   master::State durable;           // the fold of what was said to be durable,
   std::uint64_t durable_next = 0;  // and the log's first index after it
-  int commits = 0;        // under way; of this process
+  int commits = 0;                 // under way; of this process
   std::optional<persist::MemoryEventLog::Disk> backup;
   std::unique_ptr<app::MasterDriver> driver;
   std::uint64_t life = 0;

@@ -410,6 +410,17 @@ TEST_F(MasterCoreTest, AnEventFromTheFutureThatIsSentAgainLaterIsDecidedAnew) {
   EXPECT_EQ(Master::fold(m.records).encode(), m.core.state().encode());
 }
 
+// The ACK that said so was lost, and what followed in the same session is on top already.
+TEST_F(MasterCoreTest, InfoThatWasRefusedAsFromTheFutureIsAskedForWhenItIsSentAgain) {
+  const Event info = with_info(event(7, EventKind::info, 25, 1, 20), {{"name", "a"}});
+  m.delta(20, kW1, 1, {opened(7, 25), info});
+  EXPECT_EQ(m.delta(24, kW1, 3, {event(7, EventKind::confirmed, 25, 2, 23)}), "1 ACK 3");
+  m.lose(25, kW1);
+  m.connect(30, kW1, hello("w1", 101));
+  EXPECT_EQ(m.delta(30, kW1, 1, {opened(7, 25), info, event(7, EventKind::confirmed, 25, 2, 23)}),
+            "1 ACK 3; 1: superseded 7 by 25@w1+2 open; 2: need_info 7");
+}
+
 TEST_F(MasterCoreTest, EvidenceIsNeverLaterThanItsReceipt) {
   Event e = opened(7, 15);
   e.evidence.hi = master_time(5000);

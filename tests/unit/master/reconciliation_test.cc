@@ -705,6 +705,18 @@ TEST_F(LostStateTest, TheStoreThatANodeHadBeforeIsAnOlderCopy) {
             "4 WELCOME, have seq 0, the store is older");
 }
 
+// Whatever term it remembers: sessions that it does not know are not absent for that.
+TEST_F(LostStateTest, TheStoreThatANodeHadBeforeIsAnOlderCopyAlsoOfAnOlderTerm) {
+  m.connect(22, ConnId{3}, hello("w1", 103));
+  m.lose(23, ConnId{3});
+  Hello h = acked("w1", 101, 104);
+  h.last_term = Term{1};
+  EXPECT_EQ(m.connect(24, ConnId{4}, h), "4 WELCOME, have seq 0, the store is older");
+  h = hello("w1", 105);
+  h.last_master = m.core.state().master();
+  EXPECT_EQ(m.connect(25, ConnId{5}, h), "5 WELCOME, have seq 0") << "it goes on as one of its own";
+}
+
 TEST_F(LostStateTest, TwoMachinesWithOneNameDoNotChaseEachOther) {
   m.connect(22, ConnId{3}, hello("w1", 101, 2));
   Hello clone = acked("w1", 101, 105);

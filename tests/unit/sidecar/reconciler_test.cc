@@ -234,6 +234,20 @@ TEST_F(ReconcilerTest, ARefusedEventDoesNotCount) {
 
 // ---- WANT
 
+// The master may have taken it out of an inventory meanwhile.
+TEST_F(ReconcilerTest, UntilARefusedEventIsToldAgainNothingIsCompared) {
+  agreed(3);
+  look(20, 4);
+  hear(21, Ack{4, {{4, AgentId{4}, ExceptionKind::future_epoch, {}}}});
+  EXPECT_FALSE(beat(21).digest);
+  const std::int64_t t = master_time(33).us;
+  hear(33, HeartbeatAck{us(33), t, t});
+  EXPECT_EQ(only<Delta>().events.at(0).kind, EventKind::opened) << "told again";
+  EXPECT_FALSE(beat(33).digest);
+  ack(45);
+  EXPECT_TRUE(beat(45).digest);
+}
+
 TEST_F(ReconcilerTest, DigestsOfATreeNodeAreThoseOfItsChildren) {
   agreed(40);
   Want w;

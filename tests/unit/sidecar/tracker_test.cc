@@ -502,6 +502,38 @@ TEST_F(TrackerSuperseded, AVersionThatStandsWithAnotherMeaningIsGoneOnFrom) {
   EXPECT_EQ(told(), "7 confirmed @9+1 [9, 10]");
 }
 
+// Another copy of the store told other fields at a later change.
+TEST_F(TrackerSuperseded, FieldsThatWereRefusedAreToldAgainFromThere) {
+  look(10, {row(7, kActive, 9)});
+  const std::string info = read(10, {{"name", "a"}});
+  ASSERT_EQ(info, "7 info @9+1 [9, 10] hash");
+  challenged(11, epoch(9), 10.5);
+  ASSERT_EQ(look(20, {row(7, kActive, 19)}), "7 confirmed @9+2 [19, 20]");
+  LocalEvent said;
+  said.agent = kSeven;
+  said.epoch = epoch(9);
+  said.change = 1;
+  const Winner winner{{epoch(9), "w1", 2}, true};
+  tracker.superseded(kSeven, winner, at(21), &said);
+  EXPECT_EQ(told(), "") << "it said nothing of fields";
+  said.info_hash = tracker.agents().at(kSeven).info_hash;
+  tracker.superseded(kSeven, winner, at(21), &said);
+  EXPECT_EQ(told(), "7 info @9+3 [19, 20] hash");
+}
+
+TEST_F(TrackerSuperseded, ARemovalThatWasRefusedIsToldAgainFromThere) {
+  LocalEvent said;
+  said.agent = kSeven;
+  said.kind = EventKind::removed;
+  said.epoch = epoch(9);
+  said.change = 2;
+  tracker.superseded(kSeven, {{epoch(9), "w1", 5}, true}, at(21), &said);
+  EXPECT_EQ(told(), "7 removed @9+6 [0, 0]");
+  tracker.superseded(kSeven, {{epoch(9), "w1", 5}, false}, at(21), &said);
+  tracker.superseded(kSeven, {{epoch(9), "w2", 5}, true}, at(21), &said);
+  EXPECT_EQ(told(), "") << "it stands, or another worker has the agent";
+}
+
 TEST_F(TrackerSuperseded, AnOlderCopyWithinOneSessionTellsItsInfoAgain) {
   look(10, {row(7, kActive, 9)});
   read(10, {{"name", "a"}});
@@ -690,6 +722,22 @@ TEST_F(TrackerFutureEpoch, StaysAboveTheLastEpochThatWasTaken) {
   sample(31, -25 * kSecond);
   tracker.sampled(at(31));
   EXPECT_EQ(told(), "7 opened @9.000001+0 [29, 30]");
+}
+
+// What followed the refused event was on its way, and taken once the time had come.
+TEST_F(TrackerFutureEpoch, StaysAboveWhatIsTakenAfterItWasStampedAnew) {
+  look(10, {row(7, kActive, 9)});
+  LocalEvent taken;
+  taken.agent = kSeven;
+  taken.epoch = epoch(9);
+  tracker.future_epoch(kSeven, epoch(9));
+  sample(12, -5 * kSecond);
+  tracker.sampled(at(12));
+  EXPECT_EQ(told(), "7 opened @4+0 [9, 10]");
+  tracker.acked(taken);
+  EXPECT_EQ(told(), "7 opened @9.000001+0 [9, 10]");
+  tracker.acked(taken);
+  EXPECT_EQ(told(), "") << "once";
 }
 
 TEST_F(TrackerFutureEpoch, TellsTheWholeSessionAsItStands) {
