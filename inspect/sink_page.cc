@@ -29,6 +29,7 @@ Json report_json(const SinkCore::Report& r) {
     after[change.field] = change.after;
   }
   return {{"number", r.number},
+          {"round", r.round},
           {"at", r.at.us},
           {"agent", id_of(r.agent)},
           {"written", r.written},

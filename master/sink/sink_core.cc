@@ -307,6 +307,7 @@ void SinkCore::report(const Correction& c, std::string error, const DecidedView&
   const AgentRecord* record = view.state.find(c.agent);
   Report report;
   report.number = ++report_number_;
+  report.round = status_.rounds + 1;
   report.at = view.at;
   report.written = config_.mode == SinkMode::correct && error.empty();
   report.decided = record ? record->top : Version{};

@@ -68,6 +68,7 @@ class SinkCore {
   // One correction, made or (as an observer) only found.
   struct Report {
     std::uint64_t number = 0;  // from 1 on
+    std::uint64_t round = 0;   // in which it was found, as the finished ones are counted
     MasterTime at;
     bool written = false;
     std::string error;  // why it was refused
