@@ -172,6 +172,7 @@ void Reconciler::begin(std::vector<TreeNode> leaves, const Stream& stream, const
   i.ranges = ranges_of(leaves);
   i.leaves = std::move(leaves);
   i.heard_mono_us = now.mono_us;
+  told_through_ = stream.last_seq;
   send.emplace_back(InventoryBegin{i.id, stream.last_seq, ttl_us_, i.leaves});
   inventory_ = std::move(i);
 }

@@ -42,6 +42,8 @@ class Reconciler {
   // The master did not take an event.
   void put_back(AgentId agent, Session before);
   const OpenSessions& open() const { return open_; }
+  // An inventory told what was open at this seq.
+  std::uint64_t told_through() const { return told_through_; }
   // An inventory found a session that the tracker does not have: the set is to be made anew.
   bool suspect() const { return suspect_; }
 
@@ -107,6 +109,7 @@ class Reconciler {
   std::mt19937_64& random_;
   OpenSessions open_;
   bool suspect_ = false;
+  std::uint64_t told_through_ = 0;
 
   // What the master asked for last; of each kind one.
   std::vector<TreeNode> digests_wanted_, leaves_wanted_;

@@ -676,6 +676,7 @@ void SidecarCore::on(const Ack& m, const Now& now, Output& out) {
     const auto it = exceptions.find(e.seq);
     const AckException* exception = it == exceptions.end() ? nullptr : it->second;
     if (exception && exception->kind == ExceptionKind::future_epoch) {
+      refused_told_ |= reconciler_.told_through() >= e.seq;
       if (put_back.insert(e.event.agent).second) reconciler_.put_back(e.event.agent, e.before);
     } else {
       tracker_.acked(e.event);

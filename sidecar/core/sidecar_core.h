@@ -272,6 +272,9 @@ class SidecarCore {
   std::uint64_t settle_through_ = 0;
   // Nor before the source was heard out: the store knows nothing, or less than was told.
   bool source_first_ = false;
+  // Nor before what was refused as from the future is told again, if an inventory told it too: the
+  // master may have taken it out of that once its time had come.
+  bool refused_told_ = false;
   bool blind_ = false;           // the last look failed
   std::int64_t watched_us_ = 0;  // so long an events source was there
   std::optional<std::int64_t> watched_mono_us_;

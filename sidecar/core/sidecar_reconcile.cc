@@ -73,8 +73,7 @@ bool SidecarCore::heard_out() const {
 bool SidecarCore::settled() const {
   const bool told = outbox_.empty() || outbox_.front().position > settle_through_;
   const bool to_be_sent_again = next_unsent_ < outbox_.size() && outbox_[next_unsent_].seq != 0;
-  return told && !to_be_sent_again && !source_first_ && !tracker_.restamping() &&
-         !tracker_.undecided();
+  return told && !to_be_sent_again && !source_first_ && !refused_told_ && !tracker_.undecided();
 }
 
 // On this connection.
@@ -153,12 +152,10 @@ void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
   sampled(now);
 }
 
-// An inventory may have told what was refused as from the future, once its time had come: until it
-// is told again, nobody knows whether the master has it.
 void SidecarCore::sampled(const Now& now) {
-  const bool restamping = tracker_.restamping();
   tracker_.sampled(now);
-  if (!restamping) return;
+  if (!refused_told_ || tracker_.restamping()) return;
+  refused_told_ = false;
   collect(now);
   settle_through_ = position_;
 }

@@ -40,8 +40,9 @@ class Timeline {
   void add(MasterTime began, std::int64_t t0, std::int64_t t1, std::int64_t t2, std::int64_t t3) {
     if (began != began_ || !clock_.known()) {
       if (clock_.known()) runs_.push_back(present(t3));
-      // After a restart of this process: the run that it remembers goes on.
-      if (!runs_.empty() && runs_.back().began == began) runs_.pop_back();
+      // After a restart of this process the run that it remembers goes on. Runs that began later
+      // the master has lost with its log: nobody else tells their time any more.
+      std::erase_if(runs_, [&](const Run& r) { return r.began >= began; });
       if (runs_.size() > kMaxRuns) runs_.erase(runs_.begin());
       clock_.reset();
       began_ = began;

@@ -57,7 +57,7 @@ void Promises::decided(const master::Decision& d) {
   if (accepted(d.rule)) known.removed = d.event.kind == EventKind::removed;
   if (accepted(d.rule) && leaves_open(d.event.kind)) {
     const bool offered = d.event.kind == EventKind::offered;
-    known.taken_back = offered ? Version{} : d.top;
+    known.taken_back[d.top.node] = offered ? Version{} : d.top;
     if (!offered) known.offered_until = {};
   }
   repaired(d, known);
@@ -133,7 +133,7 @@ void Promises::master_started(const master::State& state) {
 void Promises::master_lost() {
   for (auto& [agent, known] : known_) {
     Known kept;
-    kept.taken_back = known.taken_back;
+    kept.taken_back = std::move(known.taken_back);
     known = std::move(kept);
   }
   feed_lost_ = true;

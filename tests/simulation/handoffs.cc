@@ -118,7 +118,9 @@ void Promises::shown() {
                          reason == Reason::no_keepalive || reason == Reason::lease_expired;
     const bool same = record.top.same_session(known.offered);
     // A master that came back with an older log may have forgotten that the offer had ended.
-    const bool ended = record.top.same_session(known.taken_back);
+    const auto taken_back = known.taken_back.find(record.top.node);
+    const bool ended =
+        taken_back != known.taken_back.end() && record.top.same_session(taken_back->second);
     if (disconnected && guessed && same && !ended && now < known.offered_until)
       world_.broken("agent " + text_of(agent) + ": shown as disconnected (" +
                     std::string(to_string(reason)) + ") while it is offered");

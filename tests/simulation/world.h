@@ -199,7 +199,8 @@ class Promises {
     Version acked;
     Version offered;  // by this, until then
     MasterTime offered_until;
-    Version taken_back;  // of a session whose offer ended while it was open
+    std::map<NodeName, Version>
+        taken_back;  // by whom: a session whose offer ended while it was open
   };
   // What a reader of the feed knows of an agent.
   struct Told {

@@ -235,17 +235,22 @@ TEST_F(ReconcilerTest, ARefusedEventDoesNotCount) {
 // ---- WANT
 
 // The master may have taken it out of an inventory meanwhile.
-TEST_F(ReconcilerTest, UntilARefusedEventIsToldAgainNothingIsCompared) {
+TEST_F(ReconcilerTest, UntilARefusedEventThatAnInventoryToldIsToldAgainNothingIsCompared) {
+  const Ack refusal{4, {{4, AgentId{4}, ExceptionKind::future_epoch, {}}}};
   agreed(3);
   look(20, 4);
-  hear(21, Ack{4, {{4, AgentId{4}, ExceptionKind::future_epoch, {}}}});
-  EXPECT_FALSE(beat(21).digest);
-  const std::int64_t t = master_time(33).us;
-  hear(33, HeartbeatAck{us(33), t, t});
+  Want want;
+  want.inventory = true;
+  hear(21, want);
+  finish_inventory(21, only<InventoryBegin>().id);
+  hear(22, refusal);
+  EXPECT_FALSE(beat(22).digest);
+  const std::int64_t t = master_time(34).us;
+  hear(34, HeartbeatAck{us(34), t, t});
   EXPECT_EQ(only<Delta>().events.at(0).kind, EventKind::opened) << "told again";
-  EXPECT_FALSE(beat(33).digest);
-  ack(45);
-  EXPECT_TRUE(beat(45).digest);
+  EXPECT_FALSE(beat(34).digest);
+  hear(46, Ack{5, {{5, AgentId{4}, ExceptionKind::future_epoch, {}}}});
+  EXPECT_TRUE(beat(46).digest) << "refused once more, and no inventory told it";
 }
 
 TEST_F(ReconcilerTest, DigestsOfATreeNodeAreThoseOfItsChildren) {

@@ -55,6 +55,18 @@ TEST(Timeline, MomentsOfAnotherBootAreNeverAfterThisBootBegan) {
   }
 }
 
+// Its log went back, and the time that it told with it.
+TEST(Timeline, RunsThatTheMasterLostTellNothingAnyMore) {
+  Timeline t(kBoot);
+  sample(t, 1, 100);
+  sample(t, kOffset + us(5000), 200, 4900);
+  const LocalMoment then = t.moment(us(250), at(250));
+  EXPECT_EQ(t.at(then, at(250)), master_time(5150));
+  sample(t, kOffset + us(300), 301);
+  EXPECT_EQ(t.at(then, at(301)), master_time(250));
+  EXPECT_EQ(t.runs(at(301)).size(), 2u);
+}
+
 // Else every agent that was here before a reboot could be heard here "until now" for an hour.
 TEST(Timeline, HoweverUncertainAMomentOfAnotherBootWasNotAfterThisBootBegan) {
   Timeline t(kBoot);
