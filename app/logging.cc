@@ -50,7 +50,7 @@ struct CodePoint {
   std::size_t bytes;  // 0: the byte here is not UTF-8
 };
 
-CodePoint decode(std::string_view text) {
+CodePoint code_point_at(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return {first, 1};
@@ -96,7 +96,7 @@ void append_unicode_escape(std::string& out, char32_t c) {
 
 void append_escaped(std::string& out, std::string_view text, LogFormat format) {
   while (!text.empty()) {
-    const auto [c, bytes] = decode(text);
+    const auto [c, bytes] = code_point_at(text);
     if (bytes == 0) {
       if (format == LogFormat::Json) {
         out += "\\ufffd";  // JSON has no way to carry a byte that is no text
@@ -148,7 +148,7 @@ std::string cut(std::string_view value) {
 bool needs_quotes(std::string_view value) {
   if (value.empty()) return true;
   while (!value.empty()) {
-    const auto [c, bytes] = decode(value);
+    const auto [c, bytes] = code_point_at(value);
     if (bytes == 0 || is_unsafe(c) || c == ' ' || c == '"' || c == '\\' || c == '=' || c == 0xa0) {
       return true;
     }

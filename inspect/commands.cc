@@ -19,7 +19,7 @@ using master::CommandEnd;
 using master::CommandRefused;
 using master::CommandReport;
 using master::CommandRequest;
-using Ended = app::MasterDriver::CommandEnded;
+using CommandEnded = app::MasterDriver::CommandEnded;
 
 constexpr std::int64_t kUsualTimeoutUs = 10'000'000;
 constexpr std::int64_t kLongestTimeoutUs = 60'000'000;
@@ -187,20 +187,21 @@ class CommandCalls {
   Response wait_for(CommandRequest command) {
     const std::string id = command.id;
     const auto timeout = std::chrono::microseconds(command.timeout_us) + kBeyondTimeout;
-    auto promise = std::make_shared<std::promise<Ended>>();
+    auto promise = std::make_shared<std::promise<CommandEnded>>();
     auto ended = promise->get_future();
     // The driver alone keeps the promise: if it stops, nobody waits on.
-    const auto begun = ask(post_, [this, command = std::move(command),
-                                   promise = std::move(promise)] {
-      if (!driver_.core().ready()) return false;
-      driver_.command(command, [promise](Ended report) { promise->set_value(std::move(report)); });
-      return true;
-    });
+    const auto begun =
+        ask(post_, [this, command = std::move(command), promise = std::move(promise)] {
+          if (!driver_.core().ready()) return false;
+          driver_.command(
+              command, [promise](CommandEnded report) { promise->set_value(std::move(report)); });
+          return true;
+        });
     if (!begun) return not_known(id);
     if (!*begun) return error_response(503, "the master cannot tell the time yet");
     if (ended.wait_for(timeout) != std::future_status::ready) return not_known(id);
     try {
-      const Ended report = ended.get();
+      const CommandEnded report = ended.get();
       return report ? answer(**report) : answer(report.error());
     } catch (const std::future_error&) {
       return not_known(id);

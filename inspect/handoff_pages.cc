@@ -21,7 +21,7 @@ struct Row {
   std::int64_t grace_left_us = 0;
 };
 
-struct Found {
+struct Handoffs {
   std::optional<Drain> drain;
   std::int64_t drained_for_us = 0;
   DrainProgress progress;
@@ -31,7 +31,7 @@ struct Found {
   bool more = false;
 };
 
-Json drain_json(const Found& f) {
+Json drain_json(const Handoffs& f) {
   if (!f.drain) return nullptr;
   Json taken = Json::object();
   for (const auto& [node, agents] : f.progress.taken) taken[node] = agents;
@@ -57,12 +57,12 @@ Json row_json(const Row& row) {
 }
 
 // Loop thread. The newest offer of each agent, behind `after`, in the order of the agents.
-Found find(const SidecarView& view, std::optional<End> end, const Paging& page) {
+Handoffs find(const SidecarView& view, std::optional<End> end, const Paging& page) {
   const auto& core = view.driver.core();
   const auto& tracker = core.tracker();
   const auto& timeline = core.timeline();
   const Now now = view.clock.now();
-  Found f;
+  Handoffs f;
   f.drain = tracker.drain();
   if (f.drain) f.drained_for_us = std::max<std::int64_t>(0, timeline.since_us(f.drain->since, now));
   f.progress = tracker.drain_progress();
@@ -85,7 +85,7 @@ Found find(const SidecarView& view, std::optional<End> end, const Paging& page) 
   return f;
 }
 
-Response shown(const Found& f) {
+Response shown(const Handoffs& f) {
   Json list = Json::array();
   for (const Row& row : f.rows) list.push_back(row_json(row));
   return json({{"drain", drain_json(f)},

@@ -47,15 +47,15 @@ struct Asked {
 };
 
 // At one moment.
-struct Found {
+struct Moves {
   std::size_t kept = 0, total = 0, under_way = 0;
   std::size_t last_minute = 0, last_ten_minutes = 0;                  // taken
   std::vector<std::pair<std::uint64_t, Migrations::Migration>> rows;  // the newest first
   bool more = false;
 };
 
-Found find(const Migrations& all, const Asked& asked, MasterTime now) {
-  Found found{all.capacity(), all.all().size(), all.under_way(), 0, 0, {}, false};
+Moves find(const Migrations& all, const Asked& asked, MasterTime now) {
+  Moves found{all.capacity(), all.all().size(), all.under_way(), 0, 0, {}, false};
   for (const auto& [number, m] : all.all()) {
     if (!m.is_taken()) continue;
     found.last_minute += now.us - m.taken.us < kMinuteUs ? 1u : 0u;
@@ -80,7 +80,7 @@ Response shown(const Post& post, const MasterView& view, const Asked& asked) {
         auto& core = view.driver.core();
         return find(core.state().migrations(), asked, core.time(view.clock.now()));
       },
-      [](const Found& found) {
+      [](const Moves& found) {
         Json list = Json::array();
         for (const auto& [number, m] : found.rows) list.push_back(migration_json(number, m));
         return json({{"kept", found.kept},

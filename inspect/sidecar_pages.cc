@@ -43,7 +43,7 @@ Json epoch_json(Epoch epoch) {
   return epoch == kUnstamped ? Json(nullptr) : Json(static_cast<std::uint64_t>(epoch));
 }
 
-struct AgentFilter {
+struct LocalFilter {
   std::optional<RowStatus> status;
   std::optional<Phase> session;
 
@@ -233,7 +233,7 @@ class SidecarPages {
  private:
   Moment moment() const;  // loop thread
   AgentView view_of(AgentId id, const AgentState& state) const;
-  std::optional<std::vector<AgentId>> find(const AgentFilter& filter, std::uint64_t after) const;
+  std::optional<std::vector<AgentId>> find(const LocalFilter& filter, std::uint64_t after) const;
 
   Post post_;
   SidecarView view_;
@@ -358,7 +358,7 @@ AgentView SidecarPages::view_of(AgentId id, const AgentState& state) const {
 // The ids behind `after` that the filter takes, in no order. The table is read in parts, so that
 // many agents do not hold up the loop; if it was rebuilt in between, from the start. Nothing if the
 // loop does not answer.
-std::optional<std::vector<AgentId>> SidecarPages::find(const AgentFilter& filter,
+std::optional<std::vector<AgentId>> SidecarPages::find(const LocalFilter& filter,
                                                        std::uint64_t after) const {
   constexpr std::size_t kBucketsAtOnce = 8'192;
   struct Part {
@@ -395,7 +395,7 @@ std::optional<std::vector<AgentId>> SidecarPages::find(const AgentFilter& filter
 
 Response SidecarPages::agents(const Request& request) const {
   Paging page;
-  AgentFilter filter;
+  LocalFilter filter;
   auto parameters = paging(page);
   parameters.push_back(one_of<RowStatus>("status", filter.status,
                                          {{"never_connected", RowStatus::never_connected},

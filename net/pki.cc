@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "net/owned.h"
+#include "net/x509.h"
 
 namespace rollcall::net {
 namespace {
@@ -35,10 +36,6 @@ constexpr std::size_t kMaxDnsNameBytes = 253;
 constexpr int kSerialBits = 128;
 constexpr mode_t kKeyMode = 0600;
 constexpr mode_t kCertificateMode = 0644;
-
-std::unexpected<Error> fail(std::string message) {
-  return std::unexpected(Error{std::move(message)});
-}
 
 std::unexpected<Error> openssl_failed(const std::string& what) {
   const char* reason = ERR_reason_error_string(ERR_peek_error());
@@ -179,15 +176,6 @@ Certificate draft_certificate(const Draft& draft, EVP_PKEY* key) {
                     ASN1_TIME_set(X509_getm_notAfter(raw), not_after) != nullptr &&
                     X509_set_pubkey(raw, key) == 1;
   return good ? std::move(certificate) : nullptr;
-}
-
-std::string serial_text(X509* certificate) {
-  const Owned<BIGNUM, BN_free> number(
-      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
-  char* hex = BN_bn2hex(number.get());
-  std::string text(hex);
-  OPENSSL_free(hex);
-  return text;
 }
 
 std::string organisation_of(X509* certificate) {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "net/owned.h"
+#include "net/x509.h"
 
 namespace rollcall::net {
 namespace {
@@ -26,10 +27,6 @@ using PrivateKey = Owned<EVP_PKEY, EVP_PKEY_free>;
 
 constexpr std::size_t kMaxPemFileBytes = std::size_t{1} << 20;
 constexpr long kMaxChainBytes = 32L << 10;
-
-std::unexpected<Error> fail(std::string message) {
-  return std::unexpected(Error{std::move(message)});
-}
 
 std::string openssl_reason(unsigned long code) {
   const char* reason = ERR_reason_error_string(code);
@@ -51,16 +48,6 @@ std::vector<std::string> dns_names(const X509* certificate) {
     if (dns.find('\0') == std::string::npos) names.push_back(std::move(dns));
   }
   return names;
-}
-
-std::string serial_text(X509* certificate) {
-  const Owned<BIGNUM, BN_free> number(
-      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
-  char* hex = number != nullptr ? BN_bn2hex(number.get()) : nullptr;
-  if (hex == nullptr) return "";
-  std::string text(hex);
-  OPENSSL_free(hex);
-  return text;
 }
 
 std::string time_text(const ASN1_TIME* time) {

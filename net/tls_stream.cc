@@ -23,10 +23,6 @@ constexpr std::size_t kReadBytes = std::size_t{64} * 1024;
 constexpr std::size_t kMaxAnswers = std::size_t{64} * 1024;
 constexpr int kBacklog = 4'096;  // the kernel has a limit of its own
 
-std::unexpected<Error> fail(std::string message) {
-  return std::unexpected(Error{std::move(message)});
-}
-
 std::string end_text(int status, const std::string& during) {
   if (status == UV_EOF) return "the peer closed the connection" + during;
   return std::string("the connection broke") + during + " (" + uv_strerror(status) + ")";
@@ -91,7 +87,7 @@ struct TlsStream::Impl : std::enable_shared_from_this<TlsStream::Impl> {
   bool paused = true;
   bool pump_is_due = false;
   bool flush_is_due = false;
-  std::string plain;  // written, not yet encrypted
+  std::string plain;        // written, not yet encrypted
   std::size_t answers = 0;  // TLS's own bytes
   std::string reason;
   std::shared_ptr<Slot> slot;  // our place among the listener's connections, if it has any

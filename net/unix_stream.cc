@@ -15,7 +15,7 @@ namespace rollcall::net {
 namespace {
 
 constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
-constexpr int kBacklog = 64;
+constexpr int kListenBacklog = 64;
 
 std::string too_long(const std::string& path) {
   return "the socket path " + path + " has more than " + std::to_string(kMaxPathBytes) +
@@ -195,7 +195,7 @@ std::expected<std::unique_ptr<UnixListener>, Error> UnixListener::listen(
   // Before listen(): until then nobody can connect.
   if (status == 0 && chmod(path.c_str(), mode) != 0) status = uv_translate_sys_error(errno);
   if (status == 0) {
-    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), kBacklog,
+    status = uv_listen(reinterpret_cast<uv_stream_t*>(&impl->handle), kListenBacklog,
                        [](uv_stream_t* handle, int result) {
                          static_cast<Impl*>(handle->data)->connection_waits(result);
                        });

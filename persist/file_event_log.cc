@@ -36,9 +36,9 @@ std::expected<OpenFile, Error> start_segment(FileOps& ops, const fs::path& direc
   return std::move(*file);
 }
 
-class Impl final : public FileEventLog {
+class LogInFiles final : public FileEventLog {
  public:
-  Impl(fs::path directory, const LogOptions& options, FileOps& ops, DirectoryLock lock)
+  LogInFiles(fs::path directory, const LogOptions& options, FileOps& ops, DirectoryLock lock)
       : directory_(std::move(directory)), options_(options), ops_(ops), lock_(std::move(lock)) {}
 
   std::expected<void, Error> recover(LogRecovery& recovery);
@@ -113,7 +113,7 @@ Error refusal(const fs::path& directory, const Survey& survey) {
           ". Nothing was changed. " + possible_repairs(directory, damage)};
 }
 
-std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
+std::expected<void, Error> LogInFiles::recover(LogRecovery& recovery) {
   auto surveyed = survey_log(directory_, ops_);
   if (!surveyed) return std::unexpected(surveyed.error());
   auto& survey = *surveyed;
@@ -176,7 +176,7 @@ std::expected<void, Error> Impl::recover(LogRecovery& recovery) {
 
 // The mark is durable before the tail is gone, so that no crash in between can hide that the
 // tail was there.
-std::expected<void, Error> Impl::cut_torn_tail(const Survey& survey) {
+std::expected<void, Error> LogInFiles::cut_torn_tail(const Survey& survey) {
   if (!tail_dropped_mark_) {
     const auto mark = directory_ / kTailDroppedName;
     if (auto made = OpenFile::open(ops_, mark, FileOps::Open::kEmpty); !made) {
@@ -203,7 +203,7 @@ std::expected<void, Error> Impl::cut_torn_tail(const Survey& survey) {
 // What was read may be in the page cache only: the process before this one may have died between
 // its write and its sync, or after a sync that failed, and then the pages even count as clean. At
 // most the last group is in doubt, so that one is written again.
-std::expected<void, Error> Impl::make_durable(const SurveyedSegment& last) {
+std::expected<void, Error> LogInFiles::make_durable(const SurveyedSegment& last) {
   const auto from = last.last_group;  // without a group: the header
   BufferedReader reader(active_);
   auto bytes = reader.at(from, static_cast<std::size_t>(last.end - from));
@@ -215,7 +215,7 @@ std::expected<void, Error> Impl::make_durable(const SurveyedSegment& last) {
   return {};
 }
 
-std::expected<void, Error> Impl::append(std::span<const std::string> records) {
+std::expected<void, Error> LogInFiles::append(std::span<const std::string> records) {
   if (records.empty()) return {};
   if (auto fits = check_group(records); !fits) return fits;
   // Only this thread changes these, so it may read them without the mutex.
@@ -251,7 +251,7 @@ std::expected<void, Error> Impl::append(std::span<const std::string> records) {
   return {};
 }
 
-std::expected<void, SystemError> Impl::forget_failed_append() {
+std::expected<void, SystemError> LogInFiles::forget_failed_append() {
   if (auto cut = active_.truncate(end_); !cut) return cut;
   // Durable before anything is written in its place: remains of two groups must never mix.
   if (auto synced = active_.sync(); !synced) return synced;
@@ -259,7 +259,7 @@ std::expected<void, SystemError> Impl::forget_failed_append() {
   return {};
 }
 
-std::expected<void, Error> Impl::rotate() {
+std::expected<void, Error> LogInFiles::rotate() {
   auto file = start_segment(ops_, directory_, log_, next_index_);
   if (!file) {
     // Otherwise the next open() would take it for a torn tail.
@@ -273,8 +273,8 @@ std::expected<void, Error> Impl::rotate() {
   return {};
 }
 
-std::expected<void, Error> Impl::for_each(std::uint64_t from_index,
-                                          const RecordReader& reader) const {
+std::expected<void, Error> LogInFiles::for_each(std::uint64_t from_index,
+                                                const RecordReader& reader) const {
   std::vector<std::uint64_t> segments;
   std::uint64_t end = 0;
   std::uint64_t next_index = 0;
@@ -319,7 +319,8 @@ std::expected<void, Error> Impl::for_each(std::uint64_t from_index,
   return {};
 }
 
-std::expected<void, Error> Impl::write_snapshot(std::uint64_t upto_index, std::string_view bytes) {
+std::expected<void, Error> LogInFiles::write_snapshot(std::uint64_t upto_index,
+                                                      std::string_view bytes) {
   const std::scoped_lock one_at_a_time(snapshot_mutex_);
   if (const auto next = next_index(); upto_index >= next) {
     return std::unexpected(not_yet_durable(upto_index, next));
@@ -358,7 +359,7 @@ std::expected<void, Error> Impl::write_snapshot(std::uint64_t upto_index, std::s
 }
 
 // Keeps the newest valid ones, and invalid ones that are newer than all of them.
-void Impl::remove_old_snapshots() {
+void LogInFiles::remove_old_snapshots() {
   std::vector<SurveyedSnapshot> old;
   {
     const std::scoped_lock lock(mutex_);
@@ -376,7 +377,7 @@ void Impl::remove_old_snapshots() {
   }
 }
 
-LogFiles Impl::files() const {
+LogFiles LogInFiles::files() const {
   LogFiles out;
   std::vector<SurveyedSnapshot> snapshots;
   {
@@ -400,11 +401,11 @@ LogFiles Impl::files() const {
   return out;
 }
 
-std::expected<std::string, Error> Impl::snapshot(std::uint64_t upto_index) const {
+std::expected<std::string, Error> LogInFiles::snapshot(std::uint64_t upto_index) const {
   return read_snapshot(directory_ / file_name(FileKind::kSnapshot, upto_index), ops_);
 }
 
-std::expected<void, Error> Impl::remove_segments_before(std::uint64_t index) {
+std::expected<void, Error> LogInFiles::remove_segments_before(std::uint64_t index) {
   std::uint64_t covered = 0;
   std::vector<std::uint64_t> removable;
   {
@@ -454,7 +455,7 @@ std::expected<std::unique_ptr<FileEventLog>, Error> FileEventLog::open(const fs:
   }
   auto lock = DirectoryLock::take(directory, "log");
   if (!lock) return std::unexpected(lock.error());
-  auto log = std::make_unique<Impl>(directory, options, ops, std::move(*lock));
+  auto log = std::make_unique<LogInFiles>(directory, options, ops, std::move(*lock));
   if (auto recovered = log->recover(recovery); !recovered) {
     return std::unexpected(recovered.error());
   }

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 
 constexpr std::uint32_t kStoreFormat = 1;
 // The oldest program that reads kStoreFormat; raise both together.
-constexpr std::string_view kOldestReader = "0.1.0";
+constexpr std::string_view kOldestStoreReader = "0.1.0";
 
 constexpr const char* kDataName = "data.mdb";
 constexpr const char* kReadersName = "lock.mdb";
@@ -197,7 +197,7 @@ std::expected<void, Error> write_format(const fs::path& directory, const Txn& tx
                                         const Tables& tables) {
   const auto number = std::to_string(kStoreFormat);
   for (const auto& [key, text] : {std::pair<std::string_view, std::string_view>{"number", number},
-                                  {"oldest program", kOldestReader}}) {
+                                  {"oldest program", kOldestStoreReader}}) {
     auto key_val = to_val(key);
     auto value = to_val(text);
     if (const int code = mdb_put(txn.get(), tables.format, &key_val, &value, 0)) {
@@ -389,9 +389,9 @@ std::expected<Env, Error> open_env(const fs::path& directory, unsigned flags,
   return env;
 }
 
-class Impl final : public LmdbSessionStore {
+class StoreInLmdb final : public LmdbSessionStore {
  public:
-  Impl(fs::path directory, const LmdbOptions& options, DirectoryLock lock)
+  StoreInLmdb(fs::path directory, const LmdbOptions& options, DirectoryLock lock)
       : directory_(std::move(directory)), options_(options), lock_(std::move(lock)) {}
 
   std::expected<void, Error> start() {
@@ -622,7 +622,7 @@ std::expected<std::unique_ptr<LmdbSessionStore>, Error> LmdbSessionStore::open(
   if (auto made = make_directory(directory); !made) return std::unexpected(made.error());
   auto lock = DirectoryLock::take(directory, "session store");
   if (!lock) return std::unexpected(lock.error());
-  auto store = std::make_unique<Impl>(directory, options, std::move(*lock));
+  auto store = std::make_unique<StoreInLmdb>(directory, options, std::move(*lock));
   if (auto started = store->start(); !started) return std::unexpected(started.error());
   return store;
 }

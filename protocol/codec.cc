@@ -23,10 +23,6 @@ constexpr auto number(E e) {
   return static_cast<std::uint64_t>(std::to_underlying(e));
 }
 
-std::unexpected<Error> fail(std::string message) {
-  return std::unexpected(Error{std::move(message)});
-}
-
 // ---- Parts, decoding -------------------------------------------------------------------------
 
 std::optional<std::uint32_t> as_u32(const wire::Value& value) {

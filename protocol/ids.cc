@@ -20,4 +20,8 @@ std::string to_hex(std::uint64_t id) {
   return out;
 }
 
+std::string id_text(AgentId id) {
+  return std::to_string(static_cast<std::uint32_t>(id));
+}
+
 }  // namespace rollcall

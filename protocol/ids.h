@@ -45,6 +45,7 @@ enum class StoreId : std::uint64_t {};   // one sidecar store
 enum class StreamId : std::uint64_t {};  // one run of events of one sidecar (section 4)
 
 std::string to_hex(std::uint64_t id);  // 16 lower-case digits, for people
+std::string id_text(AgentId id);       // for people, in decimal and without leading zeros
 
 }  // namespace rollcall
 

@@ -10,14 +10,6 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
-std::string id_text(AgentId agent) {
-  return std::to_string(static_cast<std::uint32_t>(agent));
-}
-
 std::string id_list(std::span<const AgentId> agents) {
   std::string out;
   for (const AgentId agent : agents) out += (out.empty() ? "" : ",") + id_text(agent);

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::size_t kShownBytes = 160;
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 std::optional<std::size_t> number(std::string_view text) {
   std::size_t value = 0;
   const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -8,10 +8,6 @@ namespace {
 
 constexpr std::size_t kGrowAfterPages = 8;  // pages that fitted, before more is asked
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 }  // namespace
 
 std::expected<std::string, Error> frame_request(std::string_view text) {

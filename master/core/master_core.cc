@@ -8,10 +8,6 @@
 namespace rollcall::master {
 namespace {
 
-std::string id_text(AgentId agent) {
-  return std::to_string(static_cast<std::uint32_t>(agent));
-}
-
 std::uint64_t nonzero(std::mt19937_64& random) {
   for (;;) {
     if (const std::uint64_t v = random(); v != 0) return v;

@@ -5,14 +5,6 @@
 #include "master/core/master_core.h"
 
 namespace rollcall::master {
-namespace {
-
-std::string id_text(AgentId agent) {
-  return std::to_string(static_cast<std::uint32_t>(agent));
-}
-
-}  // namespace
-
 void MasterCore::owner_changed(AgentId agent, const NodeName& from, const Now& now, Output& out) {
   const AgentRecord& r = *state_.find(agent);
   const auto moves = state_.feed().moves().within(agent, kContestedWindowUs, time_.clock(now));

@@ -12,10 +12,6 @@ namespace {
 constexpr int kRepairsNamed = 20;     // of one inventory, in the log for people
 constexpr unsigned kWalksToFull = 3;  // without agreement, until everything is asked for
 
-std::string id_text(AgentId agent) {
-  return std::to_string(std::to_underlying(agent));
-}
-
 Event taken_from(const InventoryEntry& entry) {
   Event e;
   e.agent = entry.agent;

@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::uint64_t kBehindLastAgent = std::uint64_t{1} << 32;
 
-std::string id_text(AgentId agent) {
-  return std::to_string(std::to_underlying(agent));
-}
-
 template <typename T, typename AgentOf>
 void leave_out(std::vector<T>& from, const std::unordered_set<AgentId>& agents, AgentOf agent_of) {
   std::erase_if(from, [&](const T& t) { return agents.contains(agent_of(t)); });

@@ -11,10 +11,6 @@ constexpr int kGapPerRound = 10;  // rounds take at most a tenth of the time
 constexpr unsigned kMostDoubled = 6;
 constexpr std::string_view kSet = "global sync-agent-info-set [";
 
-std::string id_text(AgentId agent) {
-  return std::to_string(static_cast<std::uint32_t>(agent));
-}
-
 // What is kept of a text; an agent's worker may have sent a very long one.
 std::string shortened(const std::string& text) {
   constexpr std::size_t kShown = 200;

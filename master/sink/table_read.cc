@@ -10,10 +10,6 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 // "7:active:worker-1"; what parts rows is not in a node's name any more.
 std::optional<ShownRow> parse_row(std::string_view text) {
   const auto first = text.find(':');

@@ -83,6 +83,9 @@ struct AgentState {
            handoff->end == Handoff::End::none;
   }
 };
+inline bool is_open(const AgentState& s) {
+  return s.session && s.session->phase == Phase::open;
+}
 
 std::string encode(const AgentState& state);
 std::expected<AgentState, Error> decode_agent_state(std::string_view bytes);

@@ -29,10 +29,6 @@ Reason reason_of(std::uint8_t status_code) {
 
 namespace {
 
-std::string id_text(AgentId agent) {
-  return std::to_string(static_cast<std::uint32_t>(agent));
-}
-
 // The estimate of the clock may move a little between answering a CHALLENGE and sending the answer.
 constexpr std::int64_t kNoStepUs = 2'000'000;  // what a clock may be slewed by between two scans
 constexpr std::int64_t kMarginUs = 1'000;
@@ -51,10 +47,6 @@ constexpr std::int64_t kAgentTimeoutUs = 900'000'000;
 std::int64_t first_known(std::int64_t configured, std::int64_t of_the_source,
                          std::int64_t otherwise) {
   return configured > 0 ? configured : of_the_source > 0 ? of_the_source : otherwise;
-}
-
-bool is_open(const AgentState& s) {
-  return s.session && s.session->phase == Phase::open;
 }
 
 // Whether an events source tells of the agent: then its info is kept in the store, for the source

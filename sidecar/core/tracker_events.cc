@@ -12,10 +12,6 @@ namespace {
 // It is said a few times a second that the source is watched: longer was a halt.
 constexpr std::int64_t kWatchedUs = 1'000'000;
 
-bool is_open(const AgentState& s) {
-  return s.session && s.session->phase == Phase::open;
-}
-
 }  // namespace
 
 void Tracker::observe(const Observation& o, const Now& now) {

@@ -10,10 +10,6 @@ namespace {
 // Without a look for so long, nobody waits any more for one that could show an agent.
 constexpr std::int64_t kBlindUs = 60'000'000;
 
-bool is_open(const AgentState& s) {
-  return s.session && s.session->phase == Phase::open;
-}
-
 }  // namespace
 
 // ---- who is offered ----------------------------------------------------------------------------

@@ -29,11 +29,7 @@ constexpr std::string_view kReasons =
     "shutdown, no_keepalive, worker_restart, invalid_version, version_error or unknown";
 constexpr std::string_view kInfo = "an object of strings and numbers";
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
-std::unexpected<Error> fail(std::string_view what, std::string_view allowed) {
+std::unexpected<Error> not_allowed(std::string_view what, std::string_view allowed) {
   return fail(std::string(what) + "; allowed is " + std::string(allowed));
 }
 
@@ -125,7 +121,7 @@ struct EventParser::Impl {
     if (key == "at_us") return take_at(line, value, now);
     if (key == "reason") return take_reason(line, value);
     if (key == "info") return take_info(line, value);
-    return fail(quoted(key) + " is not known", kFields);
+    return not_allowed(quoted(key) + " is not known", kFields);
   }
 
   static Outcome take_agent(Line& line, const dom::element& value) {
@@ -133,7 +129,7 @@ struct EventParser::Impl {
     std::uint64_t number = 0;
     if (value.get(number) != simdjson::SUCCESS || number == 0 ||
         number > std::numeric_limits<std::uint32_t>::max()) {
-      return fail("agent is no agent's number", kAgents);
+      return not_allowed("agent is no agent's number", kAgents);
     }
     line.agent = static_cast<std::uint32_t>(number);
     return {};
@@ -142,9 +138,9 @@ struct EventParser::Impl {
   static Outcome take_event(Line& line, const dom::element& value) {
     if (line.event) return fail("event is given twice");
     std::string_view name;
-    if (value.get(name) != simdjson::SUCCESS) return fail("event is not a string", kEvents);
+    if (value.get(name) != simdjson::SUCCESS) return not_allowed("event is not a string", kEvents);
     line.event = kind_of(name);
-    if (!line.event) return fail("event " + quoted(name) + " is not known", kEvents);
+    if (!line.event) return not_allowed("event " + quoted(name) + " is not known", kEvents);
     return {};
   }
 
@@ -152,14 +148,15 @@ struct EventParser::Impl {
     if (line.at_us) return fail("at_us is given twice");
     std::int64_t at = 0;
     if (value.get(at) != simdjson::SUCCESS) {
-      return fail("at_us is not a moment", "a whole number of microseconds since 1970");
+      return not_allowed("at_us is not a moment", "a whole number of microseconds since 1970");
     }
     if (at < kEventEarliestUs) {
-      return fail("at_us is before September 2001",
-                  "microseconds since 1970, not seconds or milliseconds");
+      return not_allowed("at_us is before September 2001",
+                         "microseconds since 1970, not seconds or milliseconds");
     }
     if (at > now.wall_us + kEventAheadUs) {
-      return fail("at_us is ahead of this machine's clock", "up to 10 s ahead, in microseconds");
+      return not_allowed("at_us is ahead of this machine's clock",
+                         "up to 10 s ahead, in microseconds");
     }
     line.at_us = at;
     return {};
@@ -168,16 +165,17 @@ struct EventParser::Impl {
   static Outcome take_reason(Line& line, const dom::element& value) {
     if (line.reason) return fail("reason is given twice");
     std::string_view name;
-    if (value.get(name) != simdjson::SUCCESS) return fail("reason is not a string", kReasons);
+    if (value.get(name) != simdjson::SUCCESS)
+      return not_allowed("reason is not a string", kReasons);
     line.reason = reason_of_name(name);
-    if (!line.reason) return fail("reason " + quoted(name) + " is not known", kReasons);
+    if (!line.reason) return not_allowed("reason " + quoted(name) + " is not known", kReasons);
     return {};
   }
 
   static Outcome take_info(Line& line, const dom::element& value) {
     if (line.info) return fail("info is given twice");
     dom::object object;
-    if (value.get(object) != simdjson::SUCCESS) return fail("info is not an object", kInfo);
+    if (value.get(object) != simdjson::SUCCESS) return not_allowed("info is not an object", kInfo);
     line.info = object;
     return {};
   }
@@ -204,14 +202,16 @@ struct EventParser::Impl {
   Outcome add_field(std::string_view name, const dom::element& value) {
     const auto text = text_of(value);
     if (!text)
-      return fail("info field " + quoted(name) + " has a wrong type", "a string or a number");
+      return not_allowed("info field " + quoted(name) + " has a wrong type",
+                         "a string or a number");
     fields.push_back({name, *text});
     return {};
   }
 
   Outcome add_labels(const dom::element& value) {
     dom::object labels;
-    if (value.get(labels) != simdjson::SUCCESS) return fail("labels in info are no object", kInfo);
+    if (value.get(labels) != simdjson::SUCCESS)
+      return not_allowed("labels in info are no object", kInfo);
     for (const auto [key, label] : labels) {
       const std::string_view name = texts.emplace_back("label." + std::string(key));
       if (auto added = add_field(name, label); !added) return added;
@@ -268,8 +268,8 @@ struct EventParser::Impl {
   std::expected<Observation, Error> observation(const Line& line, const Now& now,
                                                 std::int64_t& last_boot_us) {
     using Kind = Observation::Kind;
-    if (!line.agent) return fail("agent is missing", kAgents);
-    if (!line.event) return fail("event is missing", kEvents);
+    if (!line.agent) return not_allowed("agent is missing", kAgents);
+    if (!line.event) return not_allowed("event is missing", kEvents);
     Observation o;
     o.agent = AgentId{*line.agent};
     o.kind = *line.event;
@@ -302,14 +302,14 @@ std::expected<Observation, Error> EventParser::parse(std::string_view text, cons
   dom::element root;
   constexpr bool kCopyForPadding = false;
   const auto error = impl_->parser.parse(text.data(), text.size(), kCopyForPadding).get(root);
-  if (error == simdjson::EMPTY) return fail("the line is empty", "one JSON object a line");
+  if (error == simdjson::EMPTY) return not_allowed("the line is empty", "one JSON object a line");
   if (error != simdjson::SUCCESS) {
-    return fail("the line is not JSON (" + std::string(simdjson::error_message(error)) + ")",
-                "one JSON object a line");
+    return not_allowed("the line is not JSON (" + std::string(simdjson::error_message(error)) + ")",
+                       "one JSON object a line");
   }
   dom::object object;
   if (root.get(object) != simdjson::SUCCESS) {
-    return fail("the line is not an object", "one JSON object a line");
+    return not_allowed("the line is not an object", "one JSON object a line");
   }
   Impl::Line line;
   for (const auto [key, value] : object) {

@@ -18,10 +18,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick(200);
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 // True if a program listens there. The path was checked to fit.
 bool somebody_listens(const std::string& path) {
   sockaddr_un address{};

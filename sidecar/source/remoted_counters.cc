@@ -10,10 +10,6 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 }  // namespace
 
 std::string starts_request(std::span<const AgentId> agents) {

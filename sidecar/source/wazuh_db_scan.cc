@@ -20,10 +20,6 @@ constexpr std::array<std::string_view, 18> kColumns = {
     "config_sum", "merged_sum",  "`group`",  "group_config_status",
     "date_add",   "manager_host"};
 
-std::unexpected<Error> fail(std::string text) {
-  return std::unexpected(Error{std::move(text)});
-}
-
 template <typename Number>
 std::optional<Number> number_in(std::string_view text) {
   Number number{};

@@ -1,3 +1,6 @@
+# They have private names that others of their folder have too.
+set_source_files_properties(protocol/agent_record_test.cc protocol/compression_test.cc protocol/ids_test.cc
+                            PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 rollcall_test(rollcall_protocol_test
   LIBS rollcall_protocol
   SOURCES

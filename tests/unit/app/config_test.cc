@@ -14,9 +14,9 @@
 namespace rollcall::app {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 
 const std::string kRequired = "[node]\nname = w1\n[master]\naddress = m\n";
@@ -240,7 +240,7 @@ TEST(SidecarConfig, TheSocketsFollowTheHomeUnlessGiven) {
 TEST(SidecarConfig, AgentsMayBeOutOfReach) {
   EXPECT_EQ(sidecar(kRequired + "[source]\nagent_socket = none\n").source.agent_socket, "");
   EXPECT_THAT(sidecar_error(kRequired + "[source]\nagent_socket = ar\n"),
-              testing::HasSubstr("or none"));
+              ::testing::HasSubstr("or none"));
 }
 
 TEST(MasterConfig, TakesEveryKeyOfTheSink) {
@@ -270,12 +270,12 @@ TEST(MasterConfig, WhatIsWrongWithTheSinkIsToldAtItsLine) {
   EXPECT_THAT(master_error("[sink]\nnode_names = w1:a, w2:a\n"), HasSubstr("there before"));
   EXPECT_THAT(master_error("[sink]\nsettle = 50ms\n"), HasSubstr("is too short"));
   EXPECT_THAT(master_error("[sink]\nwazuh_home = /" + std::string(100, 'x') + "\n"),
-              testing::StartsWith("m.ini:2: [sink] wazuh_home: "));
+              ::testing::StartsWith("m.ini:2: [sink] wazuh_home: "));
 }
 
 TEST(SidecarConfig, AHomeTooLongForItsSocketIsRefusedAtItsLine) {
   EXPECT_THAT(sidecar_error(kRequired + "[source]\nwazuh_home = /" + std::string(100, 'x') + "\n"),
-              testing::StartsWith("s.ini:6: [source] wazuh_home: "));
+              ::testing::StartsWith("s.ini:6: [source] wazuh_home: "));
 }
 
 TEST(ConfigFile, TakesCommentsBlankLinesIndentsAndCarriageReturns) {
@@ -289,7 +289,7 @@ TEST(ConfigFile, TakesCommentsBlankLinesIndentsAndCarriageReturns) {
 TEST(ConfigFile, ACommentMayBeLongButTheLineAfterItKeepsItsNumber) {
   const std::string comment = "# " + std::string(1000, 'x') + "\n";
   EXPECT_THAT(sidecar_error(comment + comment + kRequired + "[log]\nlevel = loud\n"),
-              testing::StartsWith("s.ini:8: [log] level: "));
+              ::testing::StartsWith("s.ini:8: [log] level: "));
 }
 
 struct Wrong {
@@ -298,7 +298,7 @@ struct Wrong {
   const char* error;  // the whole
 };
 
-class WrongSidecarConfig : public testing::TestWithParam<Wrong> {};
+class WrongSidecarConfig : public ::testing::TestWithParam<Wrong> {};
 
 TEST_P(WrongSidecarConfig, IsRefusedInOneLineWithPlaceAndCure) {
   const std::string error = sidecar_error(kRequired + GetParam().text);
@@ -310,7 +310,7 @@ TEST_P(WrongSidecarConfig, IsRefusedInOneLineWithPlaceAndCure) {
 
 INSTANTIATE_TEST_SUITE_P(
     Table, WrongSidecarConfig,
-    testing::Values(
+    ::testing::Values(
         Wrong{"UnknownSection", "[sourcee]\n",
               "s.ini:5: the section \"sourcee\" is not known; allowed is [node], [source], "
               "[master], [tls], [store], [handoff], [inspect], [log], [limits]"},
@@ -390,7 +390,7 @@ TEST(SidecarConfig, EachRequiredKeyIsNamedWhenItIsMissing) {
   EXPECT_EQ(sidecar_error("\n[master]\nname = x\n[node]\nname = w1\n"),
             "s.ini:2: [master] address is missing; allowed is host or host:port, several with "
             "commas");
-  EXPECT_THAT(sidecar_error(""), testing::StartsWith("s.ini:1: [node] name is missing"));
+  EXPECT_THAT(sidecar_error(""), ::testing::StartsWith("s.ini:1: [node] name is missing"));
 }
 
 TEST(SidecarConfig, NamesAreBoundedAndPlain) {
@@ -398,7 +398,7 @@ TEST(SidecarConfig, NamesAreBoundedAndPlain) {
     return sidecar_error("[master]\naddress = m\n[node]\nname = " + name + "\n");
   };
   EXPECT_EQ(with_name(std::string(64, 'x')), "(accepted)");
-  EXPECT_THAT(with_name(std::string(65, 'x')), testing::StartsWith("s.ini:4: [node] name: "));
+  EXPECT_THAT(with_name(std::string(65, 'x')), ::testing::StartsWith("s.ini:4: [node] name: "));
   for (const char* name : {"", "a b", "a/b", "w\xc3\xbc", "a,b", "\"w1\""}) {
     EXPECT_THAT(with_name(name), HasSubstr("is not a name")) << name;
   }
@@ -406,7 +406,7 @@ TEST(SidecarConfig, NamesAreBoundedAndPlain) {
 
 TEST(ConfigFile, AKeyBeforeAnySectionIsRefused) {
   EXPECT_THAT(sidecar_error("name = w1\n"),
-              testing::StartsWith("s.ini:1: the key \"name\" stands before any section; "));
+              ::testing::StartsWith("s.ini:1: the key \"name\" stands before any section; "));
 }
 
 TEST(ConfigFile, EachFaultIsToldInALineOfItsOwnInTheOrderOfTheFile) {
@@ -426,7 +426,7 @@ TEST(ConfigFile, EachFaultIsToldInALineOfItsOwnInTheOrderOfTheFile) {
 TEST(ConfigFile, KeysBelowASectionThatIsNotKnownAreNotJudged) {
   const std::string error =
       sidecar_error(kRequired + "[logg]\nlevel = loud\nbad\n[log\nlevel = x\n");
-  EXPECT_THAT(error, testing::StartsWith("s.ini:5: the section \"logg\" is not known; "));
+  EXPECT_THAT(error, ::testing::StartsWith("s.ini:5: the section \"logg\" is not known; "));
   EXPECT_THAT(error, HasSubstr("\ns.ini:8: this is neither a section nor a key"));
   EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1);
 }
@@ -436,7 +436,7 @@ TEST(ConfigFile, OfManyFaultsTheFirstTwentyAreTold) {
   for (int i = 0; i < 30; ++i) text += "bad\n";
   const std::string error = sidecar_error(text);
   EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 20);
-  EXPECT_THAT(error, testing::EndsWith("\ns.ini: 10 more"));
+  EXPECT_THAT(error, ::testing::EndsWith("\ns.ini: 10 more"));
 }
 
 TEST(ConfigFile, RemembersWhereItsKeysStood) {
@@ -447,7 +447,7 @@ TEST(ConfigFile, RemembersWhereItsKeysStood) {
 
 TEST(ConfigFile, ALineTooLongForTheReaderIsRefusedNotSplit) {
   EXPECT_THAT(sidecar_error(kRequired + "[store]\npath = /" + std::string(5000, 'x') + "\n"),
-              testing::StartsWith("s.ini:6: the line is too long; allowed are "));
+              ::testing::StartsWith("s.ini:6: the line is too long; allowed are "));
 }
 
 TEST(ConfigFile, ANulByteIsRefused) {
@@ -457,21 +457,21 @@ TEST(ConfigFile, ANulByteIsRefused) {
 
 TEST(ConfigFile, AHugeFileIsRefused) {
   EXPECT_THAT(sidecar_error(std::string(2 << 20, '\n')),
-              testing::StartsWith("s.ini:1: the file is too long; "));
+              ::testing::StartsWith("s.ini:1: the file is too long; "));
 }
 
 TEST(MasterConfig, ATtlShorterThanTwoHeartbeatsIsRefusedAtItsLine) {
   EXPECT_EQ(master_error("[timing]\nheartbeat = 10s\nttl = 19s\n"),
             "m.ini:3: [timing] ttl of 19s is too short for a heartbeat of 10s; allowed is twice "
             "the heartbeat and more");
-  EXPECT_THAT(master_error("\n[timing]\nheartbeat = 1m\n"), testing::StartsWith("m.ini:3: "));
+  EXPECT_THAT(master_error("\n[timing]\nheartbeat = 1m\n"), ::testing::StartsWith("m.ini:3: "));
   EXPECT_EQ(master_error("[timing]\nheartbeat = 10s\nttl = 20s\n"), "(accepted)");
 }
 
 TEST(MasterConfig, AnEmptyItemInTheAllowListIsRefused) {
   EXPECT_THAT(master_error("[tls]\nallow = w1,,w2\n"),
-              testing::StartsWith("m.ini:2: [tls] allow: \"\" is not the name of a node; "));
-  EXPECT_THAT(master_error("[tls]\nallow =\n"), testing::StartsWith("m.ini:2: "));
+              ::testing::StartsWith("m.ini:2: [tls] allow: \"\" is not the name of a node; "));
+  EXPECT_THAT(master_error("[tls]\nallow =\n"), ::testing::StartsWith("m.ini:2: "));
 }
 
 TEST(ConfigFile, AMissingFileIsToldByItsPath) {
@@ -481,7 +481,7 @@ TEST(ConfigFile, AMissingFileIsToldByItsPath) {
             "/nonexistent/rollcall.ini: cannot be read: No such file or directory; needed is a "
             "configuration file that this user may read");
   EXPECT_THAT(load_master_config("/").error().message,
-              testing::StartsWith("/: cannot be read: Is a directory; "));
+              ::testing::StartsWith("/: cannot be read: Is a directory; "));
 }
 
 TEST(ConfigFile, IsReadFromDisk) {
@@ -503,7 +503,7 @@ struct AddressCase {
   const char* expected;  // as to_text; "" when refused
 };
 
-class Addresses : public testing::TestWithParam<AddressCase> {};
+class Addresses : public ::testing::TestWithParam<AddressCase> {};
 
 TEST_P(Addresses, AreReadOrRefused) {
   const auto address = parse_address(GetParam().text, 9471, AnyPort::No);
@@ -512,19 +512,19 @@ TEST_P(Addresses, AreReadOrRefused) {
 
 INSTANTIATE_TEST_SUITE_P(
     Table, Addresses,
-    testing::Values(AddressCase{"Name", "master.example.org", "master.example.org:9471"},
-                    AddressCase{"NameAndPort", "m:1", "m:1"},
-                    AddressCase{"V4", "10.0.0.1:65535", "10.0.0.1:65535"},
-                    AddressCase{"V6", "[fe80::1]:5", "[fe80::1]:5"},
-                    AddressCase{"V6WithoutPort", "[::1]", "[::1]:9471"},
-                    AddressCase{"V6WithoutBrackets", "::1", ""},
-                    AddressCase{"NotV6", "[host]:1", ""}, AddressCase{"OpenBracket", "[::1", ""},
-                    AddressCase{"TextAfterBracket", "[::1]x", ""},
-                    AddressCase{"BadV4", "300.0.0.1", ""}, AddressCase{"ShortV4", "10.1", ""},
-                    AddressCase{"Port0", "m:0", ""}, AddressCase{"EmptyPort", "m:", ""},
-                    AddressCase{"SignedPort", "m:-1", ""}, AddressCase{"LongPort", "m:65536", ""},
-                    AddressCase{"Empty", "", ""}, AddressCase{"OnlyPort", ":1", ""},
-                    AddressCase{"Space", "a b", ""}, AddressCase{"Url", "http://m", ""}),
+    ::testing::Values(AddressCase{"Name", "master.example.org", "master.example.org:9471"},
+                      AddressCase{"NameAndPort", "m:1", "m:1"},
+                      AddressCase{"V4", "10.0.0.1:65535", "10.0.0.1:65535"},
+                      AddressCase{"V6", "[fe80::1]:5", "[fe80::1]:5"},
+                      AddressCase{"V6WithoutPort", "[::1]", "[::1]:9471"},
+                      AddressCase{"V6WithoutBrackets", "::1", ""},
+                      AddressCase{"NotV6", "[host]:1", ""}, AddressCase{"OpenBracket", "[::1", ""},
+                      AddressCase{"TextAfterBracket", "[::1]x", ""},
+                      AddressCase{"BadV4", "300.0.0.1", ""}, AddressCase{"ShortV4", "10.1", ""},
+                      AddressCase{"Port0", "m:0", ""}, AddressCase{"EmptyPort", "m:", ""},
+                      AddressCase{"SignedPort", "m:-1", ""}, AddressCase{"LongPort", "m:65536", ""},
+                      AddressCase{"Empty", "", ""}, AddressCase{"OnlyPort", ":1", ""},
+                      AddressCase{"Space", "a b", ""}, AddressCase{"Url", "http://m", ""}),
     [](const auto& each) { return each.param.name; });
 
 TEST(Addresses, WithoutADefaultThePortIsNeeded) {

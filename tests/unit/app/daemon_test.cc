@@ -14,10 +14,10 @@ namespace rollcall {
 namespace {
 
 using std::chrono::system_clock;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-class Daemons : public testing::Test {
+class Daemons : public ::testing::Test {
  protected:
   Daemons() {
     std::string name = (std::filesystem::temp_directory_path() / "rollcall-cfg-XXXXXX").string();

@@ -10,7 +10,7 @@
 namespace rollcall::app {
 namespace {
 
-class DiskLogTest : public testing::Test {
+class DiskLogTest : public ::testing::Test {
  protected:
   // Each group in a segment of its own.
   std::unique_ptr<persist::FileEventLog> opened() {

@@ -405,7 +405,7 @@ TEST_F(MasterDriverTest, AChangeIsDoneWhenItIsInTheLogAlsoWhileOtherGroupsAreUnd
   clock.s = 7;
   driver.tick();
   disk_turn();
-  EXPECT_THAT(ended, testing::ElementsAre("done"));
+  EXPECT_THAT(ended, ::testing::ElementsAre("done"));
   const auto fold = fold_log(log, log.recover());
   ASSERT_TRUE(fold);
   EXPECT_EQ(fold->frozen().size(), 1u);

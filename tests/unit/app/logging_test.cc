@@ -11,10 +11,10 @@
 namespace rollcall::app {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::SizeIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class ManualClock final : public Clock {
  public:
@@ -24,7 +24,7 @@ class ManualClock final : public Clock {
   Now now_{.wall_us = 1'795'375'221'123'456, .mono_us = 5'000'000, .boot_us = 5'000'000};
 };
 
-class Logging : public testing::Test {
+class Logging : public ::testing::Test {
  protected:
   Log make(LogFormat format) {
     return Log(
@@ -129,14 +129,14 @@ TEST_F(Logging, EveryByteInEveryPlaceGivesAPlainLine) {
 
 TEST_F(Logging, MessagesAndKeysAreEscapedToo) {
   text_.write(Level::Warn, "a\nb", {{"k\x1b", "v"}});
-  EXPECT_THAT(lines_.at(0), testing::EndsWith(R"(a\nb k\u001b=v)"));
+  EXPECT_THAT(lines_.at(0), ::testing::EndsWith(R"(a\nb k\u001b=v)"));
 }
 
 TEST_F(Logging, LongValuesAreCutAtACharacterAndSayHowMuch) {
   const std::string kept(Log::kLongestValue - 1, 'x');
   EXPECT_EQ(text_value(kept + "xy"), '"' + kept + "x (and 1 more bytes)\"");
   EXPECT_EQ(text_value(kept + "\xc3\xbc"), '"' + kept + " (and 2 more bytes)\"");
-  EXPECT_THAT(text_value(std::string(100'000, '\x80')), SizeIs(testing::Lt(5'000)));
+  EXPECT_THAT(text_value(std::string(100'000, '\x80')), SizeIs(::testing::Lt(5'000)));
 }
 
 TEST_F(Logging, LinesBelowTheLevelAreNotWrittenAndTheLevelCanChange) {
@@ -237,7 +237,7 @@ TEST(ProcessLog, WritesWholeLinesToStandardError) {
   testing::internal::CaptureStderr();
   log(Level::Warn, "process log test", {{"v", "{} two"}});
   const std::string out = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(out, testing::EndsWith("Z WARN  process log test v=\"{} two\"\n"));
+  EXPECT_THAT(out, ::testing::EndsWith("Z WARN  process log test v=\"{} two\"\n"));
   EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 1);
 }
 
@@ -252,7 +252,7 @@ TEST(ProcessLog, LevelAndFormatCanChangeWhileItRuns) {
   set_log_format(LogFormat::Text);
   const std::string out = testing::internal::GetCapturedStderr();
   EXPECT_THAT(out, HasSubstr(R"("level":"error","message":"written"})"));
-  EXPECT_THAT(out, testing::Not(HasSubstr("not written")));
+  EXPECT_THAT(out, ::testing::Not(HasSubstr("not written")));
   EXPECT_EQ(log_level(), Level::Info);
 }
 

@@ -26,19 +26,19 @@ TEST(RevokedSerials, ASerialCountsHoweverItIsWritten) {
 TEST(RevokedSerials, ALineThatIsNoSerialIsRefusedWithItsNumber) {
   const auto list = RevokedSerials::parse("77\nworker-3\n", "revoked");
   ASSERT_FALSE(list);
-  EXPECT_THAT(list.error().message, testing::StartsWith("revoked:2: "));
+  EXPECT_THAT(list.error().message, ::testing::StartsWith("revoked:2: "));
 }
 
 TEST(RevokedSerials, WhatCannotBeReadIsNoEmptyList) {
   const auto list = RevokedSerials::load("/");
   ASSERT_FALSE(list);
-  EXPECT_THAT(list.error().message, testing::StartsWith("/: "));
+  EXPECT_THAT(list.error().message, ::testing::StartsWith("/: "));
 }
 
 TEST(RevokedSerials, AMissingFileIsAnErrorThatNamesIt) {
   const auto list = RevokedSerials::load("/nonexistent/revoked");
   ASSERT_FALSE(list);
-  EXPECT_THAT(list.error().message, testing::StartsWith("/nonexistent/revoked: "));
+  EXPECT_THAT(list.error().message, ::testing::StartsWith("/nonexistent/revoked: "));
 }
 
 }  // namespace

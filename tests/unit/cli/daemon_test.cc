@@ -9,12 +9,12 @@
 namespace rollcall::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 constexpr int kUsage = 2, kNoAnswer = 4;
 
-class AskedDaemon : public testing::Test {
+class AskedDaemon : public ::testing::Test {
  protected:
   AskedDaemon() {
     const std::string rest =

@@ -8,7 +8,7 @@ namespace {
 
 using persist::LogReader;
 using persist::Reading;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 class ReadLog : public persist::LogTest {
  protected:

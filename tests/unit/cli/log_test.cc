@@ -18,9 +18,9 @@ namespace rollcall::cli {
 namespace {
 
 using nlohmann::json;
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // As versions before leases wrote it, of one node with nothing open and one agent without info.
 std::string format_1(const master::State& state) {
@@ -57,7 +57,7 @@ Event event(std::uint32_t agent, EventKind kind, std::int64_t epoch_s, std::uint
   return e;
 }
 
-class LogCommand : public testing::Test {
+class LogCommand : public ::testing::Test {
  protected:
   struct Ended {
     int code;
@@ -197,7 +197,7 @@ TEST_F(LogCommand, VerifyTakesSnapshotsOfALogThatAnOlderVersionBegan) {
   ASSERT_TRUE(log_->write_snapshot(5, old));
   auto read = master::State::decode(old);
   ASSERT_TRUE(read) << read.error().message;
-  EXPECT_THAT(read->removed(), testing::SizeIs(1));
+  EXPECT_THAT(read->removed(), ::testing::SizeIs(1));
   state_ = *std::move(read);
   append(master::NodeWelcomed{"w1", "m1", StoreId{1}, StreamId{1}, 3, 0, at(50)});
   snapshot();
@@ -294,11 +294,11 @@ TEST_F(LogCommand, ExportTakesBoundsAndAnAgent) {
     for (std::string line; std::getline(lines, line);) found.push_back(json::parse(line)["index"]);
     return found;
   };
-  EXPECT_THAT(indexes("--agent 7"), testing::ElementsAre(4, 5, 7));
-  EXPECT_THAT(indexes("--from 3 --to 5"), testing::ElementsAre(3, 4, 5));
-  EXPECT_THAT(indexes("--from 2023-11-14T22:13:43Z"), testing::ElementsAre(6, 7));
-  EXPECT_THAT(indexes("--to 2023-11-14T22:13:42Z --agent 7"), testing::ElementsAre(4, 5));
-  EXPECT_THAT(indexes("--agent 99"), testing::IsEmpty());
+  EXPECT_THAT(indexes("--agent 7"), ::testing::ElementsAre(4, 5, 7));
+  EXPECT_THAT(indexes("--from 3 --to 5"), ::testing::ElementsAre(3, 4, 5));
+  EXPECT_THAT(indexes("--from 2023-11-14T22:13:43Z"), ::testing::ElementsAre(6, 7));
+  EXPECT_THAT(indexes("--to 2023-11-14T22:13:42Z --agent 7"), ::testing::ElementsAre(4, 5));
+  EXPECT_THAT(indexes("--agent 99"), ::testing::IsEmpty());
 }
 
 TEST_F(LogCommand, RepairSaysWhatItWouldDoAndDoesItOnlyWhenTold) {

@@ -12,9 +12,9 @@
 namespace rollcall::cli {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class PkiCommand : public testing::Test {
+class PkiCommand : public ::testing::Test {
  protected:
   PkiCommand() {
     std::string name = (std::filesystem::temp_directory_path() / "rollcall-cli-XXXXXX").string();

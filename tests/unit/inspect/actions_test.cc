@@ -13,21 +13,15 @@
 #include "inspect/pages.h"
 #include "persist/memory_event_log.h"
 #include "protocol/codec.h"
+#include "tests/unit/app/fixture.h"
 #include "tests/unit/inspect/client.h"
 
 namespace rollcall::inspect {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class HandClock final : public app::Clock {
- public:
-  Now now() override { return {1'700'000'000'000'000 + us, us, us}; }
-  std::string boot_id() override { return "1"; }
-  std::int64_t us = 1'000'000;
-};
-
-class MasterActions : public testing::Test,
+class MasterActions : public ::testing::Test,
                       public app::MasterDriver::Log,
                       public app::MasterDriver::Links {
  protected:
@@ -103,7 +97,7 @@ class MasterActions : public testing::Test,
   void hold_lease() {
     driver_.link_closed(master::ConnId{1});
     for (int s = 0; s < 700 && state().lease_of("w1") != master::LeaseStatus::held; ++s) {
-      clock_.us += 1'000'000;
+      ++clock_.s;
       driver_.tick();
       disk_turn();
     }
@@ -112,7 +106,7 @@ class MasterActions : public testing::Test,
   const master::State& state() { return driver_.core().state(); }
 
   std::string folder_, token_;
-  HandClock clock_;
+  app::HandClock clock_;
   persist::MemoryEventLog disk_;
   std::vector<Done> waiting_;
   std::function<void()> after_task_;  // on the loop

@@ -13,24 +13,18 @@
 #include "persist/memory_event_log.h"
 #include "protocol/codec.h"
 #include "protocol/framing.h"
+#include "tests/unit/app/fixture.h"
 #include "tests/unit/inspect/client.h"
 
 namespace rollcall::inspect {
 namespace {
 
 using nlohmann::json;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr master::ConnId kWorker{1};
 
-class HandClock final : public app::Clock {
- public:
-  Now now() override { return {1'700'000'000'000'000 + us, us, us}; }
-  std::string boot_id() override { return "1"; }
-  std::int64_t us = 1'000'000;
-};
-
-class MasterCommands : public testing::Test,
+class MasterCommands : public ::testing::Test,
                        public app::MasterDriver::Log,
                        public app::MasterDriver::Links {
  protected:
@@ -129,7 +123,7 @@ class MasterCommands : public testing::Test,
     while (answer.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
       const std::lock_guard loop(loop_);
       turn();
-      clock_.us += pace_us_;
+      clock_.s += pace_s_;
       driver_.tick();
     }
     return answer.get();
@@ -144,8 +138,8 @@ class MasterCommands : public testing::Test,
   }
 
   std::string folder_, token_;
-  HandClock clock_;
-  std::int64_t pace_us_ = 0;
+  app::HandClock clock_;
+  std::int64_t pace_s_ = 0;
   persist::MemoryEventLog disk_;
   std::vector<Done> waiting_;
   FrameReader to_worker_{kMaxFrame};
@@ -221,7 +215,7 @@ TEST_F(MasterCommands, TheSameIdAnswersTheSameAndTellsNobodyTwice) {
 TEST_F(MasterCommands, AWorkerThatIsSilentIsWaitedForUntilTheTimeIsOver) {
   begin();
   mute_ = true;
-  pace_us_ = 100'000;
+  pace_s_ = 1;
   const auto answer = put("?agents_list=7&timeout=5s");
   EXPECT_EQ(answer.status, 409);
   EXPECT_EQ(reasons(answer), "7 no_answer");

@@ -78,7 +78,7 @@ TEST_F(FeedPages, WhoAsksForWhatIsNotThereYetGetsItWhenItComes) {
   Client reader(server_.port());
   reader.send(request("GET /events?after=0&wait=60s"));
   move();
-  EXPECT_THAT(kinds(json::parse(reader.read_answer().body)), testing::Contains("connect"));
+  EXPECT_THAT(kinds(json::parse(reader.read_answer().body)), ::testing::Contains("connect"));
 }
 
 TEST_F(FeedPages, ANumberThatIsNotKeptIsGoneAndTheAnswerSaysWhatToDo) {
@@ -177,7 +177,7 @@ TEST_F(FeedPages, AgentsThatMoveTooOftenAreListedWithWhatEachWorkerSays) {
   EXPECT_EQ(one["workers"][1]["open_epoch"], at(70));
   EXPECT_EQ(one["workers"][1]["agent_ip"], "10.2.2.2");
   EXPECT_EQ(get("/agents/7")["contest"], one);
-  EXPECT_THAT(kinds(get("/events")), testing::Contains("contested"));
+  EXPECT_THAT(kinds(get("/events")), ::testing::Contains("contested"));
 }
 
 TEST_F(FeedPages, AnAgentThatNeverMovedHasNoContest) {

@@ -61,7 +61,7 @@ struct Case {
   int status;
 };
 
-class RefusedHead : public testing::TestWithParam<Case> {};
+class RefusedHead : public ::testing::TestWithParam<Case> {};
 
 TEST_P(RefusedHead, IsRefusedWithItsStatus) {
   const auto head = parse(GetParam().text);
@@ -75,7 +75,7 @@ const std::string kPost = "POST / HTTP/1.1\r\n" + kHost;
 
 INSTANTIATE_TEST_SUITE_P(
     Table, RefusedHead,
-    testing::Values(
+    ::testing::Values(
         Case{"ForeignHost", kGet + "Host: evil.example\r\n\r\n", 403},
         Case{"NoHost", kGet + "\r\n", 400}, Case{"EmptyHost", kGet + "Host:\r\n\r\n", 403},
         Case{"TwoHosts", kGet + kHost + kHost + "\r\n", 400},

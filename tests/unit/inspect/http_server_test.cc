@@ -20,12 +20,12 @@
 namespace rollcall::inspect {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using namespace std::chrono_literals;
 
-class Http : public testing::Test {
+class Http : public ::testing::Test {
  protected:
   void SetUp() override {
     options_.report = [this](std::string_view text) {
@@ -141,7 +141,7 @@ TEST_F(Http, ABodyOnGetOrHeadIsRefused) {
   expect_refused(request("GET /healthz", "Content-Length: 3\r\n", "abc"), 400);
   const std::string text = ask(request("HEAD /healthz", "Content-Length: 3\r\n", "abc"));
   EXPECT_THAT(text, StartsWith("HTTP/1.1 400 "));
-  EXPECT_THAT(text, testing::EndsWith("\r\n\r\n"));  // HEAD is answered without a body always
+  EXPECT_THAT(text, ::testing::EndsWith("\r\n\r\n"));  // HEAD is answered without a body always
 }
 
 TEST_F(Http, HeadIsAnsweredLikeGetWithoutTheBody) {
@@ -179,7 +179,7 @@ TEST_F(Http, AHandlerThatThrowsIsAnswered500WithoutItsDetail) {
   Client client(server_->port());
   const auto answer = client.send(request("GET /throws")).read_answer();
   EXPECT_EQ(answer.status, 500);
-  EXPECT_THAT(answer.head + answer.body, testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(answer.head + answer.body, ::testing::Not(HasSubstr("secret")));
   server_->stop();
   EXPECT_THAT(reports_, ElementsAre("the handler of GET /throws failed: a secret detail"));
 }
@@ -249,7 +249,7 @@ TEST_F(Http, AConnectionEndsAfterItsLastAllowedRequest) {
   start();
   Client client(server_->port());
   EXPECT_THAT(client.send(request("GET /healthz")).read_answer().head,
-              testing::Not(HasSubstr("Connection: close")));
+              ::testing::Not(HasSubstr("Connection: close")));
   EXPECT_THAT(client.send(request("GET /healthz")).read_answer().head,
               HasSubstr("Connection: close\r\n"));
   EXPECT_TRUE(client.closed_by_server());
@@ -270,7 +270,7 @@ TEST_F(Http, CompressedAnswersAreGzipOnly) {
       client.send(request("GET /healthz", "Accept-Encoding: br, gzip\r\n")).read_answer().head,
       HasSubstr("Content-Encoding: gzip\r\n"));
   EXPECT_THAT(client.send(request("GET /healthz", "Accept-Encoding: br\r\n")).read_answer().head,
-              testing::Not(HasSubstr("Content-Encoding")));
+              ::testing::Not(HasSubstr("Content-Encoding")));
 }
 
 TEST_F(Http, ARangeIsNotTaken) {

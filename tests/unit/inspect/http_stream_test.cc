@@ -15,14 +15,14 @@
 namespace rollcall::inspect {
 namespace {
 
-using testing::Contains;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::Contains;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using namespace std::chrono_literals;
 
 // News are numbers here; a stream says each of them once, a page waits until there is one.
-class HttpStream : public testing::Test {
+class HttpStream : public ::testing::Test {
  protected:
   class Numbers final : public Stream {
    public:
@@ -102,7 +102,7 @@ TEST_F(HttpStream, SaysWhatIsNewUntilTheClientLeaves) {
   EXPECT_THAT(head, StartsWith("HTTP/1.1 200 OK\r\n"));
   EXPECT_THAT(head, HasSubstr("Content-Type: text/plain\r\n"));
   EXPECT_THAT(head, HasSubstr("Connection: close\r\n"));
-  EXPECT_THAT(head, testing::Not(HasSubstr("Content-Length")));
+  EXPECT_THAT(head, ::testing::Not(HasSubstr("Content-Length")));
   news(2);
   EXPECT_EQ(client->read_until("2\n"), "1\n2\n");
   news(3);

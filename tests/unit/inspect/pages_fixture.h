@@ -14,7 +14,7 @@
 
 namespace rollcall::inspect {
 
-class PagesTest : public testing::Test {
+class PagesTest : public ::testing::Test {
  protected:
   void TearDown() override { server_.stop(); }
 

@@ -28,7 +28,7 @@ TEST(Texts, WhatIsNoTimeIsRefusedWithWhatIsAllowed) {
         "99999999999999999999"}) {
     const auto time = parse_time(wrong);
     ASSERT_FALSE(time) << wrong;
-    EXPECT_THAT(time.error().message, testing::HasSubstr("2026-11-23T02:40:10.123Z"));
+    EXPECT_THAT(time.error().message, ::testing::HasSubstr("2026-11-23T02:40:10.123Z"));
   }
 }
 

@@ -11,9 +11,9 @@
 namespace rollcall::inspect {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class TokenFile : public testing::Test {
+class TokenFile : public ::testing::Test {
  protected:
   TokenFile() {
     std::string name = (std::filesystem::temp_directory_path() / "rollcall-token-XXXXXX").string();

@@ -6,12 +6,12 @@ namespace rollcall::inspect {
 namespace {
 
 using master::LeaseStatus;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
-constexpr std::int64_t kSecond = 1'000'000;
+constexpr std::int64_t kSecondUs = 1'000'000;
 MasterTime at(std::int64_t s) {
-  return {(1'700'000'000 + s) * kSecond};
+  return {(1'700'000'000 + s) * kSecondUs};
 }
 Version version(std::int64_t s, const NodeName& node, std::uint32_t change = 0) {
   return {epoch_at(at(s)), node, change};
@@ -31,7 +31,7 @@ master::History::Entry entry(Version of, EventKind kind, Rule rule, std::int64_t
 }
 
 // Agent 7, which came from w2 to w1 after 20 s; w2's end came late and was refused.
-class Why : public testing::Test {
+class Why : public ::testing::Test {
  protected:
   Why() {
     facts.agent = AgentId{7};
@@ -60,7 +60,7 @@ TEST_F(Why, TellsTheDecisionWhatItMetAndHowLateItCame) {
   EXPECT_EQ(j["decision"]["rule"], "newer");
   EXPECT_EQ(j["decision"]["met"]["node"], "w2");
   EXPECT_EQ(j["decision"]["version"]["node"], "w1");
-  EXPECT_EQ(j["decision"]["late_us"], kSecond);
+  EXPECT_EQ(j["decision"]["late_us"], kSecondUs);
   EXPECT_EQ(j["since"], (Json{{"older", 1}}));
 }
 
@@ -85,7 +85,7 @@ TEST_F(Why, NamesTheCommandWhenTheHistoryBeginsLater) {
 TEST_F(Why, ALeaseThatLapsedMakesItUnreachableAndSaysWhatComes) {
   facts.node.connected = false;
   facts.node.lease = {LeaseStatus::lapsed, master::LeaseCause::silent, at(60)};
-  facts.node.lease_left_us = 540 * kSecond;
+  facts.node.lease_left_us = 540 * kSecondUs;
   EXPECT_THAT(text(), HasSubstr("Agent 7 is unreachable, last on w1."));
   EXPECT_THAT(text(), HasSubstr("w1's lease lapsed at 2023-11-14T22:14:20.000Z, since nothing was "
                                 "heard of it: nobody knows where its agents are, and in 9 min they "

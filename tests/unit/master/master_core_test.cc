@@ -629,7 +629,7 @@ TEST_F(MasterCoreTest, EndAConnectionThatKeepsSayingWhatMeansNothing) {
     EXPECT_THAT(m.message(20, kW1, UnknownMessage{99}), HasSubstr("unknown_type"));
     EXPECT_EQ(m.message(20, kW1, complaint), "");
   }
-  EXPECT_THAT(m.closes, testing::IsEmpty());
+  EXPECT_THAT(m.closes, ::testing::IsEmpty());
   EXPECT_EQ(m.message(20, kW1, complaint), "1 ERROR protocol fatal");
   ASSERT_EQ(m.closes.size(), 1u);
   EXPECT_THAT(m.closes[0].reason, HasSubstr("mean nothing to this master"));

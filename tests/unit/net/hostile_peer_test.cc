@@ -22,7 +22,7 @@ namespace rollcall::net {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 // A socket that does only what the test says.
 class Raw {
@@ -196,7 +196,7 @@ TEST_F(HostilePeers, AThousandWorkersAtOnceAreAllAccepted) {
   }
   run();
   EXPECT_EQ(accepted.size(), kWorkers);
-  EXPECT_THAT(refused, testing::IsEmpty());
+  EXPECT_THAT(refused, ::testing::IsEmpty());
   on_accepted = nullptr;
 }
 

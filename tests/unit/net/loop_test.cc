@@ -149,7 +149,7 @@ TEST_F(LoopBehaviour, NamesTheHandlesThatKeepItFromClosing) {
   std::optional<Timer> forgotten(std::in_place, loop);
   const auto refused = loop.close();
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, testing::HasSubstr("timer"));
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("timer"));
   forgotten.reset();
   EXPECT_TRUE(loop.close());
 }

@@ -10,9 +10,9 @@ namespace rollcall::net {
 namespace {
 
 using std::chrono::system_clock;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class Pki : public testing::Test {
+class Pki : public ::testing::Test {
  protected:
   auto init(const std::string& cluster = "test") {
     return pki_init(dir.path(), cluster, system_clock::now());
@@ -176,16 +176,16 @@ TEST_P(PkiRefuses, AndWritesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(
     Requests, PkiRefuses,
-    testing::Values(RefusedRequest{"EmptyName", {"", {}}, "1 to 64 letters"},
-                    RefusedRequest{"LongName", {std::string(65, 'a'), {}}, "1 to 64 letters"},
-                    RefusedRequest{"PathInName", {"../w", {}}, "1 to 64 letters"},
-                    RefusedRequest{"SpaceInName", {"w 1", {}}, "1 to 64 letters"},
-                    RefusedRequest{"NewlineInName", {"w\n", {}}, "1 to 64 letters"},
-                    RefusedRequest{"NonAsciiName", {"w\xc3\xb6", {}}, "1 to 64 letters"},
-                    RefusedRequest{"NameOfTheCa", {"ca", {}}, "taken by the CA"},
-                    RefusedRequest{"CommaInDnsName", {"w", {"a,IP:1.2.3.4"}}, "DNS name"},
-                    RefusedRequest{"NoDays", {"w", {}, 0}, "0 days"},
-                    RefusedRequest{"TooManyDays", {"w", {}, 3651}, "3651 days"}),
+    ::testing::Values(RefusedRequest{"EmptyName", {"", {}}, "1 to 64 letters"},
+                      RefusedRequest{"LongName", {std::string(65, 'a'), {}}, "1 to 64 letters"},
+                      RefusedRequest{"PathInName", {"../w", {}}, "1 to 64 letters"},
+                      RefusedRequest{"SpaceInName", {"w 1", {}}, "1 to 64 letters"},
+                      RefusedRequest{"NewlineInName", {"w\n", {}}, "1 to 64 letters"},
+                      RefusedRequest{"NonAsciiName", {"w\xc3\xb6", {}}, "1 to 64 letters"},
+                      RefusedRequest{"NameOfTheCa", {"ca", {}}, "taken by the CA"},
+                      RefusedRequest{"CommaInDnsName", {"w", {"a,IP:1.2.3.4"}}, "DNS name"},
+                      RefusedRequest{"NoDays", {"w", {}, 0}, "0 days"},
+                      RefusedRequest{"TooManyDays", {"w", {}, 3651}, "3651 days"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_F(Pki, LongestNameAndEveryAllowedCharacterWork) {

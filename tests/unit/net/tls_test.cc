@@ -12,8 +12,8 @@ namespace rollcall::net {
 namespace {
 
 using std::chrono::hours;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::span<const std::byte> bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
@@ -31,7 +31,7 @@ std::string read_all(TlsEngine& engine) {
 }
 
 // A server and a client that exchange bytes without a socket.
-class Tls : public testing::Test {
+class Tls : public ::testing::Test {
  protected:
   void connect(const TlsFiles& server_files, const TlsFiles& client_files,
                const std::string& expected_name = {}) {
@@ -278,7 +278,7 @@ TEST_F(Tls, ClientOfAnOlderTlsIsRefused) {
 
 // ---- files
 
-class TlsFilesRefused : public testing::Test {
+class TlsFilesRefused : public ::testing::Test {
  protected:
   std::string error(const TlsFiles& with) {
     const auto context = TlsContext::server(with);

@@ -7,8 +7,8 @@ namespace rollcall::net {
 namespace {
 
 using support::DatagramReader;
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using Outcome = UnixDatagram::Outcome;
 
 class UnixDatagrams : public LoopTest {

@@ -8,9 +8,9 @@
 namespace rollcall::persist {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class DiskFullTest : public testing::Test {
+class DiskFullTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::mount("none", mount_point_.path().c_str(), "tmpfs", 0, "size=4m") != 0) {

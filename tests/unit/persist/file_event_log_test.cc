@@ -7,9 +7,9 @@
 namespace rollcall::persist {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // A group {"1"} takes 40 bytes of header and 5 of payload.
 constexpr std::uint64_t kOneGroup = kFrameHeaderBytes + 4 + 1;
@@ -93,7 +93,7 @@ TEST_F(FileEventLogTest, ReadingBeginsAnywhereAndStopsOnRequest) {
     seen.push_back(index);
     return index == 4 ? Reading::kStop : Reading::kGoOn;
   }));
-  EXPECT_THAT(seen, testing::ElementsAre(2, 3, 4));
+  EXPECT_THAT(seen, ::testing::ElementsAre(2, 3, 4));
   EXPECT_TRUE(log_->for_each(6, [](auto, auto) { return Reading::kGoOn; }));
 }
 
@@ -414,11 +414,12 @@ TEST_P(FailedAppendTest, LeavesTheLogAsBeforeAndSucceedsWhenTriedAgain) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Errors, FailedAppendTest,
-                         testing::Values(FailedAppend{"FullDisk", Op::kWrite, ENOSPC, 0},
-                                         FailedAppend{"FullDiskAfterAPart", Op::kWrite, ENOSPC, 30},
-                                         FailedAppend{"FailedWrite", Op::kWrite, EIO, 1},
-                                         FailedAppend{"FailedSync", Op::kSync, EIO, 0},
-                                         FailedAppend{"FullDiskAtTheSync", Op::kSync, ENOSPC, 0}),
+                         ::testing::Values(FailedAppend{"FullDisk", Op::kWrite, ENOSPC, 0},
+                                           FailedAppend{"FullDiskAfterAPart", Op::kWrite, ENOSPC,
+                                                        30},
+                                           FailedAppend{"FailedWrite", Op::kWrite, EIO, 1},
+                                           FailedAppend{"FailedSync", Op::kSync, EIO, 0},
+                                           FailedAppend{"FullDiskAtTheSync", Op::kSync, ENOSPC, 0}),
                          [](const auto& param_info) { return param_info.param.name; });
 
 TEST_F(FileEventLogTest, AfterAFailedSyncTheGroupIsWrittenAgainAndNotJustSyncedAgain) {

@@ -128,7 +128,7 @@ constexpr std::size_t kStride = 1;
 const LmdbOptions kSmall{.map_limit_bytes = std::size_t{8} << 20,
                          .first_map_bytes = std::size_t{1} << 20};
 
-class LmdbPowerCut : public testing::Test {
+class LmdbPowerCut : public ::testing::Test {
  protected:
   void SetUp() override {
     auto opened = LmdbSessionStore::open(directory_.path(), kSmall);

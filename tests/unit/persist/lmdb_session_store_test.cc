@@ -15,10 +15,10 @@
 namespace rollcall::persist {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
-class LmdbSessionStoreTest : public testing::Test {
+class LmdbSessionStoreTest : public ::testing::Test {
  protected:
   void open() {
     store_.reset();

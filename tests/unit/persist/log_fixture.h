@@ -26,7 +26,7 @@ inline Records records_of(const EventLog& log) {
   return records;
 }
 
-class LogTest : public testing::Test {
+class LogTest : public ::testing::Test {
  protected:
   // Opens the log, or opens it anew.
   void open() {

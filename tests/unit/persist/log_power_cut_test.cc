@@ -127,7 +127,7 @@ std::string name_of(const Fates& fates) {
          kNames[static_cast<std::size_t>(fates.names)];
 }
 
-class PowerCutTest : public testing::TestWithParam<Fates> {
+class PowerCutTest : public ::testing::TestWithParam<Fates> {
  protected:
   // Cuts the power after each of the recorded operations, and once more during the recovery.
   void cut_everywhere(const Journal& journal) {
@@ -225,18 +225,18 @@ TEST_P(PowerCutTest, TheSameAfterAProcessDiedInTheMiddle) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Disks, PowerCutTest,
-                         testing::Values(Fates{DataFate::kLost, NameFate::kLost},
-                                         Fates{DataFate::kLost, NameFate::kKept},
-                                         Fates{DataFate::kKept, NameFate::kKept},
-                                         Fates{DataFate::kKept, NameFate::kSome},
-                                         Fates{DataFate::kCutShort, NameFate::kKept},
-                                         Fates{DataFate::kCutShort, NameFate::kSome},
-                                         Fates{DataFate::kZeros, NameFate::kKept},
-                                         Fates{DataFate::kZeros, NameFate::kSome},
-                                         Fates{DataFate::kSomeSectors, NameFate::kKept},
-                                         Fates{DataFate::kSomeSectors, NameFate::kSome},
-                                         Fates{DataFate::kAnyOrder, NameFate::kKept},
-                                         Fates{DataFate::kAnyOrder, NameFate::kSome}),
+                         ::testing::Values(Fates{DataFate::kLost, NameFate::kLost},
+                                           Fates{DataFate::kLost, NameFate::kKept},
+                                           Fates{DataFate::kKept, NameFate::kKept},
+                                           Fates{DataFate::kKept, NameFate::kSome},
+                                           Fates{DataFate::kCutShort, NameFate::kKept},
+                                           Fates{DataFate::kCutShort, NameFate::kSome},
+                                           Fates{DataFate::kZeros, NameFate::kKept},
+                                           Fates{DataFate::kZeros, NameFate::kSome},
+                                           Fates{DataFate::kSomeSectors, NameFate::kKept},
+                                           Fates{DataFate::kSomeSectors, NameFate::kSome},
+                                           Fates{DataFate::kAnyOrder, NameFate::kKept},
+                                           Fates{DataFate::kAnyOrder, NameFate::kSome}),
                          [](const auto& param_info) { return name_of(param_info.param); });
 
 // What a failed append left is cut off, and that is durable before the next group is written there:

@@ -5,8 +5,8 @@
 namespace rollcall::persist {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class LogReaderTest : public LogTest {
  protected:

@@ -20,7 +20,7 @@ class TemporaryDirectory {
  public:
   explicit TemporaryDirectory(Where where = Where::kMemory) {
     const bool in_memory = where == Where::kMemory && ::access("/dev/shm", W_OK) == 0;
-    path_ = (in_memory ? "/dev/shm/" : testing::TempDir()) + "rollcall-persist-XXXXXX";
+    path_ = (in_memory ? "/dev/shm/" : ::testing::TempDir()) + "rollcall-persist-XXXXXX";
     if (::mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp: " + path_);
   }
   TemporaryDirectory(const TemporaryDirectory&) = delete;

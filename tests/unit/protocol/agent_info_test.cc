@@ -10,8 +10,8 @@
 namespace rollcall {
 namespace {
 
-using testing::ElementsAre;
-using testing::Pair;
+using ::testing::ElementsAre;
+using ::testing::Pair;
 
 TEST(AgentInfo, FieldsComeInTheOrderOfTheirNamesHoweverTheyWereGiven) {
   const AgentInfo info{{"os_name", "Debian"}, {"ip", "10.0.0.7"}, {"name", "db-07"}};

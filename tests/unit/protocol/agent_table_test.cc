@@ -35,7 +35,7 @@ TEST(AgentTable, AnEmptyOneHasNothing) {
 
 // A random row of changes on the table and on a std::map; copies are kept on the way, and must stay
 // what they were.
-class AgentTableModel : public testing::TestWithParam<std::uint32_t> {};
+class AgentTableModel : public ::testing::TestWithParam<std::uint32_t> {};
 
 TEST_P(AgentTableModel, IsAMapInOrderWhoseCopiesStayAsTheyAre) {
   std::mt19937 random(GetParam());

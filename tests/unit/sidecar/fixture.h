@@ -19,6 +19,7 @@ constexpr std::int64_t kWall = 1'700'000'000;    // the wall clock at boot, in s
 constexpr std::int64_t kMaster = 1'800'000'000;  // the master's time at this machine's boot
 constexpr std::int64_t kMono = 5;                // the machine was suspended that long before
 constexpr std::uint64_t kBoot = 42;
+constexpr AgentId kSeven{7};
 
 inline std::int64_t us(double s) {
   return std::llround(s * 1e6);

@@ -14,8 +14,6 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using Kind = Observation::Kind;
 
-constexpr AgentId kSeven{7};
-
 class TrackerEvents : public ::testing::Test {
  protected:
   TrackerEvents() {

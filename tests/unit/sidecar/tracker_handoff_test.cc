@@ -11,7 +11,6 @@ namespace {
 
 using namespace test;
 
-constexpr AgentId kSeven{7};
 constexpr std::uint8_t kRestart = 5, kShutdown = 3;
 
 class TrackerHandoff : public ::testing::Test {

@@ -15,8 +15,6 @@ using namespace test;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr AgentId kSeven{7};
-
 class TrackerTest : public ::testing::Test {
  protected:
   TrackerTest() { sample(1); }

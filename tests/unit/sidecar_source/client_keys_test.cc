@@ -9,10 +9,10 @@
 namespace rollcall::sidecar {
 namespace {
 
-class ClientKeys : public testing::Test {
+class ClientKeys : public ::testing::Test {
  protected:
   ClientKeys() {
-    std::string name = testing::TempDir() + "rollcall-keys-XXXXXX";
+    std::string name = ::testing::TempDir() + "rollcall-keys-XXXXXX";
     folder_ = ::mkdtemp(name.data());
   }
   ~ClientKeys() override { std::filesystem::remove_all(folder_); }

@@ -7,6 +7,8 @@
 #include "tests/support/standin_server.h"
 #include "tests/unit/net/fixture.h"
 
+#include "tests/unit/wazuh/bytes.h"
+
 namespace rollcall::wazuh {
 namespace {
 
@@ -15,10 +17,6 @@ using rollcall::testing::StandinServer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
-
-std::span<const std::byte> bytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 // What comes of a reply that arrives in one piece, and then ends.
 std::string outcome(std::string_view text) {

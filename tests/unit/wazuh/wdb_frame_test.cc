@@ -5,14 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "tests/unit/wazuh/bytes.h"
+
 namespace rollcall::wazuh {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::span<const std::byte> bytes(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
 
 TEST(RequestFrame, IsALittleEndianLengthAndTheText) {
   EXPECT_EQ(frame_request("global sql x").value(), std::string("\x0c\0\0\0global sql x", 16));
