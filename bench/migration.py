@@ -5,6 +5,7 @@ agents going to another worker within a minute. bench/run measures with it; by i
 """
 
 import argparse
+import bisect
 import collections
 import heapq
 import json
@@ -34,8 +35,13 @@ SEED = 7
 SETTLE_S = 120.0
 
 
-def wall_us():
-    return time.time_ns() // 1000
+# From the monotonic clock to the wall clock, which daemons on this machine tell by.
+WALL_AHEAD_US = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+
+
+def wall_us(monotonic=None):
+    """Of now, or of a moment of the monotonic clock in seconds."""
+    return WALL_AHEAD_US + int((time.monotonic() if monotonic is None else monotonic) * 1e6)
 
 
 def info_of(agent):
@@ -147,7 +153,8 @@ class Cluster:
             "master", [BUILD / "master" / "rollcall-master", "--config", ini],
             self.folder / "master.log", " ready ").start()
         for worker in self.workers:
-            relay = self.relays[worker] = Relay(target=("127.0.0.1", master.port("listen")))
+            relay = self.relays[worker] = Relay(
+                target=("127.0.0.1", master.port("listen")), trace=True)
             ini = self.folder / f"{worker}.ini"
             ini.write_text(sidecar_configuration(
                 worker, self.pki, self.folder / worker, relay.port,
@@ -188,6 +195,37 @@ class Cluster:
             after = page["next_after"]
         return found
 
+    def newest(self):
+        return Http(self.daemons["master"]).get("/events?after=newest")["after"]
+
+    def events(self, after):
+        """What the feed told after that."""
+        while True:
+            page = Http(self.daemons["master"]).get(f"/events?after={after}&limit=1000&wait=0s")
+            yield from page["events"]
+            if not page["events"]:
+                return
+            after = page["after"]
+
+    def drain(self):
+        for worker in self.workers:
+            self.rollcall("drain", worker, "--grace", "10m", "--no-wait")
+        self.until("all that the workers have is offered", lambda: not any(
+            self.status(worker)["backlog"]["events"] for worker in self.workers) and
+                   Http(self.daemons["master"]).get("/status")["agents"]["active"] == 0)
+
+    def undrain(self):
+        for worker in self.workers:
+            self.rollcall("undrain", worker)
+        self.until("nothing is offered any more", lambda: self.all_is_acked() and
+                   Http(self.daemons["master"]).get("/status")["agents"]["migrating"] == 0)
+
+    def rollcall(self, what, worker, *arguments):
+        subprocess.run([BUILD / "cli" / "rollcall", what, *arguments, "--sidecar",
+                        f"127.0.0.1:{self.daemons[worker].port('inspect')}",
+                        "--token", self.folder / worker / "token"],
+                       check=True, stdout=subprocess.DEVNULL, timeout=60)
+
     def log(self):
         """The master's decisions, in the order in which the events came."""
         done = subprocess.Popen([BUILD / "cli" / "rollcall", "log", "export",
@@ -215,8 +253,8 @@ class Network(threading.Thread):
     def __init__(self, relays, seed):
         super().__init__(name="network", daemon=True)
         self.relays, self.random = relays, random.Random(seed)
-        self.stalls = collections.defaultdict(list)  # worker: [(from, to)], wall clock, microseconds
-        self.cuts = 0
+        self.stalls = 0
+        self.cuts = collections.defaultdict(list)  # worker: [(from, to)], wall clock, microseconds
         self.ended = threading.Event()
         self.start()
 
@@ -231,14 +269,13 @@ class Network(threading.Thread):
                 if self.random.random() < 0.02 and worker not in held:
                     relay.hold(self.random.choice(("up", "down", "both")))
                     held[worker] = now + self.random.uniform(0.2, 2)
-                    self.stalls[worker].append([wall_us(), None])
+                    self.stalls += 1
                 if self.random.random() < 0.05:
                     relay.delay(self.random.choice(("up", "down")), self.random.uniform(0, 0.4))
                 if self.random.random() < 0.002:
                     relay.cut(reset=self.random.random() < 0.5)
-                    self.cuts += 1
                     # As long as a sidecar may wait before it connects again.
-                    self.stalls[worker].append([wall_us(), wall_us() + 2_000_000])
+                    self.cuts[worker].append((wall_us(), wall_us() + 2_000_000))
         for worker in list(held):
             self._release(worker, held)
         for relay in self.relays.values():
@@ -248,20 +285,32 @@ class Network(threading.Thread):
     def _release(self, worker, held):
         self.relays[worker].release()
         del held[worker]
-        self.stalls[worker][-1][1] = self.stalls[worker][-1][1] or wall_us()
-        for stall in self.stalls[worker]:
-            stall[1] = stall[1] or wall_us()
 
     def stop(self):
         self.ended.set()
         self.join()
 
-    def delivered(self, worker, told_us):
-        """When the link could carry what was told then."""
-        for began, ended in self.stalls[worker]:
+
+class Deliveries:
+    """When the links delivered what they were given."""
+
+    def __init__(self, relays, cuts):
+        self.cuts = cuts
+        self.chunks = {worker: sorted((wall_us(read), wall_us(done))
+                                      for read, _, done in relay.traced["up"])
+                       for worker, relay in relays.items()}
+        # The relays are one program of one thread at a time: how late it was itself.
+        self.late_ms = [max(0, done - due) * 1000 for relay in relays.values()
+                        for _, due, done in relay.traced["up"]]
+
+    def of(self, worker, told_us):
+        """When the first delivery to the master was over that can have had what was told then."""
+        for began, ended in self.cuts[worker]:
             if began <= told_us <= ended:
                 told_us = ended
-        return told_us
+        chunks = self.chunks[worker]
+        at = bisect.bisect_left(chunks, (told_us, 0))
+        return max(told_us, chunks[at][1]) if at < len(chunks) else told_us
 
 
 class Storm:
@@ -349,8 +398,9 @@ def wrong(table, truth):
     return sum(table.get(agent) != ("active", worker) for agent, worker in truth.items())
 
 
-def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED):
-    """One storm; what came of it, by name."""
+def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED, drain=False):
+    """One storm; what came of it, by name. With `drain` an operator said so on each worker before, and
+    takes it back after."""
     cluster = Cluster(folder)
     try:
         storm = Storm(cluster.workers, agents, seconds, seed)
@@ -359,7 +409,10 @@ def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED):
         cluster.until("all agents are connected", cluster.all_is_acked)
         if (off := wrong(cluster.agents(), storm.truth)) != 0:
             raise Failure(f"{off} agents are wrong before the storm")
+        if drain:
+            cluster.drain()
         before = cluster.bytes()
+        told = cluster.newest()
         network = Network(cluster.relays, seed)
         try:
             storm.play(cluster.sources.tell)
@@ -367,7 +420,11 @@ def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED):
             network.stop()
         cluster.until("all is acked", cluster.all_is_acked)
         sent = cluster.bytes() - before
+        if drain:
+            cluster.undrain()
         table = cluster.agents()
+        feed = collections.Counter(event["event"] for event in cluster.events(told))
+        deliveries = Deliveries(cluster.relays, network.cuts)
         claims = {}
         rules = collections.Counter()
         for record in cluster.log():
@@ -375,13 +432,16 @@ def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED):
                 rules[event["rule"]] += 1
                 if event["accepted"] and event["event"] == "opened":
                     claims[event["agent"]] = (record["at"], record["node"])
-        took = [max(0, at - network.delivered(node, storm.claimed[agent])) / 1000
+        took = [max(0, at - deliveries.of(node, storm.claimed[agent])) / 1000
                 for agent, (at, node) in claims.items()
                 if agent in storm.claimed and node == storm.truth[agent]]
+        whole = [(at - storm.claimed[agent]) / 1000 for agent, (at, node) in claims.items()
+                 if agent in storm.claimed and node == storm.truth[agent]]
         return {"agents": agents, "wrong": wrong(table, storm.truth),
                 "last_writer": wrong(last_writer(cluster.log()), storm.truth),
-                "decided": rules, "cuts": network.cuts,
-                "stalls": sum(map(len, network.stalls.values())),
+                "decided": rules, "feed": feed, "cuts": sum(map(len, network.cuts.values())),
+                "stalls": network.stalls, "relay_p99_ms": percentile(deliveries.late_ms, 0.99),
+                "whole_p99_ms": percentile(whole, 0.99),
                 "p50_ms": percentile(took, 0.5), "p99_ms": percentile(took, 0.99),
                 "most_ms": max(took), "claims": len(took), "bytes": sent / agents}
     finally:
@@ -393,10 +453,12 @@ def main():
     parser.add_argument("--agents", type=int, default=AGENTS)
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--drain", action="store_true", help="with every worker drained meanwhile")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="migration-")
     try:
-        result = play(folder, options.agents, options.seconds, options.seed)
+        result = play(folder, options.agents, options.seconds, options.seed,
+                      options.drain)
     except Failure as failure:
         print(f"migration: {failure}", file=sys.stderr)
         return 1
@@ -404,7 +466,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     for name, value in result.items():
         print(f"{name} {dict(value) if isinstance(value, collections.Counter) else value}")
-    return 0 if result["wrong"] == 0 else 1
+    false = result["feed"]["disconnect"] if options.drain else 0
+    return 0 if result["wrong"] == 0 and false == 0 else 1
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ void MasterClock::add(std::int64_t t0, std::int64_t t1, std::int64_t t2, std::in
   // A machine that was suspended, or a master that came back with another time, makes the old
   // samples wrong by more than their own error: then only the new one counts.
   if (known()) {
-    const Sample& old = best();
-    const std::int64_t room = old.badness(t3) + rtt / 2 + 1000;
-    if (offset > old.offset + room || offset < old.offset - room) samples_.clear();
+    const std::int64_t room = best_.badness(t3) + rtt / 2 + 1000;
+    if (offset > best_.offset + room || offset < best_.offset - room) samples_.clear();
   }
   samples_.push_back({offset, rtt, t3});
   if (samples_.size() > kWindow) samples_.pop_front();
+  best_ = best_of_all();
   ++count_;
 }
 
@@ -24,7 +24,7 @@ void MasterClock::reset() {
   samples_.clear();
 }
 
-const MasterClock::Sample& MasterClock::best() const {
+MasterClock::Sample MasterClock::best_of_all() const {
   // Judged at the newest sample's moment: the ages that follow are common to all.
   const std::int64_t now = samples_.back().taken;
   return *std::min_element(samples_.begin(), samples_.end(), [&](const Sample& a, const Sample& b) {
@@ -33,15 +33,15 @@ const MasterClock::Sample& MasterClock::best() const {
 }
 
 MasterTime MasterClock::at(std::int64_t boot_us) const {
-  return {boot_us + best().offset};
+  return {boot_us + best_.offset};
 }
 
 std::int64_t MasterClock::error_us(std::int64_t now_boot_us) const {
-  return best().badness(now_boot_us);
+  return best_.badness(now_boot_us);
 }
 
 std::int64_t MasterClock::offset_us() const {
-  return best().offset;
+  return best_.offset;
 }
 
 }  // namespace rollcall

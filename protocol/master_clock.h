@@ -39,8 +39,9 @@ class MasterClock {
       return rtt / 2 + (now - taken) * kDriftPpm / 1'000'000;
     }
   };
-  const Sample& best() const;
+  Sample best_of_all() const;
   std::deque<Sample> samples_;
+  Sample best_{};  // of them
   std::int64_t count_ = 0;
 };
 

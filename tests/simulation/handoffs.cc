@@ -112,6 +112,7 @@ void Promises::shown() {
   const MasterTime now = core.time(world_.master->clock.now());
   for (const auto& [agent, record] : state.agents()) {
     Known& known = known_[agent];
+    if (!record.is_offered() && now >= known.offered_until) continue;  // nothing to keep
     const bool disconnected = state.status_of(record) == master::AgentStatus::disconnected;
     const Reason reason = state.reason_of(record);
     const bool guessed = reason == Reason::worker_restart || reason == Reason::unconfirmed ||

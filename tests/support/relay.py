@@ -30,14 +30,16 @@ class _Pipe:
     def __init__(self, source, sink):
         self.source = source
         self.sink = sink
-        self.chunks = deque()  # (due, bytes); b"" is the end of the stream
+        self.chunks = deque()  # (read, due, bytes); b"" is the end of the stream
         self.source_open = True
         self.sink_open = True
 
-    def push(self, data, due):
+    def push(self, data, delay):
+        read = time.monotonic()
+        due = read + delay
         if self.chunks:
-            due = max(due, self.chunks[-1][0])  # a shorter delay never overtakes
-        self.chunks.append((due, data))
+            due = max(due, self.chunks[-1][1])  # a shorter delay never overtakes
+        self.chunks.append((read, due, data))
 
 
 class _Connection:
@@ -52,7 +54,7 @@ class _Connection:
 
 
 class Relay:
-    def __init__(self, listen_port=0, target=None, listen_host="127.0.0.1"):
+    def __init__(self, listen_port=0, target=None, listen_host="127.0.0.1", trace=False):
         if target is None:
             raise ValueError("target is missing: (host, port)")
         self._target = target
@@ -69,6 +71,8 @@ class Relay:
         self._held = {direction: False for direction in DIRECTIONS}
         self._delay = {direction: 0.0 for direction in DIRECTIONS}
         self._bytes = {direction: 0 for direction in DIRECTIONS}
+        # With trace=True, of each chunk that was delivered: when it was read, due and delivered.
+        self.traced = {direction: [] for direction in DIRECTIONS} if trace else None
         self._accepted = 0
         self._stopping = False
         self._lock = threading.RLock()
@@ -102,7 +106,7 @@ class Relay:
         """Received and not yet delivered: {"up": n, "down": n}."""
         with self._lock:
             return {direction: sum(len(data) for connection in self._connections
-                                   for _, data in connection.pipes[direction].chunks)
+                                   for _, _, data in connection.pipes[direction].chunks)
                     for direction in DIRECTIONS}
 
     def hold(self, direction="both"):
@@ -214,7 +218,7 @@ class Relay:
                 if pipe.source_open and ready:
                     wanted[pipe.source] = wanted.get(pipe.source, 0) | selectors.EVENT_READ
                 if pipe.chunks and connection.connected and not self._held[direction]:
-                    due = pipe.chunks[0][0]
+                    due = pipe.chunks[0][1]
                     if due <= now:
                         wanted[pipe.sink] = wanted.get(pipe.sink, 0) | selectors.EVENT_WRITE
                     else:
@@ -284,13 +288,13 @@ class Relay:
             data = pipe.source.recv(CHUNK_BYTES)
         except BlockingIOError:
             return
-        pipe.push(data, time.monotonic() + self._delay[direction])
+        pipe.push(data, self._delay[direction])
         if not data:
             pipe.source_open = False
 
     def _write(self, direction, pipe):
         while pipe.chunks and not self._held[direction]:
-            due, data = pipe.chunks[0]
+            read, due, data = pipe.chunks[0]
             if due > time.monotonic():
                 return
             if not data:
@@ -304,9 +308,11 @@ class Relay:
                 return
             self._bytes[direction] += sent
             if sent < len(data):
-                pipe.chunks[0] = (due, data[sent:])
+                pipe.chunks[0] = (read, due, data[sent:])
                 return
             pipe.chunks.popleft()
+            if self.traced:
+                self.traced[direction].append((read, due, time.monotonic()))
 
     def _close(self, connection, reset):
         for one in (connection.client, connection.server):
