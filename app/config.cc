@@ -539,6 +539,7 @@ void add_inspect_keys(std::vector<Key>& keys, InspectConfig& inspect, std::uint1
   keys.push_back({"inspect", "address", address_into(inspect.address, port)});
   keys.push_back({"inspect", "hosts", hosts_into(inspect.hosts)});
   keys.push_back({"inspect", "token", path_into(inspect.token)});
+  keys.push_back({"inspect", "read_token", flag_into(inspect.read_token)});
 }
 
 void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {

@@ -61,6 +61,7 @@ struct InspectConfig {
   Address address;
   std::vector<std::string> hosts = {};  // further names by which it may be asked, in lower case
   std::string token = {};  // file of the token, see inspect/token.h; in [store] path unless given
+  bool read_token = false;  // reading asks for it too, health excepted
   bool operator==(const InspectConfig&) const = default;
 };
 

@@ -212,13 +212,13 @@ class Cluster:
             self.rollcall("drain", worker, "--grace", "10m", "--no-wait")
         self.until("all that the workers have is offered", lambda: not any(
             self.status(worker)["backlog"]["events"] for worker in self.workers) and
-                   Http(self.daemons["master"]).get("/status")["agents"]["active"] == 0)
+                   Http(self.daemons["master"]).get("/status")["active"] == 0)
 
     def undrain(self):
         for worker in self.workers:
             self.rollcall("undrain", worker)
         self.until("nothing is offered any more", lambda: self.all_is_acked() and
-                   Http(self.daemons["master"]).get("/status")["agents"]["migrating"] == 0)
+                   Http(self.daemons["master"]).get("/status")["migrating"] == 0)
 
     def rollcall(self, what, worker, *arguments):
         subprocess.run([BUILD / "cli" / "rollcall", what, *arguments, "--sidecar",

@@ -156,13 +156,13 @@ std::expected<std::string, Exit> Daemon::done(const std::expected<Answer, Exit>&
 std::expected<Daemon::Answer, Exit> Daemon::ask(Method method, const std::string& path,
                                                 const std::string& body) const {
   httplib::Headers headers;
-  if (method != Method::kGet) {
-    const auto token = inspect::Token::load(token_file_);
-    if (!token) {
-      return std::unexpected(fail(token.error().message + "; run this as the user that " +
-                                  program(sidecar_) + " runs as, or name the file with --token"));
-    }
+  // A daemon may want it of those who read, too, and then says so.
+  const auto token = inspect::Token::load(token_file_);
+  if (token) {
     headers.emplace("Authorization", token->authorization());
+  } else if (method != Method::kGet) {
+    return std::unexpected(fail(token.error().message + "; run this as the user that " +
+                                program(sidecar_) + " runs as, or name the file with --token"));
   }
   httplib::Client client(host_, port_);
   client.set_connection_timeout(std::chrono::seconds(5));

@@ -24,6 +24,7 @@ struct Options {
   std::string grace;
   std::string move;  // "" without --move
   bool no_wait = false;
+  bool status = false;
   std::string agent;
 };
 
@@ -71,7 +72,7 @@ Exit follow(const Daemon& daemon) {
     const Json page = parsed(*answer);
     const Json& drain = field(page, "drain");
     if (drain.is_null()) {
-      std::puts("\nThe drain was taken back.");
+      std::puts(before.empty() ? "This worker is not drained." : "\nThe drain was taken back.");
       return Exit::kFailed;
     }
     const Progress p = progress_of(drain);
@@ -91,9 +92,17 @@ Exit follow(const Daemon& daemon) {
   }
 }
 
+Exit as_json(const Daemon& daemon) {
+  const auto answer = daemon.get("/handoffs?limit=1");
+  if (!answer) return answer.error();
+  std::puts(field(parsed(*answer), "drain").dump().c_str());
+  return Exit::kDone;
+}
+
 Exit drain(const Options& options) {
   const auto daemon = Daemon::of(options.target);
   if (!daemon) return daemon.error();
+  if (options.status) return options.json ? as_json(*daemon) : follow(*daemon);
   std::string path = "/drain";
   if (!options.grace.empty()) path += "?grace=" + escaped(options.grace);
   if (!options.move.empty())
@@ -142,6 +151,32 @@ Exit migrations(const Options& options) {
   return Exit::kDone;
 }
 
+Exit balance(const Options& options) {
+  const auto daemon = Daemon::of(options.target);
+  if (!daemon) return daemon.error();
+  const auto answer =
+      daemon->get(options.move.empty() ? "/balance" : "/balance?move=" + escaped(options.move));
+  if (!answer) return answer.error();
+  if (options.json) {
+    std::fputs(answer->c_str(), stdout);
+    return Exit::kDone;
+  }
+  const Json page = parsed(*answer);
+  Table table({"NODE", "LEASE", "AGENTS", "IN/MIN", "OUT/MIN", "A DRAIN WOULD"});
+  for (const Json& n : field(page, "nodes")) {
+    const Json& drain = field(n, "drain");
+    const std::string does = field(drain, "each_gets").is_null()
+                                 ? "leave them nowhere to go"
+                                 : "give " + shown(field(drain, "each_gets")) + " to each of " +
+                                       shown(field(drain, "others")) + ", in " +
+                                       shown(field(drain, "takes_s")) + " s";
+    table.add({shown(field(n, "node")), shown(field(n, "lease")), shown(field(n, "agents")),
+               shown(field(n, "came_last_minute")), shown(field(n, "left_last_minute")), does});
+  }
+  table.print();
+  return Exit::kDone;
+}
+
 }  // namespace
 
 void add_drain(CLI::App& app, Run& run) {
@@ -164,10 +199,19 @@ void add_drain(CLI::App& app, Run& run) {
       ->expected(0, 1)
       ->default_str("10");
   drained->add_flag("--no-wait", how->no_wait, "Do not follow how far it has come");
+  drained
+      ->add_flag("--status", how->status, "Show how far the present drain is, and change nothing")
+      ->excludes("--grace")
+      ->excludes("--move")
+      ->excludes("--no-wait");
   add("undrain", "Take this worker's drain back", Asks::kSidecar, Changes::kYes, undrain);
   const auto [moves, which] = add("migrations", "Agents that went from one worker to another",
                                   Asks::kMaster, Changes::kNo, migrations);
   moves->add_option("ID", which->agent, "Of this agent only");
+  const auto [balanced, rate] =
+      add("balance", "How agents are spread over the workers, and what a drain of each would do",
+          Asks::kMaster, Changes::kNo, balance);
+  balanced->add_option("--move", rate->move, "At so many agents a second (10)");
 }
 
 }  // namespace rollcall::cli

@@ -108,6 +108,9 @@ class HttpServer::Impl {
       std::fputs("HttpServer::route() was called after start()\n", stderr);
       std::abort();
     }
+    const bool health = pattern == "/healthz" || pattern == "/readyz";
+    if (options_.guard_reads && method == "GET" && !health)
+      handler = options_.guard_reads(std::move(handler));
     routes_.push_back(Route{std::move(method), std::move(pattern), std::move(handler)});
   }
 

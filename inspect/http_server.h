@@ -64,6 +64,9 @@ struct HttpOptions {
   // Names besides 127.0.0.1, localhost and ::1 that a Host or Origin header may have (lower case).
   std::vector<std::string> allowed_hosts;
 
+  // Put around the handler of each GET but /healthz and /readyz, if it is there.
+  std::function<Handler(Handler)> guard_reads = {};
+
   std::size_t threads = 8;
   std::size_t queued = 256;       // requests that wait for a worker; above it 503
   std::size_t connections = 256;  // above it the one that has waited longest is closed

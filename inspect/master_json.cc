@@ -15,7 +15,7 @@ constexpr const char* kInfoFields[] = {
     "os_version", "os_major",    "os_minor", "os_codename",
     "os_build",   "os_platform", "os_uname", "os_arch",
     "config_sum", "merged_sum",  "group",    "group_config_status",
-    "date_add"};
+    "date_add",   "manager_host"};
 
 Json info_json(const AgentRecord& a) {
   Json fields;

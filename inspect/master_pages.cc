@@ -463,6 +463,7 @@ Response MasterPages::decisions(const Request& request) const {
 
 void add_master_pages(HttpServer& server, Post post, MasterView view) {
   add_migration_pages(server, post, view);
+  add_balance_page(server, post, view);
   if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });

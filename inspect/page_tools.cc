@@ -27,17 +27,21 @@ std::string names_of(const std::vector<Parameter>& parameters) {
 
 }  // namespace
 
-HttpOptions http_options(const app::InspectConfig& config, std::size_t connections) {
+HttpOptions http_options(const app::InspectConfig& config, std::size_t connections,
+                         const Token& token) {
   HttpOptions options;
   options.host = config.address.host;
   options.port = config.address.port;
   options.allowed_hosts = config.hosts;
   options.connections = connections;
   options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
-  if (!app::is_loopback(config.address)) {
+  if (config.read_token) {
+    options.guard_reads = [token](Handler handler) { return guarded(token, std::move(handler)); };
+  } else if (!app::is_loopback(config.address)) {
     app::log(
         app::Level::Warn,
-        "the inspect address can be reached from other machines, and asks nobody for a password",
+        "the inspect address can be reached from other machines, and asks nobody for a password: "
+        "[inspect] read_token = true would",
         {{"address", app::to_text(config.address)}});
   }
   return options;

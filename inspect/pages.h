@@ -19,8 +19,9 @@
 
 namespace rollcall::inspect {
 
-// As configured; warns if the address can be reached from other machines.
-HttpOptions http_options(const app::InspectConfig& config, std::size_t connections);
+// As configured; warns if others than those with the token can read from other machines.
+HttpOptions http_options(const app::InspectConfig& config, std::size_t connections,
+                         const Token& token);
 
 // What the source reports of itself, for /status.
 struct SourceStatus {
@@ -64,6 +65,7 @@ struct MasterView {
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
 void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them
+void add_balance_page(HttpServer& server, Post post, MasterView view);     // and of them
 // /events and /contested. The server is to be told of news: HttpServer::news() with what
 // core().feed().last() has come to.
 void add_feed_pages(HttpServer& server, Post post, MasterView view);

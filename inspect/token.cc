@@ -150,8 +150,7 @@ Handler guarded(Token token, Handler handler) {
     if (request.authorization.empty()) {
       Response response = error_response(
           401,
-          "this call changes something: send \"Authorization: Bearer TOKEN\" with the token "
-          "in " +
+          "this call needs the token: send \"Authorization: Bearer TOKEN\" with what is in " +
               token.file());
       response.headers.emplace_back("WWW-Authenticate", "Bearer");
       return response;

@@ -80,8 +80,8 @@ net::TlsListener::Options listener_of(const app::MasterConfig& config) {
   return options;
 }
 
-inspect::HttpOptions http_of(const app::MasterConfig& config) {
-  auto options = inspect::http_options(config.inspect, config.limits.http_connections);
+inspect::HttpOptions http_of(const app::MasterConfig& config, const inspect::Token& token) {
+  auto options = inspect::http_options(config.inspect, config.limits.http_connections, token);
   options.streams = config.limits.streams;
   return options;
 }
@@ -114,7 +114,7 @@ class Master {
                .http_socket_path = config.sink.wazuh_http,
                .seed = app::random_seed()},
               {[this] { return decided(); }, [this] { return clock_.now(); }, app::log_note}),
-        http_(http_of(config)) {
+        http_(http_of(config, token)) {
     links_.attach(driver_);
     const auto post = [this](auto task) { return loop_.post(std::move(task)); };
     const inspect::MasterView view{

@@ -72,7 +72,7 @@ class Sidecar {
                 app::log_note),
         news_(sidecar::make_news(config, loop_, clock_, disk_, store, driver_)),
         agents_(loop_, agents_of(config), driver_),
-        http_(inspect::http_options(config.inspect, config.limits.http_connections)) {
+        http_(inspect::http_options(config.inspect, config.limits.http_connections, token)) {
     link_.attach(driver_);
     if (driver_.core().takes_commands()) {
       driver_.reach_agents(agents_);

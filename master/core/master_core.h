@@ -21,6 +21,7 @@
 #include "master/core/leases.h"
 #include "master/core/log_record.h"
 #include "master/core/master_time.h"
+#include "master/core/move_rates.h"
 #include "master/core/reconciliation.h"
 #include "master/core/state.h"
 #include "protocol/messages.h"
@@ -187,6 +188,7 @@ class MasterCore {
   std::vector<Contest> contests(std::size_t moves, AgentId after, std::size_t limit,
                                 const Now& now) const;
   Contest contest_of(AgentId agent, const Now& now) const;
+  const MoveRates& move_rates() const { return move_rates_; }
   std::size_t in_doubt() const { return doubts_.size(); }
   bool in_doubt(AgentId agent) const { return doubts_.contains(agent); }
   struct Counters {
@@ -354,6 +356,7 @@ class MasterCore {
   Commands commands_;
   std::int64_t removed_looked_mono_us_ = 0;
   std::unordered_set<AgentId> doubts_;
+  MoveRates move_rates_;
   std::map<AgentId, std::map<NodeName, Claimant>> claimants_;
   std::int64_t claimants_pruned_mono_us_ = 0;
   std::map<std::pair<NodeName, AgentId>, std::int64_t> later_;  // SUPERSEDED held back until then

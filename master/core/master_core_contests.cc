@@ -7,6 +7,7 @@
 namespace rollcall::master {
 void MasterCore::owner_changed(AgentId agent, const NodeName& from, const Now& now, Output& out) {
   const AgentRecord& r = *state_.find(agent);
+  move_rates_.moved(from, r.top.node, now.mono_us);
   const auto moves = state_.feed().moves().within(agent, kContestedWindowUs, time_.clock(now));
   if (moves < 2) return;  // most move once
   auto& claimants = claimants_[agent];

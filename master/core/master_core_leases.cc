@@ -160,6 +160,7 @@ std::expected<Output, Error> MasterCore::forget_node(const NodeName& node, const
   int notes = 0;
   repair(node, Cause::forgotten, std::move(closes), notes, now, out);
   log(NodeForgotten{node, time_.tell(now)});
+  move_rates_.forget(node);
   leases_.forget(node);
   std::erase_if(later_, [&](const auto& held) { return held.first.first == node; });
   return finish(now, std::move(out));

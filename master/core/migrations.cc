@@ -35,7 +35,7 @@ std::string_view to_string(Migrations::End end) {
 }
 
 std::optional<std::int64_t> Migrations::Migration::gap_us() const {
-  if (!is_taken()) return std::nullopt;
+  if (!is_taken() || left_hi.us == 0) return std::nullopt;
   return std::max<std::int64_t>(0, came_lo.us - left_hi.us);
 }
 
@@ -69,7 +69,7 @@ void Migrations::end(Migration& m, End how, MasterTime at) {
 }
 
 void Migrations::decided(const NodeName& node, const Event& e, Rule rule,
-                         const std::optional<Before>& before, MasterTime at) {
+                         const std::optional<Before>& before, bool offered, MasterTime at) {
   if (capacity_ == 0 || rule == Rule::future_epoch) return;
   Migration* m = under_way_.empty() ? nullptr : under_way_of(e.agent);
   if (accepted(rule) && before) {
@@ -77,7 +77,7 @@ void Migrations::decided(const NodeName& node, const Event& e, Rule rule,
   } else if (m && node == m->from.node && m->is_taken()) {
     if (e.epoch == m->from.epoch) leave(*m, e, at);
   } else if (m && node == m->from.node) {
-    if (accepted(rule)) go_on(*m, e, at);
+    if (accepted(rule)) go_on(*m, e, offered, at);
   } else if (accepted(rule) && e.kind == EventKind::offered) {
     if (m) end(*m, End::overtaken, at);
     begin(e.agent, {e.epoch, node}).offered = at;
@@ -112,11 +112,15 @@ void Migrations::leave(Migration& m, const Event& e, MasterTime at) {
 }
 
 // What the worker that offers says, before anybody took the agent.
-void Migrations::go_on(Migration& m, const Event& e, MasterTime at) {
+void Migrations::go_on(Migration& m, const Event& e, bool offered, MasterTime at) {
+  const bool same = e.epoch == m.from.epoch;  // else claimed anew, and the offer with it
   m.from.epoch = std::max(m.from.epoch, e.epoch);
   m.left_hi = std::max(m.left_hi, std::min(e.evidence.hi, at));
-  if (e.kind == EventKind::confirmed) end(m, End::returned, at);
-  if (e.kind == EventKind::withdrawn) end(m, End::withdrawn, at);
+  if (e.kind == EventKind::withdrawn) {
+    end(m, End::withdrawn, at);
+  } else if (same && leaves_open(e.kind) && !offered) {
+    end(m, End::returned, at);
+  }
   if (ends(e.kind)) end(m, e.reason == Reason::handoff_expired ? End::expired : End::left, at);
 }
 

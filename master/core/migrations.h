@@ -40,12 +40,14 @@ class Migrations {
     End end = End::none;
     MasterTime ended;
     bool is_taken() const { return taken.us != 0; }
-    // How long the agent was nowhere, once it was taken.
+    // How long the agent was nowhere, once it was taken; nothing if the old worker's part is not
+    // known.
     std::optional<std::int64_t> gap_us() const;
     bool operator==(const Migration&) const = default;
   };
 
-  // The session that was on top, if it was another worker's.
+  // The session that was on top, if it was another worker's; or, if nothing is known of the agent,
+  // the one that the new worker says it had before.
   struct Before {
     SessionName session;
     Phase phase = Phase::closed;
@@ -57,8 +59,9 @@ class Migrations {
   void keep(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
 
+  // `offered`: an offer of the agent stands now.
   void decided(const NodeName& node, const Event& event, Rule rule,
-               const std::optional<Before>& before, MasterTime at);
+               const std::optional<Before>& before, bool offered, MasterTime at);
   void lease_gone(const NodeName& node, MasterTime at);
 
   const std::map<std::uint64_t, Migration>& all() const { return all_; }  // by number, from 1
@@ -75,7 +78,7 @@ class Migrations {
   void take(Migration* m, const NodeName& node, const Event& event, const Before& before,
             MasterTime at);
   void leave(Migration& m, const Event& event, MasterTime at);
-  void go_on(Migration& m, const Event& event, MasterTime at);
+  void go_on(Migration& m, const Event& event, bool offered, MasterTime at);
 
   std::size_t capacity_ = 0;
   std::uint64_t last_ = 0;

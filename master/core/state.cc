@@ -296,14 +296,19 @@ std::expected<void, Error> State::decide(Decided& r, std::vector<Outcome>* outco
                 record.phase,
                 record.hi,
                 had && had->lease.status == LeaseStatus::expired};
+    else if (!record.has_session() && e.kind == EventKind::opened && e.from &&
+             e.from->node != r.node)
+      before = {{*e.from, Phase::open, MasterTime{}, false}};  // a log that was lost had it
     const Rule rule = record.apply(r.node, e, r.at);
-    migrations_.decided(r.node, e, rule, before, r.at);
+    migrations_.decided(r.node, e, rule, before, record.is_offered(), r.at);
     const MasterTime has_offer = record.is_offered() ? record.offered_until : MasterTime{};
     // One that is there now is of this node, or as it was.
     if (had_offer != has_offer || (accepted(rule) && had != &node)) {
       if (had && had_offer.us != 0) had->offers.take_away(had_offer);
       if (has_offer.us != 0) node.offers.add(has_offer);
     }
+    if (had_offer != has_offer && !accepted(rule))
+      tell_feed(e.agent, stood, record, standing_of(node), r.at, told);
     if (accepted(rule)) {
       tell_feed(e.agent, stood, record, standing_of(node), r.at, told);
       active_ = active_ - (was_open ? 1 : 0) + (record.is_open() ? 1 : 0);

@@ -93,7 +93,10 @@ void take_fields(AgentInfo& row, const AgentRecord& record) {
   if (!record.info || record.info_missing() || record.known->stamp.node != record.top.node) return;
   const AgentInfo& info = *record.info;
   for (const std::string_view name : kOfWorker) {
-    if (const auto text = field(info, name); !text.empty()) row.insert_or_assign(name, text);
+    const auto text = field(info, name);
+    // Wazuh's table takes no other word there.
+    if (name == "group_config_status" && text != "synced" && text != "not synced") continue;
+    if (!text.empty()) row.insert_or_assign(name, text);
   }
   const auto is_label = [](const auto& f) { return f.first.starts_with(kLabel); };
   if (std::ranges::none_of(info, is_label)) return;
@@ -216,6 +219,8 @@ std::string_view to_string(Withheld why) {
       return "incomplete";
     case Withheld::unreadable:
       return "unreadable";
+    case Withheld::refused:
+      return "refused";
   }
   return "?";
 }

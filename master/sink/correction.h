@@ -52,8 +52,9 @@ enum class Withheld : std::uint8_t {
   own_node,     // the row would be of the node whose table it is, and there be taken for evidence
   incomplete,   // its version is not known, and a blank would be written
   unreadable,   // the row, or its labels, could not be read as they are
+  refused,      // wazuh-db refuses this very row, and takes others
 };
-inline constexpr Withheld kLastWithheld = Withheld::unreadable;
+inline constexpr Withheld kLastWithheld = Withheld::refused;
 std::string_view to_string(Withheld why);
 
 struct Agrees {};

@@ -64,6 +64,7 @@ std::string_view SinkCore::own_node() const {
 
 void SinkCore::connected(const Now& now) {
   phase_ = Phase::idle;
+  if (failures_in_a_row_ > 0) return;  // it may be what this asks of it: the pause goes on
   regular_at_us_ = now.mono_us;
   not_before_us_ = now.mono_us;
 }
@@ -101,6 +102,8 @@ SinkCore::Order SinkCore::begin_round(const Now& now) {
   regular_at_us_ = now.mono_us + config_.every_us;
   ++round_;
   looking_ = {};
+  one_at_a_time_ = wrote_ = false;
+  suspects_.clear();
   return Ask{wazuh::version_request()};
 }
 
@@ -240,15 +243,11 @@ SinkCore::Order SinkCore::observe(const DecidedView& view, const Now& now) {
 SinkCore::Order SinkCore::write_next(const Now& now) {
   if (ready_.empty()) return read_next(now);
   phase_ = Phase::writing;
-  if (by_http()) {
-    writing_ = std::exchange(ready_, {});
-    return Post{http_body(writing_)};
-  }
   std::string text(kSet);
   while (!ready_.empty()) {
     const std::string row = full_row(ready_.back());
     const bool fits = text.size() + row.size() + 2 <= wazuh::kMaxRequestBytes;
-    if (!fits && !writing_.empty()) break;
+    if ((!fits || one_at_a_time_) && !writing_.empty()) break;
     if (fits) {
       text += (writing_.empty() ? "" : ",") + row;
       writing_.push_back(std::move(ready_.back()));
@@ -257,21 +256,31 @@ SinkCore::Order SinkCore::write_next(const Now& now) {
     }
     ready_.pop_back();
   }
-  return writing_.empty() ? read_next(now) : Order(Ask{text + "]"});
+  if (writing_.empty()) return read_next(now);
+  return by_http() ? Order(Post{http_body(writing_)}) : Order(Ask{text + "]"});
 }
 
 SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
                                   const DecidedView& view, const Now& now) {
-  const auto batch = std::exchange(writing_, {});
+  auto batch = std::exchange(writing_, {});
+  if (!outcome && batch.size() > 1) {
+    // One of them may be at fault, and must not keep the others from being written.
+    one_at_a_time_ = true;
+    std::ranges::move(batch, std::back_inserter(ready_));
+    return write_next(now);
+  }
   if (!outcome) {
-    status_.refused += batch.size();
-    conclude_look();
-    if (!std::exchange(refusing_, true)) {
-      for (const Correction& c : batch) report(c, outcome.error().message, view);
+    suspects_.emplace_back(std::move(batch.front()), outcome.error().message);
+    if (wrote_) {
+      blame_suspects(view, now);
+    } else if (suspects_.size() == kMostSuspects || (ready_.empty() && due_.empty())) {
+      return refused(view, now);
     }
-    return fail(outcome.error().message, now);
+    return write_next(now);
   }
   refusing_ = false;
+  wrote_ = true;
+  blame_suspects(view, now);
   for (const Correction& c : batch) {
     ++status_.written;
     note_repeated(c.agent, now);
@@ -279,6 +288,26 @@ SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
     differences_.erase(c.agent);  // the next look shows what became of it
   }
   return write_next(now);
+}
+
+// Others are taken: it is these rows' own fault.
+void SinkCore::blame_suspects(const DecidedView& view, const Now& now) {
+  for (auto& [correction, error] : std::exchange(suspects_, {})) {
+    ++status_.refused;
+    withhold(correction.agent, Withheld::refused, now);
+    report(correction, std::move(error), view);
+  }
+}
+
+// None is taken: it is the table's.
+SinkCore::Order SinkCore::refused(const DecidedView& view, const Now& now) {
+  const auto suspects = std::exchange(suspects_, {});
+  status_.refused += suspects.size();
+  conclude_look();
+  if (!std::exchange(refusing_, true)) {
+    for (const auto& [correction, error] : suspects) report(correction, error, view);
+  }
+  return fail(suspects.back().second, now);
 }
 
 void SinkCore::settle_anew(AgentId agent, const Now& now) {

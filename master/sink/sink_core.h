@@ -96,6 +96,7 @@ class SinkCore {
  private:
   static constexpr std::int64_t kLongestWaitUs = 60'000'000;
   static constexpr std::int64_t kForgetUs = 600'000'000;
+  static constexpr std::size_t kMostSuspects = 8;
 
   // A row that differs, since the look that first showed it so.
   struct Difference {
@@ -124,6 +125,8 @@ class SinkCore {
   void prepare(AgentId agent, const AgentInfo& row, const DecidedView& view, const Now& now);
   Order write_next(const Now& now);
   Order written(const std::expected<void, Error>& outcome, const DecidedView& view, const Now& now);
+  void blame_suspects(const DecidedView& view, const Now& now);
+  Order refused(const DecidedView& view, const Now& now);
   Order observe(const DecidedView& view, const Now& now);
   void report(const Correction& c, std::string error, const DecidedView& view);
   void settle_anew(AgentId agent, const Now& now);
@@ -158,6 +161,10 @@ class SinkCore {
 
   unsigned failures_in_a_row_ = 0;
   bool refusing_ = false;  // what fails is writing
+  // Of this round: something was written; a batch was refused, so rows go alone; those that were
+  // refused alone before anything was written, with why.
+  bool wrote_ = false, one_at_a_time_ = false;
+  std::vector<std::pair<Correction, std::string>> suspects_;
   std::int64_t failing_since_us_ = 0;
   Status status_;
   std::deque<Report> reports_;

@@ -38,6 +38,7 @@ class AgentCommands {
 
   // To be stored, if it changed.
   std::optional<std::string> take_memory();
+  bool memory_changed() const { return memory_changed_; }
   std::vector<AgentDatagram> take_datagrams() { return std::exchange(datagrams_, {}); }
   std::vector<Result> take_results() { return std::exchange(results_, {}); }
 

@@ -102,10 +102,10 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     // An older copy, of before anything was told, looks like this.
     if (acked_position_ == 0) source_first_ = true;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
-    restore_drain(image);
   } else {
     forget_master();
   }
+  restore_drain(image, keep);
   std::unordered_set<AgentId> waiting;
   for (const Entry& e : outbox_) waiting.insert(e.event.agent);
   tracker_.tell_untaken(waiting);
@@ -360,7 +360,6 @@ Output SidecarCore::finish(const Now& now, Output out) {
   }
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
-  remember_commands();
 
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;
@@ -368,9 +367,10 @@ Output SidecarCore::finish(const Now& now, Output out) {
   const bool ack_due =
       unstored_ack_ != 0 && now.mono_us - last_ack_mono_us_ >= config_.lazy_commit_us;
   const bool anything = urgent_ || ack_due || !tracker_.dirty().empty() || !meta_.empty() ||
-                        pending_.drop_outbox_through != 0;
+                        commands_.memory_changed() || pending_.drop_outbox_through != 0;
   if (idle && anything && (urgent_ || lazy_due || ack_due)) {
     if (ack_due) store_ack(now);
+    remember_commands();
     for (AgentId agent : tracker_.dirty()) {
       const auto it = tracker_.agents().find(agent);
       if (it != tracker_.agents().end())

@@ -197,7 +197,6 @@ class SidecarCore {
   void remember_commands();
   void carry_out_commands(const Now& now, Output& out);
   // sidecar_handoff.cc
-  void restore_drain(const StoreImage& image);
   void begin_drain(const Drain& drain);
   void manager_is_back();
   void tick_handoff(std::int64_t passed_us, const Now& now, Output& out);
@@ -205,6 +204,8 @@ class SidecarCore {
   // sidecar_reconcile.cc
   enum class Keep { everything, agents, nothing };
   Keep claim_store(const StoreImage& image, Output& out);
+  void restore_drain(const StoreImage& image, Keep keep);
+  Drain no_drain() const;
   void forget_master();
   void hear_out(const Now& now);
   bool heard_out() const;

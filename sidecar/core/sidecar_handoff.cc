@@ -17,13 +17,28 @@ constexpr std::int64_t kAskAgainUs = 60'000'000;
 
 }  // namespace
 
-void SidecarCore::restore_drain(const StoreImage& image) {
+// Its number is not given again, whoever's it was. A drain that was taken back may have left offers
+// behind when this process ended; another machine's drain is no concern of this one.
+void SidecarCore::restore_drain(const StoreImage& image, Keep keep) {
   const auto it = image.meta.find("drain");
   if (it == image.meta.end()) return;
   const auto drain = drain_of(it->second);
   if (!drain) return;
   drains_ = drain->number;
-  if (drain->grace_us > 0) begin_drain(*drain);
+  if (drain->grace_us <= 0) {
+    tracker_.set_drain(std::nullopt);
+  } else if (keep != Keep::nothing) {
+    begin_drain(*drain);
+  } else {
+    meta_["drain"] = to_text(no_drain());
+  }
+}
+
+Drain SidecarCore::no_drain() const {
+  Drain none;
+  none.number = drains_;
+  none.grace_us = 0;
+  return none;
 }
 
 void SidecarCore::begin_drain(const Drain& drain) {
@@ -50,10 +65,7 @@ std::expected<Output, Error> SidecarCore::drain(Drain drain, const Now& now) {
 
 std::expected<Output, Error> SidecarCore::undrain(const Now& now) {
   if (!tracker_.drain()) return std::unexpected(Error{"this worker is not drained"});
-  Drain none;
-  none.number = drains_;
-  none.grace_us = 0;
-  meta_["drain"] = to_text(none);
+  meta_["drain"] = to_text(no_drain());
   urgent_ = true;
   tracker_.set_drain(std::nullopt);
   Output out;

@@ -531,7 +531,10 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
   if (top < own || known_here) {
     // The master holds no more than what is known here or is already on its way to it. But another
     // copy of this store may have told it that, and with another meaning.
+    const bool heard = state.seen_at_look != 0 || is_kept(state);
     if (refused && otherwise(*refused, state, winner)) {
+      // What the store says may be over, or its offer: the source is asked first.
+      if (!heard) return wait_for_source(agent, winner);
       const bool info = state.info_hash != InfoHash{};
       change_session(agent, state, info ? EventKind::info : EventKind::confirmed, Reason::none);
     }
@@ -540,10 +543,7 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
 
   if (top.node == own_node_) {
     if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);
-    // What the store says may be over: the source is asked first.
-    Winner& waiting = own_winners_[agent];
-    if (waiting.version < top) waiting = winner;
-    return;
+    return wait_for_source(agent, winner);
   }
   if (s.phase != Phase::open) return;
   if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {
@@ -567,6 +567,12 @@ bool Tracker::otherwise(const LocalEvent& refused, const AgentState& state,
     return false;
   const bool same_info = refused.info_hash != InfoHash{} && refused.info_hash == state.info_hash;
   return said == winner.version || same_info;
+}
+
+// What the store says of an agent may be over.
+void Tracker::wait_for_source(AgentId agent, const Winner& winner) {
+  Winner& waiting = own_winners_[agent];
+  if (waiting.version < winner.version) waiting = winner;
 }
 
 // The agent is gone from the source, and another copy of this store had told more of its session.

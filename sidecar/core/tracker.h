@@ -153,6 +153,8 @@ class Tracker {
   bool later(const LocalEvidence& evidence, const AgentState& state, const Now& now) const;
   void open_session(AgentId agent, AgentState& state, const LocalEvidence& evidence, const Now& now,
                     EventKind kind, Reason reason, Epoch at_least = kUnstamped);
+  void belongs_to_manager(AgentId agent, AgentState& state);
+  void wait_for_source(AgentId agent, const Winner& winner);
   bool otherwise(const LocalEvent& refused, const AgentState& state, const Winner& winner) const;
   void remove_again(const LocalEvent& refused, const Winner& winner);
   void claim_again(AgentId agent, AgentState& state, const Now& now, Epoch at_least = kUnstamped);

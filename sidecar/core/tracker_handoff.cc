@@ -47,8 +47,18 @@ void Tracker::hand(AgentId agent, AgentState& state, const Now& now) {
   } else if (drain_ && !of_this_drain) {
     offer(agent, state, state.offered() ? state.handoff->left : Reason::none, now);
   } else if (!drain_ && state.offered() && state.handoff->cause == Handoff::Cause::drain) {
-    withdraw(agent, state, now);
+    if (manager_gone_) {
+      belongs_to_manager(agent, state);
+    } else {
+      withdraw(agent, state, now);
+    }
   }
+}
+
+// It would have been offered without a drain too.
+void Tracker::belongs_to_manager(AgentId agent, AgentState& state) {
+  state.handoff->cause = Handoff::Cause::manager;
+  dirty_.insert(agent);
 }
 
 bool Tracker::offer_now(AgentId agent, const Now& now) {
@@ -129,12 +139,7 @@ void Tracker::stay(AgentId agent, AgentState& state, const Now& now) {
 
 void Tracker::withdraw(AgentId agent, AgentState& state, const Now& now) {
   const Reason left = state.handoff->left;
-  if (left == Reason::worker_restart) {
-    // It would have been offered without a drain too.
-    state.handoff->cause = Handoff::Cause::manager;
-    dirty_.insert(agent);
-    return;
-  }
+  if (left == Reason::worker_restart) return belongs_to_manager(agent, state);
   end_offer(state, Handoff::End::withdrawn, now);
   if (left == Reason::none) {
     change_session(agent, state, EventKind::withdrawn, Reason::none);

@@ -58,6 +58,12 @@ class Drain(unittest.TestCase):
                               stdout=subprocess.PIPE, text=True) as drain:
             self.addCleanup(drain.kill)
             self.cluster.until("all agents are asked to go", lambda: self.asked() == set(AGENTS))
+            with subprocess.Popen(self.command("drain", "--status"), stdout=subprocess.PIPE,
+                                  text=True) as again:
+                self.assertRegex(again.stdout.readline(), r"0 of 8 are gone, 8 left")
+                again.terminate()
+            self.assertRegex(self.rollcall("balance", of="master"),
+                             r"w1 +valid +8 .* give 8 to each of 1, in 1 s")
             for id in AGENTS[:-1]:
                 self.agents.move(id, "w2")
             self.cluster.until("they are on w2", lambda: all(
@@ -85,6 +91,7 @@ class Drain(unittest.TestCase):
     def test_a_drain_is_an_operators_and_outlives_the_sidecar(self):
         self.assertIn("token", self.rollcall("drain", "--token", "/dev/null", status=1))
         self.assertIn("1s to 24h", self.rollcall("drain", "--grace", "1ms", *self.token(), status=1))
+        self.assertIn("is not drained", self.rollcall("drain", "--status", status=1))
         self.rollcall("drain", "--no-wait", *self.token())
         self.cluster.kill("w1")
         self.cluster.start("w1")

@@ -10,6 +10,7 @@ rollcall_test(master_core_test THREADS
     master/master_core_test.cc
     master/master_time_test.cc
     master/migrations_test.cc
+    master/move_rates_test.cc
     master/reconciliation_test.cc
     master/state_test.cc
   LIBS rollcall_master_core

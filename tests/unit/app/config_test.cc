@@ -188,6 +188,8 @@ TEST(BothConfigs, TheTokenIsInTheStoreUnlessItIsElsewhere) {
   EXPECT_EQ(sidecar(kRequired + "[store]\npath = /s\n").inspect.token, "/s/token");
   EXPECT_EQ(master("[store]\npath = /m\n").inspect.token, "/m/token");
   EXPECT_EQ(master("[store]\npath = /m\n[inspect]\ntoken = /t\n").inspect.token, "/t");
+  EXPECT_FALSE(master("").inspect.read_token);
+  EXPECT_TRUE(master("[inspect]\nread_token = true\n").inspect.read_token);
 }
 
 TEST(MasterConfig, TheLogHasRoomForFourSegments) {

@@ -107,6 +107,22 @@ TEST_F(Http, HandlersGetPathMatchesAndQueryDecoded) {
                                       "query": {"from": "1+1", "x": "", "y": "a b"}})"));
 }
 
+TEST_F(Http, ReadsAreGuardedButHealthIsNot) {
+  options_.guard_reads = [](Handler handler) {
+    return [handler](const Request& r) {
+      return r.authorization == "Bearer x" ? handler(r) : Response{.status = 401};
+    };
+  };
+  start();
+  Client client(server_->port());
+  EXPECT_EQ(client.send(request("GET /agents/7/history")).read_answer().status, 401);
+  EXPECT_EQ(client.send(request("GET /agents/7/history", "Authorization: Bearer x\r\n"))
+                .read_answer()
+                .status,
+            200);
+  EXPECT_EQ(client.send(request("GET /healthz")).read_answer().status, 200);
+}
+
 TEST_F(Http, AForeignHostIsRefusedBeforeRouting) {
   start();
   expect_refused("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403);

@@ -298,6 +298,33 @@ TEST_F(MasterPages, MovesAreListedTheNewestFirst) {
   refused("/agents/x/migrations");
 }
 
+TEST_F(MasterPages, TheBalanceSaysWhatADrainOfEachWorkerWouldDo) {
+  tell();
+  connect(3, "w3");
+  say(3, 40, {opened(1, 35), opened(2, 36)});
+  const json page = get("/balance?move=2");
+  EXPECT_EQ(page["workers"], 2) << "w2 is not connected";
+  std::map<std::string, json> nodes;
+  for (const json& n : page["nodes"]) nodes[n["node"]] = n;
+  const json& third = nodes.at("w3");
+  EXPECT_EQ(third["agents"], 2);
+  EXPECT_EQ(third["came_last_minute"], 2);
+  EXPECT_EQ(third["left_last_minute"], 0);
+  EXPECT_EQ(
+      nodes.at("w1")["left_last_minute"].get<int>() + nodes.at("w2")["left_last_minute"].get<int>(),
+      2);
+  EXPECT_EQ(third["drain"], json({{"agents", 2},
+                                  {"others", 1},
+                                  {"each_gets", 2},
+                                  {"most_loaded", 2 + nodes.at("w1")["agents"].get<int>()},
+                                  {"takes_s", 1}}));
+  int agents = 0;
+  for (const auto& [name, node] : nodes) agents += node["agents"].get<int>();
+  EXPECT_EQ(page["agents"], agents);
+  EXPECT_EQ(page["even"], (agents + 1) / 2);
+  refused("/balance?move=0");
+}
+
 TEST_F(MasterPages, ALoopThatDoesNotAnswerIsAnswered503) {
   HttpServer server{{}};
   add_master_pages(server, [](const auto&) { return false; },

@@ -73,6 +73,24 @@ class MigrationsTest : public ::testing::Test {
   std::map<std::uint64_t, std::uint64_t> seq;
 };
 
+// The log that had the first session was lost; the new worker was told of it before.
+TEST_F(MigrationsTest, OfAnAgentThatIsNotKnownTheNewWorkerSaysWhoHadIt) {
+  Event e = opened(8, 30);
+  e.from = SessionName{epoch_at(master_time(20)), "w2"};
+  says(31, 3, e);
+  EXPECT_EQ(told(), "w2@20 -> w3@30 taken 31") << "how long it was nowhere is not known";
+  Event released = event(8, EventKind::released, 20, 3, 28);
+  says(33, 2, released);
+  EXPECT_EQ(told(), "w2@20 -> w3@30 taken 31 released 33 gap 1 released");
+}
+
+TEST_F(MigrationsTest, WhatTheMasterKnowsCountsMoreThanWhatTheWorkerSays) {
+  Event e = opened(7, 20);
+  e.from = SessionName{epoch_at(master_time(5)), "w4"};
+  says(21, 2, e);
+  EXPECT_EQ(told(), "w1@10 -> w2@20 taken 21 gap 10");
+}
+
 TEST_F(MigrationsTest, AnOfferThatIsTakenAndReleased) {
   says(11, 1, offered(10, 1));
   EXPECT_EQ(told(), "w1@10 -> ? offered 11");
@@ -108,6 +126,12 @@ TEST_F(MigrationsTest, AnAgentThatStaysOrIsTakenBackOrGoesNowhere) {
   EXPECT_EQ(told(),
             "w1@10 -> ? offered 11 returned\nw1@10 -> ? offered 13 withdrawn\n"
             "w1@10 -> ? offered 15 expired");
+}
+
+TEST_F(MigrationsTest, WhateverEndsAnOfferOfAnAgentThatStaysEndsItsMigration) {
+  says(11, 1, offered(10, 1));
+  says(12, 1, event(7, EventKind::info, 10, 2, 12));
+  EXPECT_EQ(told(), "w1@10 -> ? offered 11 returned");
 }
 
 TEST_F(MigrationsTest, AnOfferThatIsRenewedIsOne) {

@@ -625,6 +625,33 @@ TEST(SinkCore, ARefusedWriteIsSaidOnceAndTriedAgainEverMoreSeldom) {
   EXPECT_THAT(texts(rig.notes, NoteLevel::info), Contains(HasSubstr("again")));
 }
 
+TEST(SinkCore, ARowThatIsRefusedKeepsNoOtherFromBeingWritten) {
+  Rig rig;
+  for (std::uint32_t agent = 7; agent <= 9; ++agent) {
+    rig.enroll(agent);
+    rig.connects(agent, "w1", 990);
+  }
+  rig.sql(
+      "CREATE TRIGGER refuse BEFORE UPDATE ON agent WHEN OLD.id=8 "
+      "BEGIN SELECT RAISE(ABORT,'not this one'); END");
+  rig.pass(2 * kTwoRounds);
+  EXPECT_EQ(rig.shows(7), "active on w1");
+  EXPECT_EQ(rig.shows(9), "active on w1");
+  EXPECT_EQ(rig.sink().status().error, "");
+  EXPECT_EQ(rig.sink().status().withheld.at(Withheld::refused), 1u);
+  std::size_t refusals = 0;
+  for (const auto& report : rig.sink().reports()) {
+    if (report.error.empty()) continue;
+    EXPECT_EQ(report.agent, AgentId{8});
+    EXPECT_FALSE(report.written);
+    ++refusals;
+  }
+  EXPECT_GE(refusals, 1u);
+  rig.sql("DROP TRIGGER refuse");
+  rig.pass(120);
+  EXPECT_EQ(rig.shows(8), "active on w1");
+}
+
 TEST(SinkCore, ARefusalByTheStreamSocketIsTroubleToo) {
   Rig rig(correcting(), WazuhFlavour::k4_11);
   rig.stream_says =

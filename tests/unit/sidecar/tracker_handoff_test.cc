@@ -331,6 +331,14 @@ TEST_F(TrackerHandoff, AManagerThatIsGoneOffersAllOnce) {
 
 // ---- restarts
 
+TEST_F(TrackerHandoff, UndrainLeavesOfferedWhomTheManagerLeftAlone) {
+  drain(11);
+  tracker.set_manager_gone(true);
+  hand(15);
+  EXPECT_EQ(undrain(16), "") << "nobody is there to say that it stays";
+  EXPECT_TRUE(seven().offered());
+}
+
 TEST_F(TrackerHandoff, AnOfferSurvivesARestartOfTheSidecar) {
   drain(11);
   restart();
