@@ -270,10 +270,13 @@ SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
     return write_next(now);
   }
   if (!outcome) {
-    suspects_.emplace_back(std::move(batch.front()), outcome.error().message);
-    if (wrote_) {
-      blame_suspects(view, now);
-    } else if (suspects_.size() == kMostSuspects || (ready_.empty() && due_.empty())) {
+    Correction& c = batch.front();
+    if (wrote_ || at_fault_.contains(c.agent)) {
+      blame(c, outcome.error().message, view, now);
+      return write_next(now);
+    }
+    suspects_.emplace_back(std::move(c), outcome.error().message);
+    if (suspects_.size() == kMostSuspects || (ready_.empty() && due_.empty())) {
       return refused(view, now);
     }
     return write_next(now);
@@ -283,6 +286,7 @@ SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
   blame_suspects(view, now);
   for (const Correction& c : batch) {
     ++status_.written;
+    at_fault_.erase(c.agent);
     note_repeated(c.agent, now);
     report(c, "", view);
     differences_.erase(c.agent);  // the next look shows what became of it
@@ -292,11 +296,16 @@ SinkCore::Order SinkCore::written(const std::expected<void, Error>& outcome,
 
 // Others are taken: it is these rows' own fault.
 void SinkCore::blame_suspects(const DecidedView& view, const Now& now) {
-  for (auto& [correction, error] : std::exchange(suspects_, {})) {
-    ++status_.refused;
-    withhold(correction.agent, Withheld::refused, now);
-    report(correction, std::move(error), view);
-  }
+  for (auto& [correction, error] : std::exchange(suspects_, {}))
+    blame(correction, std::move(error), view, now);
+}
+
+void SinkCore::blame(const Correction& c, std::string error, const DecidedView& view,
+                     const Now& now) {
+  ++status_.refused;
+  at_fault_.insert(c.agent);
+  withhold(c.agent, Withheld::refused, now);
+  report(c, std::move(error), view);
 }
 
 // None is taken: it is the table's.

@@ -8,6 +8,7 @@
 #include <expected>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -125,6 +126,7 @@ class SinkCore {
   void prepare(AgentId agent, const AgentInfo& row, const DecidedView& view, const Now& now);
   Order write_next(const Now& now);
   Order written(const std::expected<void, Error>& outcome, const DecidedView& view, const Now& now);
+  void blame(const Correction& c, std::string error, const DecidedView& view, const Now& now);
   void blame_suspects(const DecidedView& view, const Now& now);
   Order refused(const DecidedView& view, const Now& now);
   Order observe(const DecidedView& view, const Now& now);
@@ -165,6 +167,7 @@ class SinkCore {
   // refused alone before anything was written, with why.
   bool wrote_ = false, one_at_a_time_ = false;
   std::vector<std::pair<Correction, std::string>> suspects_;
+  std::set<AgentId> at_fault_;  // refused while others were taken
   std::int64_t failing_since_us_ = 0;
   Status status_;
   std::deque<Report> reports_;
