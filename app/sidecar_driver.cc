@@ -67,6 +67,11 @@ std::expected<void, Error> SidecarDriver::undrain() {
   return {};
 }
 
+void SidecarDriver::when_drain_is_stored(std::function<void()> then) {
+  if (core_.drain_is_stored()) return then();
+  drain_asked_.push_back(std::move(then));
+}
+
 void SidecarDriver::bye(ByeReason reason, std::int64_t back_within_us) {
   carry_out(core_.bye(reason, back_within_us, clock_.now()));
 }
@@ -210,6 +215,9 @@ void SidecarDriver::committed(std::uint64_t ticket, std::expected<void, Error> r
   }
   committing_.reset();
   carry_out(core_.stored(ticket, clock_.now()));
+  if (core_.drain_is_stored()) {
+    for (const auto& then : std::exchange(drain_asked_, {})) then();
+  }
   if (on_stored_) on_stored_(ticket);
 }
 

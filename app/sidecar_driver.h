@@ -92,6 +92,8 @@ class SidecarDriver {
   // An operator empties this worker, or takes it back.
   std::expected<void, Error> drain(const sidecar::Drain& drain);
   std::expected<void, Error> undrain();
+  // Calls `then` once the last of these is durable; now, if it is.
+  void when_drain_is_stored(std::function<void()> then);
   // A planned stop: the master is told, and the connection ends. Before stop().
   void bye(ByeReason reason, std::int64_t back_within_us);
 
@@ -136,6 +138,7 @@ class SidecarDriver {
   std::uint64_t committing_ticket_ = 0;
   std::optional<std::int64_t> retry_at_mono_us_;
   std::function<void(std::uint64_t)> on_stored_;
+  std::vector<std::function<void()>> drain_asked_;
   std::string store_error_;
   std::string link_error_;
 };

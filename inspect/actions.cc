@@ -166,41 +166,50 @@ void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inven
       }));
 }
 
+namespace {
+
+// Answers once the order is durable: whoever heard that a worker is drained counts on it.
+Response ordered(const Post& post, app::SidecarDriver& driver,
+                 std::function<Done(app::SidecarDriver&)> order, Json answer) {
+  const auto done = ask_later<Done>(post, [&driver, order = std::move(order)](auto tell) {
+    if (auto fine = order(driver); !fine) return tell(std::move(fine));
+    driver.when_drain_is_stored([tell] { tell({}); });
+  });
+  if (!done)
+    return error_response(503,
+                          "it is not known whether this was stored: the daemon is stopping, or its "
+                          "store cannot be written; ask /handoffs and /status");
+  return *done ? json(std::move(answer)) : error_response(409, done->error().message);
+}
+
+}  // namespace
+
 void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
                        std::int64_t grace_us, Token token) {
-  server.route("POST", "/drain", guarded(token, [post, &driver, grace_us](const Request& request) {
-                 sidecar::Drain drain;
-                 drain.grace_us = grace_us;
-                 std::uint64_t move = 0;
-                 const Parameter grace{"grace", "a length, 1s to 24h, such as 5m",
-                                       [&](const std::string& text) {
-                                         const auto parsed = app::parse_duration(text);
-                                         if (parsed) drain.grace_us = parsed->count();
-                                         return parsed.has_value();
-                                       }};
-                 const auto rate = whole_number("move", move, 1, 10'000);
-                 if (auto refused = read_parameters(request, {grace, rate}))
-                   return *std::move(refused);
-                 drain.move_per_s = static_cast<std::uint32_t>(move);
-                 if (auto fine = sidecar::check(drain); !fine)
-                   return error_response(400, fine.error().message);
-                 return answered(
-                     post, [&driver, drain] { return driver.drain(drain); },
-                     [&](const Done& done) {
-                       return done ? json({{"drained", true},
-                                           {"grace_us", drain.grace_us},
-                                           {"move_per_s", drain.move_per_s}})
-                                   : error_response(409, done.error().message);
-                     });
-               }));
+  server.route(
+      "POST", "/drain", guarded(token, [post, &driver, grace_us](const Request& request) {
+        sidecar::Drain drain;
+        drain.grace_us = grace_us;
+        std::uint64_t move = 0;
+        const Parameter grace{"grace", "a length, 1s to 24h, such as 5m",
+                              [&](const std::string& text) {
+                                const auto parsed = app::parse_duration(text);
+                                if (parsed) drain.grace_us = parsed->count();
+                                return parsed.has_value();
+                              }};
+        const auto rate = whole_number("move", move, 1, 10'000);
+        if (auto refused = read_parameters(request, {grace, rate})) return *std::move(refused);
+        drain.move_per_s = static_cast<std::uint32_t>(move);
+        if (auto fine = sidecar::check(drain); !fine)
+          return error_response(400, fine.error().message);
+        return ordered(
+            post, driver, [drain](auto& d) { return d.drain(drain); },
+            {{"drained", true}, {"grace_us", drain.grace_us}, {"move_per_s", drain.move_per_s}});
+      }));
   server.route(
       "POST", "/undrain", guarded(std::move(token), [post, &driver](const Request& request) {
         if (auto refused = read_parameters(request, {})) return *std::move(refused);
-        return answered(
-            post, [&driver] { return driver.undrain(); },
-            [](const Done& done) {
-              return done ? json({{"drained", false}}) : error_response(409, done.error().message);
-            });
+        return ordered(post, driver, [](auto& d) { return d.undrain(); }, {{"drained", false}});
       }));
 }
 

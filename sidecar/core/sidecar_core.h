@@ -151,6 +151,8 @@ class SidecarCore {
   // As agreed with the master on the present connection.
   Compression compression() const { return compression_; }
   const Tracker& tracker() const { return tracker_; }
+  // Whether the last order to drain or not to is durable.
+  bool drain_is_stored() const { return stored_ticket_ >= drain_ticket_; }
   bool takes_commands() const { return config_.commands; }
   AgentCommands::Status commands() const { return commands_.status(); }
   const Timeline& timeline() const { return timeline_; }
@@ -206,6 +208,7 @@ class SidecarCore {
   Keep claim_store(const StoreImage& image, Output& out);
   void restore_drain(const StoreImage& image, Keep keep);
   Drain no_drain() const;
+  std::uint64_t drain_ticket_ = 0;  // of the commit that has the last order to drain or not to
   void forget_master();
   void hear_out(const Now& now);
   bool heard_out() const;

@@ -53,6 +53,7 @@ std::expected<Output, Error> SidecarCore::drain(Drain drain, const Now& now) {
   drain.number = ++drains_;
   drain.since = timeline_.moment(now.boot_us, now);
   meta_["drain"] = to_text(drain);
+  drain_ticket_ = ticket_ + 1;
   urgent_ = true;
   begin_drain(drain);
   Output out;
@@ -66,6 +67,7 @@ std::expected<Output, Error> SidecarCore::drain(Drain drain, const Now& now) {
 std::expected<Output, Error> SidecarCore::undrain(const Now& now) {
   if (!tracker_.drain()) return std::unexpected(Error{"this worker is not drained"});
   meta_["drain"] = to_text(no_drain());
+  drain_ticket_ = ticket_ + 1;
   urgent_ = true;
   tracker_.set_drain(std::nullopt);
   Output out;
