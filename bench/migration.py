@@ -299,7 +299,7 @@ class Deliveries:
         self.chunks = {worker: sorted((wall_us(read), wall_us(done))
                                       for read, _, done in relay.traced["up"])
                        for worker, relay in relays.items()}
-        # The relays are one program of one thread at a time: how late it was itself.
+        # By stalls, and by the relays, which are one program of one thread at a time.
         self.late_ms = [max(0, done - due) * 1000 for relay in relays.values()
                         for _, due, done in relay.traced["up"]]
 
