@@ -655,9 +655,16 @@ MUTATIONS = [
         "blank fields written",
         "what was known of an agent is lost",
         (Edit("master/sink/correction.cc",
-              "if (const auto text = field(info, name); !text.empty())",
-              "if (const auto text = field(info, name); text.data())"),),
+              "if (!text.empty()) row.insert_or_assign(name, text);",
+              "row.insert_or_assign(name, text);"),),
         unit=("master_sink_test", "SinkCore.BlankFields*")),
+    Mutation(
+        "a row that is refused passes for trouble of the table's",
+        "no row behind it is ever put right",
+        (Edit("master/sink/sink_core.cc", "    one_at_a_time_ = true;\n", ""),
+         Edit("master/sink/sink_core.cc",
+              "  if (!outcome && batch.size() > 1) {", "  if (!outcome && batch.size() > 500) {")),
+        unit=("master_sink_test", "SinkCore.ARowThatIsRefused*")),
     Mutation(
         "a blind worker not told of",
         "it passes for one without agents, and those that move there are written as disconnected",
