@@ -673,10 +673,11 @@ MUTATIONS = [
     # ---- handoff -----------------------------------------------------------------------------
     Mutation(
         "evidence after an offer does not end it",
-        "an agent that stays on a drained worker is disconnected",
+        "an agent that stays on a drained worker is migrating until the grace is over",
         (Edit("sidecar/core/tracker_handoff.cc",
               "  if (heard_since_offer(state, now)) stay",
-              "  if (heard_since_offer(state, now) && agent == AgentId{}) stay"),)),
+              "  if (heard_since_offer(state, now) && agent == AgentId{}) stay"),),
+        unit=("sidecar_core_test", "TrackerHandoff.EvidenceAfterTheOfferEndsIt")),
     Mutation(
         "an offer ends without closing",
         "an agent that went nowhere migrates for ever",
