@@ -129,16 +129,19 @@ std::string Daemon::address() const {
 }
 
 std::expected<std::string, Exit> Daemon::get(const std::string& path) const {
-  return done(ask(Method::kGet, path));
+  // The token goes only to a daemon that wants it of those who read, too.
+  auto answer = ask(Method::kGet, path, Shows::kNothing);
+  if (answer && answer->status == 401) answer = ask(Method::kGet, path, Shows::kToken);
+  return done(answer);
 }
 
 std::expected<std::string, Exit> Daemon::post(const std::string& path) const {
-  return done(ask(Method::kPost, path));
+  return done(ask(Method::kPost, path, Shows::kToken));
 }
 
 std::expected<Daemon::Answer, Exit> Daemon::put(const std::string& path,
                                                 const std::string& body) const {
-  auto answer = ask(Method::kPut, path, body);
+  auto answer = ask(Method::kPut, path, Shows::kToken, body);
   if (!answer) return answer;
   const auto json = Json::parse(answer->body, nullptr, false);
   if (json.is_object() && json.contains("failed")) return answer;
@@ -153,16 +156,16 @@ std::expected<std::string, Exit> Daemon::done(const std::expected<Answer, Exit>&
                               reason_in(answer->body)));
 }
 
-std::expected<Daemon::Answer, Exit> Daemon::ask(Method method, const std::string& path,
+std::expected<Daemon::Answer, Exit> Daemon::ask(Method method, const std::string& path, Shows shows,
                                                 const std::string& body) const {
   httplib::Headers headers;
-  // A daemon may want it of those who read, too, and then says so.
-  const auto token = inspect::Token::load(token_file_);
-  if (token) {
-    headers.emplace("Authorization", token->authorization());
-  } else if (method != Method::kGet) {
-    return std::unexpected(fail(token.error().message + "; run this as the user that " +
-                                program(sidecar_) + " runs as, or name the file with --token"));
+  if (shows == Shows::kToken) {
+    const auto secret = inspect::Token::load(token_file_);
+    if (!secret) {
+      return std::unexpected(fail(secret.error().message + "; run this as the user that " +
+                                  program(sidecar_) + " runs as, or name the file with --token"));
+    }
+    headers.emplace("Authorization", secret->authorization());
   }
   httplib::Client client(host_, port_);
   client.set_connection_timeout(std::chrono::seconds(5));

@@ -39,7 +39,8 @@ class Daemon {
 
  private:
   enum class Method { kGet, kPost, kPut };
-  std::expected<Answer, Exit> ask(Method method, const std::string& path,
+  enum class Shows { kNothing, kToken };
+  std::expected<Answer, Exit> ask(Method method, const std::string& path, Shows shows,
                                   const std::string& body = "") const;
   std::expected<std::string, Exit> done(const std::expected<Answer, Exit>& answer) const;
   std::string address() const;

@@ -134,6 +134,20 @@ Response MasterActions::forget(const Request& request) const {
       });
 }
 
+// Answers once the order is durable: whoever heard that a worker is drained counts on it.
+Response ordered(const Post& post, app::SidecarDriver& driver,
+                 std::function<Done(app::SidecarDriver&)> order, Json answer) {
+  const auto done = ask_later<Done>(post, [&driver, order = std::move(order)](auto tell) {
+    if (auto fine = order(driver); !fine) return tell(std::move(fine));
+    driver.when_drain_is_stored([tell] { tell({}); });
+  });
+  if (!done)
+    return error_response(503,
+                          "it is not known whether this was stored: the daemon is stopping, or its "
+                          "store cannot be written; ask /handoffs and /status");
+  return *done ? json(std::move(answer)) : error_response(409, done->error().message);
+}
+
 }  // namespace
 
 void add_master_actions(HttpServer& server, Post post, app::MasterDriver& driver, Token token) {
@@ -165,24 +179,6 @@ void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inven
             });
       }));
 }
-
-namespace {
-
-// Answers once the order is durable: whoever heard that a worker is drained counts on it.
-Response ordered(const Post& post, app::SidecarDriver& driver,
-                 std::function<Done(app::SidecarDriver&)> order, Json answer) {
-  const auto done = ask_later<Done>(post, [&driver, order = std::move(order)](auto tell) {
-    if (auto fine = order(driver); !fine) return tell(std::move(fine));
-    driver.when_drain_is_stored([tell] { tell({}); });
-  });
-  if (!done)
-    return error_response(503,
-                          "it is not known whether this was stored: the daemon is stopping, or its "
-                          "store cannot be written; ask /handoffs and /status");
-  return *done ? json(std::move(answer)) : error_response(409, done->error().message);
-}
-
-}  // namespace
 
 void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
                        std::int64_t grace_us, Token token) {

@@ -74,17 +74,12 @@ Json balance_json(const std::vector<Worker>& all, std::uint64_t move_per_s) {
 }  // namespace
 
 void add_balance_page(HttpServer& server, Post post, MasterView view) {
-  struct Page {
-    Post post;
-    MasterView view;
-  };
-  const auto page = std::make_shared<const Page>(Page{std::move(post), std::move(view)});
-  server.route("GET", "/balance", [page](const Request& request) {
+  server.route("GET", "/balance", [post, view](const Request& request) {
     std::uint64_t move_per_s = 10;
     if (auto refused = read_parameters(request, {whole_number("move", move_per_s, 1, 10'000)}))
       return *std::move(refused);
     return answered(
-        page->post, [page] { return workers_of(page->view.driver.core(), page->view.clock.now()); },
+        post, [&view] { return workers_of(view.driver.core(), view.clock.now()); },
         [move_per_s](const std::vector<Worker>& all) {
           return json(balance_json(all, move_per_s));
         });

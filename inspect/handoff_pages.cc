@@ -98,12 +98,7 @@ Response shown(const Handoffs& f) {
 }  // namespace
 
 void add_handoff_page(HttpServer& server, Post post, SidecarView view) {
-  struct Pages {
-    Post post;
-    SidecarView view;
-  };
-  const auto pages = std::make_shared<const Pages>(Pages{std::move(post), std::move(view)});
-  server.route("GET", "/handoffs", [pages](const Request& request) {
+  server.route("GET", "/handoffs", [post, view](const Request& request) {
     Paging page;
     std::optional<End> end;
     auto parameters = paging(page);
@@ -116,7 +111,7 @@ void add_handoff_page(HttpServer& server, Post post, SidecarView view) {
                                       {"over", End::over}}));
     if (auto refused = read_parameters(request, parameters)) return *std::move(refused);
     return answered(
-        pages->post, [pages, end, page] { return find(pages->view, end, page); }, shown);
+        post, [&view, end, page] { return find(view, end, page); }, shown);
   });
 }
 

@@ -105,21 +105,16 @@ std::vector<Parameter> parameters_of(Asked& asked) {
 }  // namespace
 
 void add_migration_pages(HttpServer& server, Post post, MasterView view) {
-  struct Pages {
-    Post post;
-    MasterView view;
-  };
-  const auto pages = std::make_shared<const Pages>(Pages{std::move(post), std::move(view)});
-  server.route("GET", "/migrations", [pages](const Request& request) {
+  server.route("GET", "/migrations", [post, view](const Request& request) {
     Asked asked;
     if (auto refused = read_parameters(request, parameters_of(asked))) return *std::move(refused);
-    return shown(pages->post, pages->view, asked);
+    return shown(post, view, asked);
   });
-  server.route("GET", "/agents/{}/migrations", [pages](const Request& request) {
+  server.route("GET", "/agents/{}/migrations", [post, view](const Request& request) {
     Asked asked;
     if (auto refused = read_parameters(request, parameters_of(asked))) return *std::move(refused);
     asked.agent = agent_of(request.matches[0]);
-    return asked.agent ? shown(pages->post, pages->view, asked) : not_an_agent();
+    return asked.agent ? shown(post, view, asked) : not_an_agent();
   });
 }
 

@@ -149,9 +149,8 @@ Handler guarded(Token token, Handler handler) {
   return [token = std::move(token), handler = std::move(handler)](const Request& request) {
     if (request.authorization.empty()) {
       Response response = error_response(
-          401,
-          "this call needs the token: send \"Authorization: Bearer TOKEN\" with what is in " +
-              token.file());
+          401, "this call needs the token: send \"Authorization: Bearer TOKEN\" with what is in " +
+                   token.file());
       response.headers.emplace_back("WWW-Authenticate", "Bearer");
       return response;
     }

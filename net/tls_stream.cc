@@ -543,7 +543,7 @@ struct TlsConnector::Attempt : std::enable_shared_from_this<TlsConnector::Attemp
     uv_update_time(loop.uv());
     ends_at_ms = uv_now(loop.uv()) + static_cast<std::uint64_t>(target.deadline.count());
     deadline.start(target.deadline, [this] {
-      finish(fail("cannot look up " + target.host + " within " +
+      finish(fail("cannot reach " + where() + ": its name was not looked up within " +
                   std::to_string(target.deadline.count()) + " ms: check the name servers"));
     });
     lookup = new Lookup{{}, weak_from_this()};
@@ -589,8 +589,11 @@ struct TlsConnector::Attempt : std::enable_shared_from_this<TlsConnector::Attemp
     stream.reset();
     const auto left = time_left();
     if (next == addresses.size() || left.count() == 0) {
-      return finish(fail("cannot reach " + where() + ": " +
-                         (failures.empty() ? "it has no usable address" : failures)));
+      if (failures.empty())
+        failures = addresses.empty() ? "it has no usable address"
+                                     : "the lookup of its name left no time within " +
+                                           std::to_string(target.deadline.count()) + " ms";
+      return finish(fail("cannot reach " + where() + ": " + failures));
     }
     const auto* address = reinterpret_cast<const sockaddr*>(&addresses[next]);
     const auto share =

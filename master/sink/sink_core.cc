@@ -177,6 +177,9 @@ SinkCore::Order SinkCore::finish_look(const Now& now) {
     if (!difference.reported && settled_at(agent, difference) <= began_us_) due.push_back(agent);
   }
   std::ranges::sort(due);
+  // Those that were refused last do not come first again: there may be others behind them.
+  if (!due.empty())
+    std::ranges::rotate(due, due.begin() + static_cast<std::ptrdiff_t>(turn_ % due.size()));
   if (due.size() > config_.max_corrections) due.resize(config_.max_corrections);
   due_.assign(due.begin(), due.end());
   return read_next(now);
@@ -311,6 +314,7 @@ void SinkCore::blame(const Correction& c, std::string error, const DecidedView& 
 // None is taken: it is the table's.
 SinkCore::Order SinkCore::refused(const DecidedView& view, const Now& now) {
   const auto suspects = std::exchange(suspects_, {});
+  turn_ += suspects.size();
   status_.refused += suspects.size();
   conclude_look();
   if (!std::exchange(refusing_, true)) {

@@ -168,6 +168,7 @@ class SinkCore {
   bool wrote_ = false, one_at_a_time_ = false;
   std::vector<std::pair<Correction, std::string>> suspects_;
   std::set<AgentId> at_fault_;  // refused while others were taken
+  std::size_t turn_ = 0;        // with which of those that are due a round begins
   std::int64_t failing_since_us_ = 0;
   Status status_;
   std::deque<Report> reports_;

@@ -83,6 +83,11 @@ struct AgentState {
            handoff->end == Handoff::End::none;
   }
 };
+// An events source tells of the agent: its info is kept in the store, for that cannot be asked
+// again.
+inline bool is_kept(const AgentState& s) {
+  return !s.row;
+}
 inline bool is_open(const AgentState& s) {
   return s.session && s.session->phase == Phase::open;
 }

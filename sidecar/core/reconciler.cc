@@ -133,8 +133,7 @@ std::optional<std::string> Reconciler::acked(const InventoryAck& m, const Now& n
   return std::nullopt;
 }
 
-// ---- what
-// ----------------------------------------------------------------------------------------
+// ---- what ---------------------------------------------------------------------------------------
 
 void Reconciler::pump(const Stream& stream, const Now& now, std::vector<Message>& send) {
   if (inventory_ && now.mono_us - inventory_->heard_mono_us > kPatienceUs)

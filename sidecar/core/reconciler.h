@@ -30,8 +30,7 @@ class Reconciler {
   Reconciler(const Tracker& tracker, const Timeline& timeline, std::mt19937_64& random)
       : tracker_(tracker), timeline_(timeline), random_(random) {}
 
-  // ---- the set
-  // -----------------------------------------------------------------------------------
+  // ---- the set ----------------------------------------------------------------------------------
 
   // Made of the tracker's open sessions; those that the master never took may be left out, since
   // they are told anew.
@@ -47,8 +46,7 @@ class Reconciler {
   // An inventory found a session that the tracker does not have: the set is to be made anew.
   bool suspect() const { return suspect_; }
 
-  // ---- the connection
-  // ----------------------------------------------------------------------------
+  // ---- the connection ---------------------------------------------------------------------------
 
   void welcomed(const Welcome& m, const Now& now);
   void lost(const Now& now);

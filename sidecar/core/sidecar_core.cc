@@ -100,7 +100,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
     store_ = StoreId{read_meta(image, "store")};
     if (store_ == StoreId{}) new_store();
     // An older copy, of before anything was told, looks like this.
-    if (acked_position_ == 0) source_first_ = true;
+    source_first_ |= acked_position_ == 0 || read_meta(image, "source_first") != 0;
     if (const auto it = image.meta.find("time"); it != image.meta.end()) restore_time(it->second);
   } else {
     forget_master();
@@ -121,7 +121,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
 void SidecarCore::new_store() {
   store_ = StoreId{nonzero(random_)};
   set_meta("store", static_cast<std::uint64_t>(store_));
-  source_first_ = !heard_out();
+  set_source_first(!heard_out());
 }
 
 void SidecarCore::new_stream() {
@@ -355,7 +355,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   collect(now);
   // What the source said by then is told first.
   if (source_first_ && heard_out()) {
-    source_first_ = false;
+    set_source_first(false);
     settle_through_ = position_;
   }
   stamp_all(now);
@@ -578,23 +578,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     note(out, NoteLevel::error, *out.close);
     return;
   }
-  if (m.store_is_older) {
-    // Another copy of this store has told the master more than this one knows. It goes on as a
-    // store of its own and tells everything; the master's answers then outbid nothing that it does
-    // not know, because what the source says now is the truth.
-    note(out, NoteLevel::warning,
-         "this store is an older copy: the master has heard more from it than it remembers; every "
-         "session is told anew");
-    new_store();
-    acked_position_ = 0;
-    term_ = Term{};
-    set_meta("acked", 0);
-    set_meta("term", 0);
-    new_stream();
-    urgent_ = true;
-    out.close = "the store is an older copy";
-    return;
-  }
+  if (m.store_is_older) return go_on_as_another_store(out);
   link_ = Link::streaming;
   if (std::ranges::find(m.features, kFeatureZstd) != m.features.end())
     compression_ = Compression::zstd;
@@ -607,34 +591,7 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
   remember_time(now);
   if (another_master || m.term != term_) {
     if (another_master) {
-      if (master_ != MasterId{})
-        note(out, NoteLevel::warning,
-             "another master (or one with an empty log): everything is told anew",
-             {{"master", to_hex(static_cast<std::uint64_t>(m.master))}});
-      const bool sent = std::ranges::any_of(outbox_, [](const Entry& e) { return e.seq != 0; });
-      tracker_.forget_master();
-      pending_outbox_.clear();
-      pending_.removed_outbox.clear();
-      pending_.drop_outbox_through = position_;
-      unstored_ack_ = 0;
-      outbox_.clear();
-      outbox_bytes_ = 0;
-      unstamped_ = 0;
-      next_unsent_ = 0;
-      acked_position_ = 0;
-      set_meta("acked", 0);
-      reconciler_.rebuild(Reconciler::Untaken::leave_out);
-      if (sent) {
-        // HELLO promised seqs that are dropped now: another stream promises anew.
-        master_ = m.master;
-        term_ = Term{};
-        set_meta("master", static_cast<std::uint64_t>(master_));
-        set_meta("term", 0);
-        new_stream();
-        urgent_ = true;
-        out.close = "another master: a new stream begins";
-        return;
-      }
+      if (!begin_with(m.master, out)) return;
     } else if (term_ != Term{}) {
       note(out, NoteLevel::info, "the master began a new term: every session is told again",
            {{"term", to_hex(static_cast<std::uint64_t>(m.term))}});
@@ -650,6 +607,54 @@ void SidecarCore::on(const Welcome& m, const Now& now, Output& out) {
     urgent_ = true;
   }
   sampled(now);
+}
+
+// Another copy of this store has told the master more than this one knows. It goes on as a store of
+// its own and tells everything; the master's answers then outbid nothing that it does not know,
+// because what the source says now is the truth.
+void SidecarCore::go_on_as_another_store(Output& out) {
+  note(out, NoteLevel::warning,
+       "this store is an older copy: the master has heard more from it than it remembers; every "
+       "session is told anew");
+  new_store();
+  acked_position_ = 0;
+  term_ = Term{};
+  set_meta("acked", 0);
+  set_meta("term", 0);
+  new_stream();
+  urgent_ = true;
+  out.close = "the store is an older copy";
+}
+
+// Nothing that was stamped means anything to it. False if the connection has to end first.
+bool SidecarCore::begin_with(MasterId master, Output& out) {
+  if (master_ != MasterId{})
+    note(out, NoteLevel::warning,
+         "another master (or one with an empty log): everything is told anew",
+         {{"master", to_hex(static_cast<std::uint64_t>(master))}});
+  const bool sent = std::ranges::any_of(outbox_, [](const Entry& e) { return e.seq != 0; });
+  tracker_.forget_master();
+  pending_outbox_.clear();
+  pending_.removed_outbox.clear();
+  pending_.drop_outbox_through = position_;
+  unstored_ack_ = 0;
+  outbox_.clear();
+  outbox_bytes_ = 0;
+  unstamped_ = 0;
+  next_unsent_ = 0;
+  acked_position_ = 0;
+  set_meta("acked", 0);
+  reconciler_.rebuild(Reconciler::Untaken::leave_out);
+  if (!sent) return true;
+  // HELLO promised seqs that are dropped now: another stream promises anew.
+  master_ = master;
+  term_ = Term{};
+  set_meta("master", static_cast<std::uint64_t>(master_));
+  set_meta("term", 0);
+  new_stream();
+  urgent_ = true;
+  out.close = "another master: a new stream begins";
+  return false;
 }
 
 void SidecarCore::on(const Ack& m, const Now& now, Output& out) {

@@ -195,6 +195,8 @@ class SidecarCore {
             std::vector<std::pair<std::string, std::string>> fields = {});
   void new_store();
   void new_stream();
+  void go_on_as_another_store(Output& out);
+  bool begin_with(MasterId master, Output& out);
   // sidecar_commands.cc
   void remember_commands();
   void carry_out_commands(const Now& now, Output& out);
@@ -212,6 +214,7 @@ class SidecarCore {
   void forget_master();
   void hear_out(const Now& now);
   bool heard_out() const;
+  void set_source_first(bool first);
   bool settled() const;
   void sampled(const Now& now);
   std::uint64_t last_sent_seq() const;

@@ -19,8 +19,7 @@ std::string text_of(const StoreImage& image, const char* key) {
 
 }  // namespace
 
-// ---- whose store it is
-// ---------------------------------------------------------------------------
+// ---- whose store it is --------------------------------------------------------------------------
 
 // A store that was written under another name told that name's sessions: under this one nothing was
 // told yet. If it came from another machine too, its agents are that machine's.
@@ -32,7 +31,7 @@ SidecarCore::Keep SidecarCore::claim_store(const StoreImage& image, Output& out)
   const bool moved = !machine.empty() && machine != config_.machine;
   if (node.empty() || node == config_.node) {
     // Its agents may be elsewhere by now.
-    if (moved) source_first_ = true;
+    if (moved) set_source_first(true);
     return Keep::everything;
   }
   note(out, NoteLevel::warning,
@@ -61,13 +60,18 @@ void SidecarCore::hear_out(const Now& now) {
   watched_mono_us_ = now.mono_us;
 }
 
+// Survives a restart: the store says no more after it than before.
+void SidecarCore::set_source_first(bool first) {
+  source_first_ = first;
+  set_meta("source_first", first ? 1 : 0);
+}
+
 // An events source cannot be asked; after a few intervals those who are there have spoken.
 bool SidecarCore::heard_out() const {
   return counters_.looked_at_all || watched_us_ >= kHeardOutIntervals * tracker_.keepalive_us();
 }
 
-// ---- the set
-// -------------------------------------------------------------------------------------
+// ---- the set ------------------------------------------------------------------------------------
 
 // Whether the set is what the master must have at last_sent_seq().
 bool SidecarCore::settled() const {
@@ -101,8 +105,7 @@ void SidecarCore::check_set(Output& out) {
     note(out, NoteLevel::warning, "what was told was not what is known here; the master will ask");
 }
 
-// ---- heartbeats
-// ----------------------------------------------------------------------------------
+// ---- heartbeats ---------------------------------------------------------------------------------
 
 // Up to a tenth earlier, so that workers that came together do not stay together.
 void SidecarCore::plan_heartbeat(const Now& now) {
@@ -140,8 +143,7 @@ std::int64_t SidecarCore::notice_halt(const Now& now) {
   return passed;
 }
 
-// ---- the master's word
-// ---------------------------------------------------------------------------
+// ---- the master's word --------------------------------------------------------------------------
 
 void SidecarCore::on(const HeartbeatAck& m, const Now& now, Output&) {
   reconciler_.agreed(m.agreement, now);

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 import unittest
 
 from cluster import Cluster, PROGRAMS
@@ -179,6 +180,7 @@ class LogCli(Cli):
                 elif self.cluster.agents.ready(id):
                     self.cluster.agents.connect(id, "w1", os_uname=f"{visit} " + "x" * 4_000)
             self.cluster.check()
+            time.sleep(0.02)  # not in the way of the daemons that write what is waited for
 
     def snapshots(self):
         return sorted(self.cluster.stores["master"].glob("snap-*.snap"))

@@ -2,6 +2,7 @@
 """A worker that is drained, and one that is stopped for a while, with real daemons: their agents go, or
 stay, without one disconnect in the feed."""
 
+import http.client
 import re
 import subprocess
 import unittest
@@ -87,6 +88,29 @@ class Drain(unittest.TestCase):
         self.assertRegex(self.rollcall("migrations", 3, of="master"), r"3 +w1 +w2 ")
         self.assertIn("takes agents again", self.rollcall("undrain", *self.token()))
         self.assertIn("is not drained", self.rollcall("undrain", *self.token(), status=1))
+
+    def posted(self, path, token=None):
+        """The status of a POST to w1's sidecar."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.cluster.daemons["w1"].port("inspect"), timeout=10)
+        self.addCleanup(connection.close)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("POST", path, headers=headers)
+        return connection.getresponse().status
+
+    def test_who_drains_shows_the_token_and_says_how(self):
+        token = (self.cluster.stores["w1"] / "token").read_text().strip()
+        for path in "/drain", "/undrain":
+            self.assertEqual(self.posted(path), 401)
+            self.assertEqual(self.posted(path, "0" * 64), 403)
+        for wrong in "?move=0", "?grace=1ms", "?grace=2d", "?color=red":
+            self.assertEqual(self.posted("/drain" + wrong, token), 400, wrong)
+        self.assertEqual(self.posted("/undrain", token), 409)
+        self.assertIsNone(self.cluster.http["w1"].get("/handoffs")["drain"])
+        self.assertEqual(self.posted("/drain?grace=60s&move=5", token), 200)
+        drain = self.cluster.http["w1"].get("/handoffs")["drain"]
+        self.assertEqual((drain["grace_us"], drain["move_per_s"]), (60_000_000, 5))
+        self.assertEqual(self.posted("/undrain", token), 200)
 
     def test_a_drain_is_an_operators_and_outlives_the_sidecar(self):
         self.assertIn("token", self.rollcall("drain", "--token", "/dev/null", status=1))

@@ -120,7 +120,7 @@ MUTATIONS = [
     Mutation(
         "closed sessions not told again to a new term",
         "an agent that left stays active at a master that lost the close",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "    dirty_.insert(agent);\n    tell(agent, state);\n",
               "    dirty_.insert(agent);\n    if (is_open(state)) tell(agent, state);\n"),),
         # The inventory that follows finds it.
@@ -128,7 +128,7 @@ MUTATIONS = [
     Mutation(
         "a release outlives the term of its winner",
         "an agent cannot claim at a master that lost the winner, and the time it was in",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "    state.session->fence = kUnstamped;\n    state.session->fence_node.clear();\n"
               "    dirty_.insert(agent);\n    tell",
               "    tell"),),
@@ -160,19 +160,19 @@ MUTATIONS = [
     Mutation(
         "an older copy within one session goes on from where it was",
         "its changes are refused as older ones",
-        (Edit("sidecar/core/tracker.cc", "    s.change = top.change;\n", "    return;\n"),),
+        (Edit("sidecar/core/tracker_answers.cc", "    s.change = top.change;\n", "    return;\n"),),
         # Most older copies are told apart by position before it comes to this.
         unit=("sidecar_core_test", "TrackerSuperseded.AnOlderCopy*")),
     Mutation(
         "the own node's winner ignored",
         "a sidecar with a lost disk cannot get its agents back, nor close them",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "  if (top.node == own_node_) {\n",
               "  if (top.node == own_node_) return;\n  if (top.node == own_node_) {\n"),)),
     Mutation(
         "the own node's winner outbid before a look",
         "after a restart an agent that left meanwhile is claimed",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "    if (state.seen_at_look != 0 || is_kept(state)) return outbid_own(agent, state, winner, now);\n",
               "    return outbid_own(agent, state, winner, now);\n"),),
         # The look that follows within a second ends the claim again.
@@ -408,7 +408,7 @@ MUTATIONS = [
     Mutation(
         "no claim again with newer evidence",
         "the worker that has the agent gives it up until it is heard again",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "  if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {\n",
               "  if (false) {\n"),),
         # Right again with the next keepalive.
@@ -416,7 +416,7 @@ MUTATIONS = [
     Mutation(
         "claim again without newer evidence",
         "a ghost takes back an agent that moved on",
-        (Edit("sidecar/core/tracker.cc",
+        (Edit("sidecar/core/tracker_answers.cc",
               "  if (timeline_.at(s.evidence.lo, now) > time_of(top.epoch)) {\n",
               "  if (timeline_.at(s.evidence.hi, now) > time_of(top.epoch)) {\n"),)),
     Mutation(

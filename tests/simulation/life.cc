@@ -61,6 +61,7 @@ void World::reap(WorkerNode& w) {
 
 void World::contact(Agent& a, WorkerNode& w, RowStatus status) {
   TableEntry& entry = w.table[a.id];
+  if (!entry.row.present()) entry.here_since = now_;
   entry.row.agent = a.id;
   entry.row.status = status;
   entry.row.keepalive_s = w.clock.wall_s();

@@ -78,8 +78,9 @@ struct Connection {
 // An agent in a worker's table, as wazuh-db has it; it survives everything here.
 struct TableEntry {
   sidecar::Row row;
-  std::int64_t gone_s = 0;  // its column disconnection_time
-  std::int64_t heard = 0;   // real time of the last contact, for the reaper
+  std::int64_t gone_s = 0;      // its column disconnection_time
+  std::int64_t heard = 0;       // real time of the last contact, for the reaper
+  std::int64_t here_since = 0;  // real time since which the row says that the agent is here
   AgentInfo info;
 };
 using Table = std::map<AgentId, TableEntry>;
@@ -278,10 +279,14 @@ class World {
     return w.driver && w.connection && w.connection->master_end && !w.connection->closing &&
            w.driver->core().link() == sidecar::SidecarCore::Link::streaming;
   }
-  // Whether the agent was there when the present process of its sidecar began.
+  // Whether the agent was there, and its row said so, when the present process of its sidecar
+  // began. A manager that restarts writes into the row that it is not.
   bool is_there_since_before(AgentId agent, const WorkerNode& w) const {
+    const auto entry = w.table.find(agent);
+    if (entry == w.table.end() || !entry->second.row.present() || w.table_went_back) return false;
     return std::ranges::any_of(agents_, [&](const Agent& a) {
-      return a.id == agent && a.place == &w && a.since < w.started && !w.table_went_back;
+      return a.id == agent && a.place == &w &&
+             std::max(a.since, entry->second.here_since) < w.started;
     });
   }
   void asked_to_move(WorkerNode& w, AgentId agent);  // handoffs.cc

@@ -90,6 +90,10 @@ class Worker {
   // A whole inventory in one chunk; what the master answered to its end.
   std::string inventory(double s, std::vector<TreeNode> leaves = {}) {
     const auto all = entries(leaves);
+    return inventory_of(s, all, std::move(leaves));
+  }
+  std::string inventory_of(double s, const std::vector<InventoryEntry>& all,
+                           std::vector<TreeNode> leaves = {}) {
     begin(s, 1, std::move(leaves));
     chunk(s, all);
     return end(s, all);
@@ -419,9 +423,7 @@ TEST_F(ReconciliationTest, EvidenceOfAnAgentInDoubtIsTakenAndLogged) {
   ASSERT_TRUE(m.core.in_doubt(AgentId{7}));
   auto all = w1.entries();
   all[0].evidence = {master_time(25), master_time(26)};
-  w1.begin(30);
-  w1.chunk(30, all);
-  w1.end(30, all);
+  w1.inventory_of(30, all);
   EXPECT_FALSE(m.core.in_doubt(AgentId{7}));
   EXPECT_EQ(repairs(Cause::evidence), 1u);
   expect_replay();
@@ -436,9 +438,7 @@ TEST_F(ReconciliationTest, EvidenceOfAnAgentThatIsOfferedLeavesTheOfferStanding)
   ASSERT_TRUE(m.core.in_doubt(AgentId{7}));
   auto all = w1.entries();
   all[0].evidence = {master_time(16), master_time(26)};
-  w1.begin(30);
-  w1.chunk(30, all);
-  w1.end(30, all);
+  w1.inventory_of(30, all);
   EXPECT_EQ(repairs(Cause::evidence), 1u);
   const AgentRecord& seven = *m.core.state().find(AgentId{7});
   EXPECT_TRUE(seven.is_offered());

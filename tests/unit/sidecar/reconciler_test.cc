@@ -47,8 +47,9 @@ class ReconcilerTest : public ::testing::Test {
     take(core->connected(at(s)), s);
     return only<Hello>();
   }
-  void welcome(double s, const Hello& hello, Term term = Term{22}) {
+  void welcome(double s, const Hello& hello, Term term = Term{22}, bool store_is_older = false) {
     Welcome w;
+    w.store_is_older = store_is_older;
     w.master = MasterId{11};
     w.term = term;
     w.t0 = hello.t0;
@@ -206,6 +207,23 @@ TEST_F(ReconcilerTest, AStoreOfWhichNothingWasEverAckedWaitsForTheSourceToo) {
   look(30, 3);
   ack(31);
   EXPECT_TRUE(beat(32).digest);
+}
+
+TEST_F(ReconcilerTest, AnOlderCopyWaitsForTheSourceAfterARestartToo) {
+  agreed(3);
+  start(20);  // as if an older copy of it had been restored
+  welcome(21, connect(21), Term{22}, /*store_is_older=*/true);
+  EXPECT_THAT(said(), HasSubstr("older copy"));
+  lose_link(21);
+  welcome(22, connect(22));
+  ack(22);
+  start(23);  // and the source is still not there
+  welcome(24, connect(24));
+  EXPECT_FALSE(beat(25).digest);
+  EXPECT_EQ(count<InventoryBegin>(), 0u) << "or the master would close what came since the copy";
+  look(40, 4);
+  ack(41);
+  EXPECT_TRUE(beat(42).digest);
 }
 
 TEST_F(ReconcilerTest, AnEventsSourceIsHeardAfterThreeIntervals) {
