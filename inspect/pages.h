@@ -34,6 +34,12 @@ struct SourceStatus {
   std::string wazuh;  // its version; empty: not known
   std::uint64_t table_rows = 0, unreadable = 0, hints = 0;
   std::optional<bool> remoted;  // whether its counters are there; nothing: not asked yet
+  // On the master's node: what others wrote into rows of its agents, what nobody vouches for yet,
+  // and rows under another node's name.
+  struct OwnRows {
+    std::uint64_t refused = 0, held = 0, hidden = 0;
+  };
+  std::optional<OwnRows> own_rows = {};
   std::string last_error;
 };
 

@@ -198,6 +198,11 @@ Json last_look_json(const Moment& m) {
           {"bytes", m.source.last_bytes}};
 }
 
+Json own_rows_json(const std::optional<SourceStatus::OwnRows>& own) {
+  if (!own) return nullptr;
+  return {{"refused", own->refused}, {"held", own->held}, {"hidden", own->hidden}};
+}
+
 Json source_json(const Moment& m) {
   const bool looked = m.source.looks > 0;
   return {{"connected", m.source.connected},
@@ -211,6 +216,7 @@ Json source_json(const Moment& m) {
           {"unreadable", m.source.unreadable},
           {"hints", m.source.hints},
           {"remoted", m.source.remoted ? Json(*m.source.remoted) : Json(nullptr)},
+          {"own_rows", own_rows_json(m.source.own_rows)},
           {"last_look_us", looked ? Json(m.source.last_look_us) : Json(nullptr)},
           {"last_rows", looked || !m.source.by_looks ? Json(m.source.last_rows) : Json(nullptr)},
           {"last_bytes", looked ? Json(m.source.last_bytes) : Json(nullptr)},

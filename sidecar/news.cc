@@ -19,6 +19,7 @@ WazuhDbSource::Options options_of(const app::SidecarConfig::Source& source) {
   options.remoted_path = source.wazuh_home + "/queue/sockets/remote";
   options.poll = source.poll;
   options.scan = source.scan;
+  options.keepalive = source.keepalive;
   options.seed = app::random_seed();
   if (source.only_node_name) options.only_node_name = source.node_name;
   return options;
@@ -50,10 +51,16 @@ class Tables final : public News, public app::SidecarDriver::Source {
  public:
   Tables(const app::SidecarConfig& config, net::Loop& loop, app::Clock& clock,
          app::SidecarDriver& driver)
-      : source_(loop, clock, options_of(config.source), events_to(driver, source_)) {}
+      : driver_(driver),
+        source_(loop, clock, options_of(config.source), events_to(driver, source_)) {}
   app::SidecarDriver::Source& infos() override { return *this; }
   void read_info(const std::vector<AgentId>& agents) override { source_.read_info(agents); }
   std::expected<void, Error> start() override {
+    std::vector<Row> rows;
+    for (const auto& [id, state] : driver_.core().tracker().agents()) {
+      if (state.row) rows.push_back(*state.row);
+    }
+    source_.remember(rows);
     source_.start();
     return {};
   }
@@ -74,12 +81,14 @@ class Tables final : public News, public app::SidecarDriver::Source {
     out.unreadable = s.unreadable;
     out.hints = s.hints;
     out.remoted = s.remoted;
+    if (s.own_rows) out.own_rows = {s.own_rows->refused, s.own_rows->held, s.own_rows->hidden};
     out.failures = s.failures;
     out.last_error = s.failing ? s.last_error : "";
     return out;
   }
 
  private:
+  app::SidecarDriver& driver_;
   WazuhDbSource source_;
 };
 

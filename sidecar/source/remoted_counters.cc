@@ -12,14 +12,14 @@ namespace dom = simdjson::dom;
 
 }  // namespace
 
-std::string starts_request(std::span<const AgentId> agents) {
+std::string counts_request(std::span<const AgentId> agents) {
   std::string ids;
   for (const AgentId agent : agents)
     ids += (ids.empty() ? "" : ",") + std::to_string(static_cast<std::uint32_t>(agent));
   return R"({"command":"getagentsstats","parameters":{"agents":[)" + ids + "]}}";
 }
 
-std::expected<Starts, Error> take_starts(std::string_view reply) {
+std::expected<CountsOf, Error> take_counts(std::string_view reply) {
   dom::parser parser;
   dom::element root;
   std::uint64_t error = 0;
@@ -29,19 +29,23 @@ std::expected<Starts, Error> take_starts(std::string_view reply) {
       root["data"]["agents"].get(agents) != simdjson::SUCCESS) {
     return fail("remoted's answer has no counters of agents");
   }
-  Starts starts;
+  CountsOf counts;
   for (const dom::element agent : agents) {
     std::uint64_t id = 0;
-    std::uint64_t count = 0;
+    Counts c;
+    dom::element control;
     if (agent["id"].get(id) != simdjson::SUCCESS || id == 0 ||
         id > std::numeric_limits<std::uint32_t>::max() ||
-        agent["metrics"]["messages"]["received_breakdown"]["control_breakdown"]["startup"].get(
-            count) != simdjson::SUCCESS) {
+        agent["metrics"]["messages"]["received_breakdown"]["control_breakdown"].get(control) !=
+            simdjson::SUCCESS ||
+        control["startup"].get(c.startup) != simdjson::SUCCESS ||
+        control["keepalive"].get(c.keepalive) != simdjson::SUCCESS ||
+        control["shutdown"].get(c.shutdown) != simdjson::SUCCESS) {
       return fail("remoted's answer has an agent without its counters");
     }
-    starts[AgentId{static_cast<std::uint32_t>(id)}] = count;
+    counts[AgentId{static_cast<std::uint32_t>(id)}] = c;
   }
-  return starts;
+  return counts;
 }
 
 RemotedCounters::RemotedCounters(net::Loop& loop, Options options)
@@ -62,12 +66,12 @@ void RemotedCounters::ask(std::span<const AgentId> agents, Done done) {
                           const auto reply = reader_.feed(bytes);
                           if (!reply) return finish(std::nullopt);
                           if (!*reply) return;
-                          auto starts = take_starts(**reply);
-                          finish(starts ? std::optional(std::move(*starts)) : std::nullopt);
+                          auto counts = take_counts(**reply);
+                          finish(counts ? std::optional(std::move(*counts)) : std::nullopt);
                         },
                     .on_closed = [this](const std::string&) { finish(std::nullopt); },
                     .on_drained = {}},
-                   [this, request = frame_request(starts_request(agents))] {
+                   [this, request = frame_request(counts_request(agents))] {
                      if (request) stream_->write(*request);
                    });
 }
@@ -78,16 +82,16 @@ void RemotedCounters::stop() {
   done_ = {};
 }
 
-void RemotedCounters::finish(std::optional<Starts> starts) {
+void RemotedCounters::finish(std::optional<CountsOf> counts) {
   const Done done = std::exchange(done_, {});
   stop();
-  answers_ = starts.has_value();
-  if (starts) {
+  answers_ = counts.has_value();
+  if (counts) {
     backoff_.reset();
   } else {
     put_off_.start(backoff_.next(), [] {});
   }
-  if (done) done(std::move(starts));
+  if (done) done(std::move(counts));
 }
 
 }  // namespace rollcall::sidecar

@@ -1,6 +1,6 @@
-// How often agents started, as remoted counts them for its statistics: one request on a connection
-// of its own. Nobody depends on it: whatever goes wrong is an answer that nothing is known, and the
-// next requests are put off for a while. Loop thread only.
+// What agents said of themselves, as remoted counts it for its statistics: one request on a
+// connection of its own. Nobody depends on it: whatever goes wrong is an answer that nothing is
+// known, and the next requests are put off for a while. Loop thread only.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -23,12 +23,17 @@
 
 namespace rollcall::sidecar {
 
-using Starts = std::map<AgentId, std::uint64_t>;
+// Since remoted's start.
+struct Counts {
+  std::uint64_t startup = 0, keepalive = 0, shutdown = 0;
+  bool operator==(const Counts&) const = default;
+};
+using CountsOf = std::map<AgentId, Counts>;
 
 // The question about these agents, and what its reply means. An agent that remoted does not count
 // is left out.
-std::string starts_request(std::span<const AgentId> agents);
-std::expected<Starts, Error> take_starts(std::string_view reply);
+std::string counts_request(std::span<const AgentId> agents);
+std::expected<CountsOf, Error> take_counts(std::string_view reply);
 
 class RemotedCounters {
  public:
@@ -43,7 +48,7 @@ class RemotedCounters {
                                  .cap = std::chrono::milliseconds(600'000)};
     std::uint64_t seed = 0;
   };
-  using Done = std::function<void(std::optional<Starts>)>;
+  using Done = std::function<void(std::optional<CountsOf>)>;
 
   RemotedCounters(net::Loop& loop, Options options);
 
@@ -57,7 +62,7 @@ class RemotedCounters {
   std::optional<bool> answers() const { return answers_; }
 
  private:
-  void finish(std::optional<Starts> starts);
+  void finish(std::optional<CountsOf> counts);
 
   Options options_;
   net::Loop& loop_;

@@ -56,9 +56,11 @@ struct RowText {
   Row row;
   std::optional<SyncMark> mark;
   std::uint32_t print = 0;
+  bool elsewhere = false;
 };
 
-// "7:d:1795373636:1795373637:3:14", and with a print ":ab73a4a87244.14.7f1de2s" behind it.
+// "7:d:1795373636:1795373637:3:14", and with a print ":ab73a4a87244.14.7f1de2s" behind it. "!d" is
+// a row under another node's name.
 std::optional<RowText> parse_row(std::string_view text, bool with_print) {
   std::array<std::string_view, 6> parts;
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -69,7 +71,8 @@ std::optional<RowText> parse_row(std::string_view text, bool with_print) {
   }
   if (text.find(':') != text.npos) return std::nullopt;
   const auto id = number_in<std::uint32_t>(parts[0]);
-  const auto status = status_of(parts[1]);
+  const bool elsewhere = parts[1].starts_with('!');
+  const auto status = status_of(parts[1].substr(elsewhere ? 1 : 0));
   const auto keepalive = number_in<std::int64_t>(parts[2]);
   const auto disconnection = number_in<std::int64_t>(parts[3]);
   const auto code = number_in<std::int64_t>(parts[4]);
@@ -80,7 +83,8 @@ std::optional<RowText> parse_row(std::string_view text, bool with_print) {
               .keepalive_s = std::clamp<std::int64_t>(*keepalive, 0, kMaxSeconds),
               .code = static_cast<std::uint8_t>(std::clamp<std::int64_t>(*code, 0, 255))},
       .mark = mark_of(parts[5]),
-      .print = print_of(text)};
+      .print = print_of(text),
+      .elsewhere = elsewhere};
 }
 
 }  // namespace
@@ -92,12 +96,15 @@ TableScan::TableScan(Options options)
       window_page_(options_.page_rows),
       whole_page_(options_.whole_rows) {
   if (options_.only_node_name)
-    node_condition_ = " AND node_name=" + sql_quoted(*options_.only_node_name);
+    node_condition_ = "node_name=" + sql_quoted(*options_.only_node_name);
   begin();
 }
 
-void TableScan::begin(std::optional<LookPlan::Window> window) {
+void TableScan::begin(std::optional<LookPlan::Window> window, std::span<const AgentId> watched) {
   window_ = window;
+  watched_.clear();
+  for (const AgentId agent : watched)
+    watched_ += (watched_.empty() ? "" : ",") + std::to_string(static_cast<std::uint32_t>(agent));
   last_ = 0;
   asked_ = page().get();
   head_.reset();
@@ -113,8 +120,10 @@ std::string TableScan::request() const {
         "CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t";
   }
   // A column that is NULL would make the whole text NULL, and group_concat passes over it.
+  text += " FROM (SELECT id,id||':'||";
+  if (!watched_.empty()) text += "CASE WHEN " + node_condition_ + " THEN '' ELSE '!' END||";
   text +=
-      " FROM (SELECT id,id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'"
+      "substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'"
       "||ifnull(disconnection_time,0)||':'||ifnull(status_code,0)||':'||";
   text += has_marks_ ? "length(sync_status)" : "0";
   // Agents choose some of these texts, so what parts rows and columns is taken out.
@@ -125,7 +134,12 @@ std::string TableScan::request() const {
         "ifnull(substr(group_hash,1,6),'')||ifnull(length(`group`),'')||"
         "ifnull(substr(group_config_status,1,1),''),':','.'),';','.')";
   }
-  text += " AS x FROM agent WHERE id>" + std::to_string(last_) + node_condition_;
+  text += " AS x FROM agent WHERE id>" + std::to_string(last_);
+  if (!watched_.empty()) {
+    text += " AND (" + node_condition_ + " OR id IN (" + watched_ + "))";
+  } else if (!node_condition_.empty()) {
+    text += " AND " + node_condition_;
+  }
   if (window_) {
     const std::string between =
         " BETWEEN " + std::to_string(window_->from_s) + " AND " + std::to_string(window_->to_s);
@@ -186,6 +200,10 @@ std::optional<Error> TableScan::add(std::string_view row_text) {
     return Error{"table agent has more than " + std::to_string(options_.max_rows) + " rows"};
   }
   last_ = id;
+  if (parsed->elsewhere) {
+    done_.elsewhere.push_back(parsed->row.agent);
+    return std::nullopt;
+  }
   done_.rows.push_back(parsed->row);
   if (has_marks_) done_.marks.push_back(parsed->mark.value_or(SyncMark::synced));
   if (wants_prints()) done_.prints.push_back(parsed->print);

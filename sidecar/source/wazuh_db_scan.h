@@ -52,7 +52,8 @@ class TableScan {
 
   // Of the whole table, or of the rows with a time in the window. Forgets a scan that was under
   // way; the page sizes stay.
-  void begin(std::optional<LookPlan::Window> window = {});
+  // Rows of the `watched` are found under any node's name.
+  void begin(std::optional<LookPlan::Window> window = {}, std::span<const AgentId> watched = {});
   // What to ask now.
   std::string request() const;
 
@@ -61,6 +62,7 @@ class TableScan {
     std::vector<Row> rows;              // by id, never the manager's own (0)
     std::vector<SyncMark> marks;        // one for each row, or none if this Wazuh has none
     std::vector<std::uint32_t> prints;  // as in Look; of the whole table only
+    std::vector<AgentId> elsewhere;     // of the watched: under another node's name
   };
   // The reply to request(). After an error the scan is over: begin() again.
   std::expected<std::variant<More, Done>, Error> take(std::string_view reply);
@@ -85,7 +87,7 @@ class TableScan {
   std::optional<Error> add(std::string_view row_text);
 
   Options options_;
-  std::string node_condition_;
+  std::string node_condition_, watched_;
   PageSize window_page_;
   PageSize whole_page_;
   bool has_marks_ = true;

@@ -14,6 +14,8 @@ namespace {
 constexpr int kInfoPagesBetweenLooks = 20;
 // Then the fields of this page are given up: agents that wazuh-db fails on must not hold up others.
 constexpr int kInfoAttempts = 3;
+// Of agents of a Wazuh that does not say which it is.
+constexpr std::int64_t kKeepaliveUs = 20'000'000;
 
 }  // namespace
 
@@ -33,10 +35,16 @@ WazuhDbSource::WazuhDbSource(net::Loop& loop, app::Clock& clock, Options options
       look_timer_(loop),
       plan_(options_.scan),
       scan_({.only_node_name = options_.only_node_name}),
-      remoted_(loop, {.socket_path = options_.remoted_path, .seed = options_.seed}) {}
+      remoted_(loop, {.socket_path = options_.remoted_path, .seed = options_.seed}) {
+  if (options_.only_node_name) own_.emplace();
+}
 
 WazuhDbSource::~WazuhDbSource() {
   *alive_ = false;
+}
+
+void WazuhDbSource::remember(std::span<const Row> rows) {
+  if (own_) own_->remember(rows);
 }
 
 void WazuhDbSource::start() {
@@ -97,6 +105,7 @@ WazuhDbSource::Status WazuhDbSource::status() const {
   status.hints = hints_.found();
   status.gone = gone();
   status.remoted = remoted_.answers();
+  if (own_) status.own_rows = own_->counters();
   return status;
 }
 
@@ -117,7 +126,7 @@ void WazuhDbSource::lost(const std::string& reason) {
   status_.connected = false;
   remoted_.stop();
   starts_.reset();
-  if (was == Phase::looking || was == Phase::counting_starts ||
+  if (was == Phase::looking || was == Phase::counting_starts || was == Phase::asking_counts ||
       (was == Phase::connecting && look_due_)) {
     fail_look(reason);
   } else {
@@ -161,14 +170,14 @@ void WazuhDbSource::begin_look() {
 // Who started since the look before: a row that is the same at this one hides a visit.
 void WazuhDbSource::count_starts() {
   phase_ = Phase::counting_starts;
-  const Starts before = std::exchange(starts_, {}).value();
+  const CountsOf before = std::exchange(starts_, {}).value();
   std::vector<AgentId> agents;
   for (const auto& [agent, count] : before) agents.push_back(agent);
-  remoted_.ask(agents, [this, before](const std::optional<Starts>& now) {
+  remoted_.ask(agents, [this, before](const std::optional<CountsOf>& now) {
     std::vector<AgentId> started;
-    for (const auto& [agent, count] : now.value_or(Starts{})) {
+    for (const auto& [agent, count] : now.value_or(CountsOf{})) {
       const auto old = before.find(agent);
-      if (old != before.end() && count > old->second) started.push_back(agent);
+      if (old != before.end() && count.startup > old->second.startup) started.push_back(agent);
     }
     hints_.started(started);
     begin_rows(plan_.next(clock_.now()));
@@ -177,7 +186,9 @@ void WazuhDbSource::count_starts() {
 
 void WazuhDbSource::begin_rows(std::optional<LookPlan::Window> window) {
   phase_ = Phase::looking;
-  scan_.begin(window);
+  watched_.clear();
+  if (own_ && !window) watched_ = own_->to_watch();
+  scan_.begin(window, watched_);
   look_ = Look{};
   look_.connection = status_.connection;
   look_.complete = !window;
@@ -208,25 +219,55 @@ void WazuhDbSource::on_look_reply(const std::string& reply) {
     // The wall clock was set: what the agents wrote since may be anywhere.
     if (!look_.complete && !plan_.goes_on(head_)) return begin_rows(std::nullopt);
   }
-  if (auto* done = std::get_if<TableScan::Done>(&*step)) return finish_look(std::move(*done));
+  if (auto* done = std::get_if<TableScan::Done>(&*step)) return finish_rows(std::move(*done));
   ++look_requests_;
   client_.ask(scan_.request());
 }
 
-void WazuhDbSource::finish_look(TableScan::Done done) {
+void WazuhDbSource::finish_rows(TableScan::Done done) {
   look_.finished = clock_.now();
-  look_.rows = std::move(done.rows);
   look_.prints = std::move(done.prints);
   look_.defaults = status_.defaults;
   if (head_.table_ms) {
     // Before 4.13 a keepalive left the same mark as a visit.
     if (!version_.since_4_13) done.marks.clear();
-    hints_.apply(look_.rows, done.marks, *head_.table_ms);
+    hints_.apply(done.rows, done.marks, *head_.table_ms);
   }
   starts_.reset();
+  if (own_) return ask_own(std::move(done));
+  look_.rows = std::move(done.rows);
+  finish_look();
+}
+
+// Whether it was this node's remoted that wrote what changed.
+void WazuhDbSource::ask_own(TableScan::Done done) {
+  OwnRows::Found found{.rows = std::move(done.rows),
+                       .watched = watched_,
+                       .elsewhere = std::move(done.elsewhere),
+                       .complete = look_.complete,
+                       .table_s = head_.table_ms.value_or(look_.finished.wall_us / 1000) / 1000,
+                       .mono_us = look_.finished.mono_us};
+  auto asked = own_->question(found);
+  const auto judge = [this, found = std::move(found), asked](const OwnRows::Answer& answer) {
+    look_.rows = own_->judge(found, asked, answer, keepalive_us());
+    finish_look();
+  };
+  if (asked.empty() || !remoted_.may_ask()) return judge(std::nullopt);
+  phase_ = Phase::asking_counts;
+  remoted_.ask(asked, judge);
+}
+
+std::int64_t WazuhDbSource::keepalive_us() const {
+  for (const std::int64_t us : {options_.keepalive.count(), status_.defaults.keepalive_us}) {
+    if (us > 0) return us;
+  }
+  return kKeepaliveUs;
+}
+
+void WazuhDbSource::finish_look() {
   if (auto hidden = hints_.may_hide(); !hidden.empty() && remoted_.may_ask()) {
     hidden.resize(std::min(hidden.size(), RemotedCounters::kMaxAgents));
-    remoted_.ask(hidden, [this](std::optional<Starts> starts) { starts_ = std::move(starts); });
+    remoted_.ask(hidden, [this](std::optional<CountsOf> counts) { starts_ = std::move(counts); });
   }
   if (look_.complete && look_.rows.empty()) {
     // A table that has other nodes' agents has none of this one's by right.

@@ -22,6 +22,7 @@
 #include "protocol/note.h"
 #include "sidecar/core/observation.h"
 #include "sidecar/source/look_plan.h"
+#include "sidecar/source/own_rows.h"
 #include "sidecar/source/remoted_counters.h"
 #include "sidecar/source/source_defaults.h"
 #include "sidecar/source/visit_hints.h"
@@ -40,7 +41,8 @@ class WazuhDbSource {
     std::chrono::microseconds poll{1'000'000};
     std::chrono::microseconds scan{60'000'000};
     std::chrono::milliseconds request_timeout{10'000};
-    std::optional<NodeName> only_node_name = {};  // for the master's own agents, see TableScan
+    std::optional<NodeName> only_node_name = {};  // for the master's own agents, see OwnRows
+    std::chrono::microseconds keepalive{0};       // of the agents; 0: as this Wazuh has it
     std::size_t max_waiting = 1'000'000;          // agents that read_info() may keep waiting
     net::Backoff::Limits backoff{.base = std::chrono::milliseconds(250),
                                  .cap = std::chrono::milliseconds(5'000)};
@@ -71,7 +73,8 @@ class WazuhDbSource {
     bool failing = false;          // from the first failure until the next look that succeeds
     std::string wazuh;             // "4.14.7", "4.13 or later"; empty: not known
     SourceDefaults defaults;
-    std::uint64_t hints = 0;      // visits that only marks or counters showed
+    std::uint64_t hints = 0;                         // visits that only marks or counters showed
+    std::optional<OwnRows::Counters> own_rows = {};  // with only_node_name
     std::optional<bool> remoted;  // whether its counters were there when last asked for
     // Of the last look that succeeded.
     std::int64_t last_look_us = 0;  // from its first request to its last reply
@@ -90,6 +93,8 @@ class WazuhDbSource {
   WazuhDbSource(const WazuhDbSource&) = delete;
   WazuhDbSource& operator=(const WazuhDbSource&) = delete;
 
+  // With only_node_name, before start(): what was believed of the table when the process ended.
+  void remember(std::span<const Row> rows);
   void start();
   // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
   // read_info() asked for is forgotten.
@@ -110,6 +115,7 @@ class WazuhDbSource {
     asking_version,
     counting_starts,  // then looking
     looking,
+    asking_counts,  // whether remoted vouches for what was found
     reading_info,
   };
 
@@ -126,7 +132,10 @@ class WazuhDbSource {
   void on_version_reply(const std::string& reply);
   void on_look_reply(const std::string& reply);
   void on_info_reply(const std::string& reply);
-  void finish_look(TableScan::Done done);
+  void finish_rows(TableScan::Done done);
+  void ask_own(TableScan::Done done);
+  std::int64_t keepalive_us() const;
+  void finish_look();
   void fail_look(const std::string& reason);
   void note_unreadable(const InfoRead::Done& done);
   void fail_info(const std::string& reason);
@@ -149,7 +158,9 @@ class WazuhDbSource {
   TableScan scan_;
   VisitHints hints_;
   RemotedCounters remoted_;
-  std::optional<Starts> starts_;  // since the last look ended, of agents that may hide a visit
+  std::optional<CountsOf> starts_;  // since the last look ended, of agents that may hide a visit
+  std::optional<OwnRows> own_;
+  std::vector<AgentId> watched_;  // at this look
   WazuhVersion version_;
   bool version_due_ = false;
   Look look_;

@@ -15,6 +15,7 @@ import unittest
 
 from cluster import STANDIN_LIVES_S, Cluster, fields_of
 from daemons import http_socket_in, master_configuration, socket_in
+from remoted import Remoted
 from wdb import ClusterSync, Manager, Standin
 
 AGENTS = [7, 8, 9, 10, 11]
@@ -54,7 +55,7 @@ class SinkCluster(Cluster):
     def source_of(self, worker):
         source = super().source_of(worker)
         if worker == self.own:
-            source["only_node_name"] = "true"
+            source |= {"only_node_name": "true", "scan": "1s"}
         return source
 
     def add_standin(self, worker, home, seconds, *more):
@@ -352,6 +353,74 @@ class OwnNode(SinkTest):
         self.assertEqual(by_m, {8})
         self.assertEqual({c["agent"] for c in self.cluster.sink_page()["corrections"]}, {7})
         self.assertEqual(self.cluster.sink_page()["own_node"], "m")
+
+    def own_rows(self, **wanted):
+        def fact():
+            said = self.cluster.status("m")["source"]["own_rows"]
+            return all(said[key] == value for key, value in wanted.items())
+        self.cluster.until(f"m's sidecar says {wanted} of its rows", fact)
+
+    def arrive(self, id):
+        """On m, as its remoted counts it."""
+        self.remoted.count(id, "startup")
+        self.agents.connect(id, "m")
+        self.until_decided(id, "active", "m")
+
+    def until_decided(self, id, *right):
+        self.cluster.until(f"{id} is {right}", lambda: self.decided(id) == right)
+
+    def test_what_wazuhs_late_sync_wrote_is_no_evidence_there(self):
+        self.start("observe", "4.14", "m")
+        self.wazuh.is_node("m")
+        self.remoted = Remoted(self.cluster.home)
+        self.addCleanup(self.remoted.close)
+
+        # S1: w1's late "disconnected" of an agent that is on m by now.
+        self.agents.connect(7, "w1")
+        self.until_decided(7, "active", "w1")
+        self.agents.goodbye(7)
+        self.arrive(7)
+        self.wazuh.status(self.wazuh.row(7), "disconnected", int(time.time()))
+        self.own_rows(refused=1, held=0)  # the agent's next keepalive says that it is here
+
+        # S7: w1's late keepalive of an agent that came to m after it, and stopped there.
+        self.arrive(8)
+        self.remoted.count(8, "shutdown")
+        self.agents.goodbye(8)
+        self.until_decided(8, "disconnected", "m")
+        self.wazuh.keepalive(self.wazuh.row(8))
+        self.own_rows(held=1)
+
+        # S3: w1's late full row of an agent that is on m by now, and leaves.
+        self.agents.connect(9, "w1")
+        self.until_decided(9, "active", "w1")
+        of_w1 = ClusterSync(self.cluster.socket_of("w1"))
+        self.addCleanup(of_w1.close)
+        self.agents.goodbye(9)
+        self.arrive(9)
+        self.wazuh.full_row(of_w1.row(9))
+        self.own_rows(hidden=1)
+        before = self.cluster.status("m")["source"]["scans"]
+        self.cluster.until("the table was read again and again", lambda: self.cluster.status(
+            "m")["source"]["scans"] > before + 3)
+        self.assertEqual(self.decided(9), ("active", "m"))
+        self.remoted.count(9, "shutdown")
+        self.agents.goodbye(9)
+        self.until_decided(9, "disconnected", "m")
+
+        self.cluster.until("all was told", self.cluster.quiet)
+        by_m = [(d["agent"], d["event"]) for d in self.cluster.decisions() if d["node"] == "m"]
+        for id, right in ((7, ["opened"]), (8, ["opened", "closed"]), (9, ["opened", "closed"])):
+            self.assertEqual([event for agent, event in by_m if agent == id and
+                              event in ("opened", "closed", "removed")], right)
+
+        # And what is believed outlives the process.
+        self.cluster.kill("m")
+        self.cluster.start("m")
+        self.own_rows(held=1)
+        self.cluster.until("all was told", self.cluster.quiet)
+        self.assertEqual(self.decided(8), ("disconnected", "m"))
+        self.arrive(8)
 
 
 if __name__ == "__main__":

@@ -281,7 +281,7 @@ MUTATIONS = [
         "digests before the source was heard out",
         "a sidecar with an empty store has all its agents closed before it looked",
         (Edit("sidecar/core/sidecar_core.cc",
-              "  source_first_ = !heard_out();\n",
+              "  set_source_first(!heard_out());\n",
               "  source_first_ = false;\n"),
          Edit("sidecar/core/sidecar_core.cc",
               "    if (acked_position_ == 0) source_first_ = true;\n",
@@ -350,6 +350,20 @@ MUTATIONS = [
               "    lo = before; hi = now.boot_us;\n"),),
         # Wider evidence raises more doubt, which ends well: only later.
         unit=("sidecar_core_test", "TrackerLook.*")),
+    Mutation(
+        "a late disconnect in the master's own rows believed",
+        "Wazuh's sync ends sessions of agents that are there",
+        (Edit("sidecar/source/own_rows.cc",
+              "    if (found.mono_us - k.since_mono_us < keepalive_us * 5 / 2) return;\n",
+              ""),),
+        unit=("sidecar_source_test", "OwnRowsTest.ADisconnectThatRemotedDidNotCount*")),
+    Mutation(
+        "a late keepalive in the master's own rows believed",
+        "Wazuh's sync brings agents back that have stopped",
+        (Edit("sidecar/source/own_rows.cc",
+              "leaves ? moved(k.counts->shutdown, counted->shutdown) : spoke(*k.counts, *counted)",
+              "leaves ? moved(k.counts->shutdown, counted->shutdown) : true"),),
+        unit=("sidecar_source_test", "OwnRowsTest.AKeepaliveThatRemotedDidNotCount*")),
     Mutation(
         "short visit ignored",
         "another worker's ghost stays on top",

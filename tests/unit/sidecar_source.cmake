@@ -5,6 +5,7 @@ rollcall_test(sidecar_source_test THREADS
     sidecar_source/event_lines_test.cc
     sidecar_source/event_socket_test.cc
     sidecar_source/look_plan_test.cc
+    sidecar_source/own_rows_test.cc
     sidecar_source/remoted_counters_test.cc
     sidecar_source/source_defaults_test.cc
     sidecar_source/visit_hints_test.cc

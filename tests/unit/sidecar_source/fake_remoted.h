@@ -8,6 +8,7 @@
 
 #include "net/loop.h"
 #include "net/unix_stream.h"
+#include "sidecar/source/remoted_counters.h"
 
 namespace rollcall::sidecar::test {
 
@@ -20,8 +21,8 @@ class FakeRemoted {
   }
   bool listening() const { return listener_ != nullptr; }
 
-  std::map<std::uint32_t, std::uint64_t> starts;  // of each agent that it counts
-  std::string says;                               // instead of an answer, if not empty
+  std::map<std::uint32_t, Counts> counts;  // of each agent that it counts
+  std::string says;                        // instead of an answer, if not empty
   bool mute = false;
   bool busy = false;  // every agent starts once more before each answer
   std::vector<std::string> asked;
@@ -58,18 +59,20 @@ class FakeRemoted {
     if (c.in.size() < 4 + length) return;  // short requests only
     asked.push_back(c.in.substr(4));
     if (mute) return;
-    for (auto& [id, count] : starts) count += busy ? 1u : 0u;
+    for (auto& [id, count] : counts) count.startup += busy ? 1u : 0u;
     c.stream->write(says.empty() ? framed(counters()) : says);
   }
 
   std::string counters() const {
     std::string agents;
-    for (const auto& [id, count] : starts) {
+    for (const auto& [id, count] : counts) {
       agents += std::string(agents.empty() ? "" : ",") + R"({"uptime":1,"id":)" +
                 std::to_string(id) +
                 R"(,"metrics":{"messages":{"received_breakdown":{"control":9,"control_breakdown":)"
-                R"({"keepalive":1,"request":0,"shutdown":2,"startup":)" +
-                std::to_string(count) + "}}}}}";
+                R"({"keepalive":)" +
+                std::to_string(count.keepalive) + R"(,"request":0,"shutdown":)" +
+                std::to_string(count.shutdown) + R"(,"startup":)" + std::to_string(count.startup) +
+                "}}}}}";
     }
     return R"({"error":0,"message":"ok","data":{"timestamp":1,"name":"wazuh-remoted","agents":[)" +
            agents + "]}}";

@@ -15,26 +15,26 @@ using ::testing::ElementsAre;
 using ::testing::Pair;
 using namespace std::chrono_literals;
 
-TEST(RemotedStarts, AreAskedForByIdAndReadFromTheAnswer) {
+TEST(RemotedCounts, AreAskedForByIdAndReadFromTheAnswer) {
   const std::vector<AgentId> agents = {AgentId{7}, AgentId{42}};
-  EXPECT_EQ(starts_request(agents),
+  EXPECT_EQ(counts_request(agents),
             R"({"command":"getagentsstats","parameters":{"agents":[7,42]}})");
-  const auto starts = take_starts(
+  const auto counts = take_counts(
       R"({"error":0,"message":"ok","data":{"timestamp":1,"name":"wazuh-remoted","agents":[)"
       R"({"uptime":1,"id":42,"metrics":{"messages":{"received_breakdown":{"control":3,)"
       R"("control_breakdown":{"keepalive":1,"request":0,"shutdown":0,"startup":5},"event":0},)"
       R"("sent_breakdown":{"ack":1}}}}]}})");
-  ASSERT_TRUE(starts) << starts.error().message;
-  EXPECT_THAT(*starts, ElementsAre(Pair(AgentId{42}, 5u)));
+  ASSERT_TRUE(counts) << counts.error().message;
+  EXPECT_THAT(*counts, ElementsAre(Pair(AgentId{42}, Counts{5, 1, 0})));
 }
 
-TEST(RemotedStarts, AnyOtherAnswerIsAnError) {
+TEST(RemotedCounts, AnyOtherAnswerIsAnError) {
   for (const char* reply :
        {"", "{}", "[]", R"({"error":9,"message":"Error getting agents from DB","data":{}})",
         R"({"error":0,"data":{}})", R"({"error":0,"data":{"agents":7}})",
         R"({"error":0,"data":{"agents":[7]}})", R"({"error":0,"data":{"agents":[{"id":7}]}})",
         R"({"error":0,"data":{"agents":[]})"})
-    EXPECT_FALSE(take_starts(reply)) << reply;
+    EXPECT_FALSE(take_counts(reply)) << reply;
 }
 
 class RemotedCountersTest : public ::testing::Test {
@@ -49,10 +49,10 @@ class RemotedCountersTest : public ::testing::Test {
   ~RemotedCountersTest() override { std::filesystem::remove_all(folder_); }
 
   // The answer to one question; nothing if there was none.
-  std::optional<Starts> ask(RemotedCounters& counters) {
-    std::optional<Starts> answer;
+  std::optional<CountsOf> ask(RemotedCounters& counters) {
+    std::optional<CountsOf> answer;
     const std::vector<AgentId> seven = {AgentId{7}};
-    counters.ask(seven, [&](std::optional<Starts> starts) {
+    counters.ask(seven, [&](std::optional<CountsOf> starts) {
       answer = std::move(starts);
       loop_.stop();
     });
@@ -71,11 +71,11 @@ TEST_F(RemotedCountersTest, EachQuestionIsAConnectionOfItsOwn) {
   ASSERT_TRUE(remoted.listening());
   RemotedCounters counters(loop_, options_);
   for (std::uint64_t i = 1; i <= 3; ++i) {
-    remoted.starts = {{7, i}};
+    remoted.counts = {{7, {i, 1, 2}}};
     ASSERT_TRUE(counters.may_ask());
     const auto starts = ask(counters);
     ASSERT_TRUE(starts);
-    EXPECT_THAT(*starts, ElementsAre(Pair(AgentId{7}, i)));
+    EXPECT_THAT(*starts, ElementsAre(Pair(AgentId{7}, Counts{i, 1, 2})));
     EXPECT_EQ(counters.answers(), true);
   }
   EXPECT_EQ(remoted.asked.size(), 3u);
@@ -114,7 +114,7 @@ TEST_F(RemotedCountersTest, PutOffQuestionsMayBeAskedAgainLater) {
   RemotedCounters counters(loop_, options_);
   EXPECT_EQ(ask(counters), std::nullopt);
   FakeRemoted remoted(loop_, options_.socket_path);
-  remoted.starts = {{7, 1}};
+  remoted.counts = {{7, {1, 1, 2}}};
   net::Timer watch(loop_);
   watch.repeat(1ms, [&] {
     if (counters.may_ask()) loop_.stop();
@@ -129,7 +129,7 @@ TEST_F(RemotedCountersTest, StoppedItCallsNothing) {
   RemotedCounters counters(loop_, options_);
   bool called = false;
   const std::vector<AgentId> seven = {AgentId{7}};
-  counters.ask(seven, [&](const std::optional<Starts>&) { called = true; });
+  counters.ask(seven, [&](const std::optional<CountsOf>&) { called = true; });
   counters.stop();
   net::Timer later(loop_);
   later.start(20ms, [&] { loop_.stop(); });

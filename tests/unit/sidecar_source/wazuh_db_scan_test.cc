@@ -61,8 +61,9 @@ class Table {
 };
 
 std::expected<TableScan::Done, Error> whole(TableScan& scan, Table& table,
-                                            std::optional<LookPlan::Window> window = {}) {
-  scan.begin(window);
+                                            std::optional<LookPlan::Window> window = {},
+                                            std::span<const AgentId> watched = {}) {
+  scan.begin(window, watched);
   for (int i = 0; i < 20'000; ++i) {
     auto step = scan.take(table.ask(scan.request()));
     if (!step) return std::unexpected(step.error());
@@ -354,6 +355,21 @@ TEST(TableScan, TheNodeFilterTakesOnlyRowsOfThatNode) {
   ASSERT_THAT(rows, SizeIs(2));
   EXPECT_EQ(rows[0].agent, AgentId{4});
   EXPECT_EQ(rows[1].agent, AgentId{17});
+}
+
+TEST(TableScan, TheWatchedAreFoundUnderAnyName) {
+  Table table;
+  table.enrol(1, 20);
+  table.sql("UPDATE agent SET node_name='master' WHERE id IN (4,17)");
+  TableScan mine({.only_node_name = "master", .whole_rows = 2});
+  const std::vector<AgentId> watched = {AgentId{3}, AgentId{17}, AgentId{99}};
+  const auto done = whole(mine, table, {}, watched);
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_THAT(done->rows, SizeIs(2));
+  EXPECT_EQ(done->rows[1].agent, AgentId{17});
+  EXPECT_THAT(done->prints, SizeIs(2)) << "one for each row";
+  EXPECT_THAT(done->elsewhere, ElementsAre(AgentId{3}));
+  EXPECT_THAT(whole(mine, table).value().elsewhere, IsEmpty()) << "at that look only";
 }
 
 TEST(TableScan, AQuoteInTheNodeFilterStaysInsideItsText) {

@@ -403,7 +403,7 @@ TEST_F(OlderWazuh, AStartThatRemotedCountedOnARowThatStayedTheSameIsAVisit) {
   sql("UPDATE agent SET last_keepalive=strftime('%s','now')+30,connection_status='disconnected',"
       "disconnection_time=strftime('%s','now')+30 WHERE id=2");
   FakeRemoted remoted(loop_, options_.remoted_path);
-  remoted.starts = {{2, 7}};
+  remoted.counts = {{2, {7, 1, 2}}};
   observe();
   until([this] { return source_->status().remoted == true && looks_.size() > 3; });
   EXPECT_EQ(source_->status().hints, 0u);

@@ -1,0 +1,97 @@
+#pragma once
+// The rows of the master's own node in the master's table, as far as its own remoted wrote them.
+// Pure.
+//
+// There others write too, and a row does not say who did: Wazuh's sync brings what a worker said of
+// an agent, however late, as a status or a keepalive that leaves the node's name, or as a whole row
+// under the worker's name. But remoted counts what agents say to it, and nothing else
+// (RemotedCounters). So what such a write could have made is believed only if the counters say so
+// too:
+//
+// - *disconnected*: when a goodbye was counted, at remoted's own start (code 5), or after two and a
+// half
+//   keepalive intervals in which the agent did not speak up;
+// - *active* or *pending* after that: when a start or a keepalive was counted since. If remoted
+// does not
+//   answer, when its keepalive moves on once more: what comes late comes once;
+// - a row under another node's name stays as it was, and goes on as the counters say.
+//
+// Until then the row is given as it was before.
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "sidecar/core/observation.h"
+#include "sidecar/source/remoted_counters.h"
+
+namespace rollcall::sidecar {
+
+class OwnRows {
+ public:
+  // What one look found in the table, and when.
+  struct Found {
+    std::vector<Row> rows = {};           // under this node's name
+    std::vector<AgentId> watched = {};    // they were looked for under any name, see to_watch()
+    std::vector<AgentId> elsewhere = {};  // and these were found under another
+    bool complete = true;
+    std::int64_t table_s = 0;  // wazuh-db's wall clock
+    std::int64_t mono_us = 0;
+  };
+  // Of the agents in question(); nothing if remoted did not answer.
+  using Answer = std::optional<CountsOf>;
+
+  // What was believed when this process ended before.
+  void remember(std::span<const Row> rows);
+
+  // Whose counters have to be asked for before judge(), at most RemotedCounters::kMaxAgents.
+  std::vector<AgentId> question(const Found& found);
+  // The rows to be believed: those that were found, in their order, then others that changed (after
+  // a complete look all others that are still there).
+  std::vector<Row> judge(Found found, const std::vector<AgentId>& asked, const Answer& answer,
+                         std::int64_t keepalive_us);
+
+  // Agents to look for under any name, at most kMaxWatched, by id: there was no row of theirs under
+  // this node's.
+  static constexpr std::size_t kMaxWatched = 500;
+  std::vector<AgentId> to_watch() const;
+
+  struct Counters {
+    std::uint64_t refused = 0;  // changes that turned out to be somebody else's
+    std::size_t held = 0;       // changes that nobody vouches for yet
+    std::size_t hidden = 0;
+  };
+  Counters counters() const { return {refused_, doubted_.size(), hidden_.size()}; }
+
+ private:
+  struct Known {
+    explicit Known(const Row& row) : believed(row), raw(row), settled(row) {}
+    Row believed;
+    Row raw;                       // what the table said last
+    Row settled;                   // what it said when that was believed
+    std::optional<Counts> counts;  // at the last answer
+    std::int64_t counted_s = 0;    // wazuh-db's clock then
+    std::uint64_t counted_at_look = 0;
+    bool answered = false;           // since `raw` changed
+    std::int64_t since_mono_us = 0;  // since when it is doubted
+    std::int64_t first_s = 0;        // the keepalive that it had then
+  };
+
+  static bool in_doubt(const Known& k);
+  bool see(Known& k, const Row& row, std::int64_t mono_us);
+  void decide(AgentId agent, Known& k, const std::optional<Counts>& counted, const Found& found,
+              bool answers, std::int64_t keepalive_us);
+  void believe(AgentId agent, Known& k);
+  void count_anew(AgentId agent, Known& k);
+  void follow_hidden(Known& k, const Counts& now, std::int64_t table_s);
+  void find_hidden(const Found& found, std::vector<Row>& rows);
+
+  std::map<AgentId, Known> known_;
+  std::set<AgentId> doubted_, hidden_, uncounted_;
+  std::uint64_t look_ = 0;
+  std::uint64_t refused_ = 0;
+};
+
+}  // namespace rollcall::sidecar
