@@ -284,7 +284,8 @@ MUTATIONS = [
               "  set_source_first(!heard_out());\n",
               "  source_first_ = false;\n"),
          Edit("sidecar/core/sidecar_core.cc",
-              "    if (acked_position_ == 0) source_first_ = true;\n",
+              "    source_first_ |= acked_position_ == 0 || "
+              "read_meta(image, \"source_first\") != 0;\n",
               "")),
         # A lost store, and a source that is not there: rare.
         unit=("sidecar_core_test", "ReconcilerTest.AStoreThatKnowsNothing*")),

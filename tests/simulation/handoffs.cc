@@ -37,6 +37,7 @@ void World::undrain(WorkerNode& w) {
   // Its store may have been exchanged since.
   if (!w.driver->core().tracker().drain()) return;
   say(w.name, "is drained no more");
+  promises_.undrained(w);
   (void)w.driver->undrain();
 }
 
@@ -103,6 +104,14 @@ void World::end_handoffs() {
 }
 
 // ---- what must hold ----------------------------------------------------------------------------
+
+void Promises::undrained(const WorkerNode& w) {
+  for (const auto& [agent, state] : w.driver->core().tracker().agents()) {
+    // Whom a manager that stopped left alone stays offered.
+    if (state.offered() && state.handoff->left != Reason::worker_restart)
+      known_[agent].taken_back[w.name] = {state.session->epoch, w.name, state.session->change};
+  }
+}
 
 // Nobody is shown as disconnected while an offer of it is within its grace, unless somebody knows.
 void Promises::shown() {

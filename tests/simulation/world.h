@@ -182,6 +182,8 @@ class Promises {
   void master_started(const master::State& state);
   void queues();
   void heard(WorkerNode& w, std::int64_t came);
+  // An operator takes back what this worker offered: Wazuh's row decides again, whatever it says.
+  void undrained(const WorkerNode& w);
   // What the master's feed has come to.
   void feed();
   void feed_again();  // after a restart
