@@ -27,7 +27,7 @@ def delta(agent, epoch, change=0, first_seq=1):
 class PeerTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(workers=("w1", "w2"), heartbeat="1s", ttl="3s")
+        cls.cluster = Cluster(workers=("w1", "w2"), heartbeat="1s", ttl="6s")
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.start("master")
         cls.cluster.start(cls.cluster.standin_of("w2"))
