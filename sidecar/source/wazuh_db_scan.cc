@@ -118,6 +118,13 @@ std::string TableScan::request() const {
     text +=
         ",(SELECT count(*) FROM agent) n,"
         "CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t";
+    // A worker's table has its own agents only.
+    if (!window_ && node_condition_.empty()) {
+      text +=
+          ",(SELECT CASE WHEN min(node_name)<max(node_name) THEN min(node_name)||' and '||"
+          "max(node_name) END FROM agent WHERE id>0 AND connection_status IN('active','pending') "
+          "AND node_name NOT IN('','unknown')) w";
+    }
   }
   // A column that is NULL would make the whole text NULL, and group_concat passes over it.
   text += " FROM (SELECT id,id||':'||";
@@ -175,6 +182,11 @@ TableScan::Result TableScan::take(std::string_view reply) {
       head_->table_ms = static_cast<std::int64_t>(*ms);
     head_->table_rows =
         std::max<std::size_t>(wazuh::whole(found.all.at_key("n")).value_or(0), 1) - 1;
+    if (std::string_view nodes; found.all.at_key("w").get(nodes) == simdjson::SUCCESS) {
+      return fail("this table has agents that are connected to other nodes (" +
+                  wazuh::quoted(nodes) +
+                  "): it is the Wazuh master's; set [source] only_node_name = true");
+    }
   }
 
   const bool last_page = count < asked_;

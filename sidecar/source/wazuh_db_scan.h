@@ -43,6 +43,7 @@ class TableScan {
  public:
   struct Options {
     // On the master's own table: only rows of this node, for the others are what workers reported.
+    // Without it a table that shows agents on two nodes is an error.
     std::optional<NodeName> only_node_name = {};
     std::size_t page_rows = 1500;   // of rows with times in a window
     std::size_t whole_rows = 1000;  // of the whole table, whose rows are longer

@@ -166,7 +166,7 @@ class Changes(Cli):
 
 
 class LogCli(Cli):
-    STORE = {"segment": "64KiB", "max_size": "2MiB"}  # a snapshot after each 512 KiB
+    STORE = {"segment": "64KiB", "max_size": "1536KiB"}  # a snapshot after each 384 KiB
     AGENTS = STORMY
 
     def move_until(self, enough):
@@ -258,7 +258,7 @@ class Log(LogCli):
 
 
 class Retention(LogCli):
-    STORE = {"segment": "64KiB", "max_size": "2MiB"}
+    STORE = {"segment": "64KiB", "max_size": "1MiB"}
 
     def test_grows_no_larger_than_it_may_and_stays_whole(self):
         store = self.cluster.stores["master"]
@@ -272,7 +272,7 @@ class Retention(LogCli):
                          ["is what the log begins with",
                           "equals the fold of the records, byte for byte"])
         # What came since the last snapshot, which brings the next removal, comes on top.
-        self.assertLess(sum(f.stat().st_size for f in store.iterdir()), 2 << 20)
+        self.assertLess(sum(f.stat().st_size for f in store.iterdir()), 1 << 20)
         said = self.log("replay --until-record 1", status=1)
         self.assertRegex(said, r"is not kept \(\[store\] retention, max_size\)")
         self.cluster.start("master")

@@ -15,7 +15,7 @@ import unittest
 
 from cluster import STANDIN_LIVES_S, Cluster, fields_of
 from daemons import http_socket_in, master_configuration, socket_in
-from remoted import Remoted
+from remoted_counters import RemotedCounters
 from wdb import ClusterSync, Manager, Standin
 
 AGENTS = [7, 8, 9, 10, 11]
@@ -372,7 +372,7 @@ class OwnNode(SinkTest):
     def test_what_wazuhs_late_sync_wrote_is_no_evidence_there(self):
         self.start("observe", "4.14", "m")
         self.wazuh.is_node("m")
-        self.remoted = Remoted(self.cluster.home)
+        self.remoted = RemotedCounters(self.cluster.home)
         self.addCleanup(self.remoted.close)
 
         # S1: w1's late "disconnected" of an agent that is on m by now.

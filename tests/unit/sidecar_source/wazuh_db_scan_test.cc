@@ -123,7 +123,10 @@ TEST(TableScan, AsksExactlyThis) {
   EXPECT_EQ(
       scan.request(),
       "global sql SELECT group_concat(x,';') r,max(id) m,count(*) c,(SELECT count(*) FROM"
-      " agent) n,CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t FROM (SELECT id,"
+      " agent) n,CAST(round((julianday('now')-2440587.5)*86400000) AS INTEGER) t,(SELECT CASE WHEN"
+      " min(node_name)<max(node_name) THEN min(node_name)||' and '||max(node_name) END FROM agent"
+      " WHERE id>0 AND connection_status IN('active','pending') AND node_name NOT"
+      " IN('','unknown')) w FROM (SELECT id,"
       "id||':'||substr(connection_status,1,1)||':'||ifnull(last_keepalive,0)||':'||"
       "ifnull(disconnection_time,0)||':'||ifnull(status_code,0)||':'||length(sync_status)"
       "||':'||replace(replace(ifnull(substr(config_sum,1,5),'')||"
@@ -355,6 +358,20 @@ TEST(TableScan, TheNodeFilterTakesOnlyRowsOfThatNode) {
   ASSERT_THAT(rows, SizeIs(2));
   EXPECT_EQ(rows[0].agent, AgentId{4});
   EXPECT_EQ(rows[1].agent, AgentId{17});
+}
+
+TEST(TableScan, AMastersTableIsNotTakenForAWorkers) {
+  Table table;
+  table.enrol(1, 20);
+  table.sql("UPDATE agent SET node_name='unknown',connection_status='pending' WHERE id=3");
+  table.sql("UPDATE agent SET node_name='old',connection_status='disconnected' WHERE id=4");
+  EXPECT_TRUE(scan(table)) << "nobody is connected to another node";
+  table.sql("UPDATE agent SET node_name='master' WHERE id=17");
+  const auto refused = scan(table);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, ::testing::AllOf(HasSubstr("master and worker-1"),
+                                                        HasSubstr("only_node_name = true")));
+  EXPECT_TRUE(scan(table, {.only_node_name = "master"}));
 }
 
 TEST(TableScan, TheWatchedAreFoundUnderAnyName) {
