@@ -261,19 +261,28 @@ TEST(LogRecordBytes, CutAnywhereAreAnErrorAndNotACrash) {
   }
 }
 
-TEST(LogRecordBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
+// Read or refused; and what is read is written as what would be read again.
+TEST(LogRecordBytes, WithAnyByteChangedAreRefusedOrReadAsWhatCanBeWritten) {
   std::mt19937 random(5);
+  std::size_t read = 0, refused = 0;
   for (const std::string& whole : live().records) {
     for (std::size_t i = 0; i < whole.size(); ++i) {
       for (int n = 0; n < 10; ++n) {
         std::string bytes = whole;
         bytes[i] = static_cast<char>(random());
         auto record = decode_log_record(bytes);
+        ++(record ? read : refused);
+        if (!record) continue;
+        const auto again = decode_log_record(encode(*record));
+        ASSERT_TRUE(again) << again.error().message;
+        EXPECT_EQ(encode(*again), encode(*record));
         State state;
-        if (record) (void)state.apply(*record);
+        (void)state.apply(*record);
       }
     }
   }
+  EXPECT_GT(read, 0u);
+  EXPECT_GT(refused, read / 100);
 }
 
 TEST(LogRecordBytes, OfANumberThatIsNotKnownNameTheRemedy) {
@@ -288,16 +297,24 @@ TEST(SnapshotBytes, CutAnywhereAreAnErrorAndNotACrash) {
   for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(State::decode(bytes.substr(0, n)));
 }
 
-TEST(SnapshotBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
+TEST(SnapshotBytes, WithAnyByteChangedAreRefusedOrReadAsWhatCanBeWritten) {
   std::mt19937 random(6);
+  std::size_t read = 0, refused = 0;
   const std::string whole = live().states.back();
   for (std::size_t i = 0; i < whole.size(); ++i) {
     for (int n = 0; n < 10; ++n) {
       std::string bytes = whole;
       bytes[i] = static_cast<char>(random());
-      if (const auto state = State::decode(bytes)) (void)state->encode();
+      const auto state = State::decode(bytes);
+      ++(state ? read : refused);
+      if (!state) continue;
+      const auto again = State::decode(state->encode());
+      ASSERT_TRUE(again) << again.error().message;
+      EXPECT_EQ(again->encode(), state->encode());
     }
   }
+  EXPECT_GT(read, 0u);
+  EXPECT_GT(refused, read / 100);
 }
 
 TEST(SnapshotBytes, OfANewerFormatNameTheRemedy) {

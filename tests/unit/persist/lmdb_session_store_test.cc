@@ -313,6 +313,7 @@ TEST_F(LmdbSessionStoreTest, AnInterruptedCreationIsDoneAgain) {
     write_file(data(), leftover);
     open();
     commit({.agents = {{1, "a"}}});
+    EXPECT_EQ(load().agents.at(1), "a");
     close();
     for (const char* name : {"data.mdb", "created", "lock.mdb"}) {
       std::filesystem::remove(directory_ / name);

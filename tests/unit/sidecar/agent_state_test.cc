@@ -147,15 +147,27 @@ TEST(StoredBytes, CutAnywhereAreAnErrorAndNotACrash) {
     EXPECT_FALSE(decode_local_event(event.substr(0, n))) << n;
 }
 
-TEST(StoredBytes, WithAnyByteChangedAreReadOrRefusedButDoNotCrash) {
+template <typename T>
+void expect_written_as_read(const T& read, std::optional<T> again) {
+  ASSERT_TRUE(again);
+  EXPECT_EQ(encode(*again), encode(read));
+}
+
+TEST(StoredBytes, WithAnyByteChangedAreRefusedOrReadAsWhatCanBeWritten) {
   std::mt19937 random(7);
   for (const std::string& whole : {encode(full_state()), encode(full_event())}) {
     for (std::size_t i = 0; i < whole.size(); ++i) {
       for (int n = 0; n < 20; ++n) {
         std::string bytes = whole;
         bytes[i] = static_cast<char>(random());
-        if (const auto s = decode_agent_state(bytes)) (void)encode(*s);
-        if (const auto e = decode_local_event(bytes)) (void)encode(*e);
+        if (const auto s = decode_agent_state(bytes)) {
+          const auto again = decode_agent_state(encode(*s));
+          expect_written_as_read(*s, again ? std::optional(*again) : std::nullopt);
+        }
+        if (const auto e = decode_local_event(bytes)) {
+          const auto again = decode_local_event(encode(*e));
+          expect_written_as_read(*e, again ? std::optional(*again) : std::nullopt);
+        }
       }
     }
   }
