@@ -49,7 +49,7 @@ struct Handoffs {
   std::optional<Drain> drain;
   std::int64_t drained_for_us = 0;
   DrainProgress progress;
-  std::uint64_t asked = 0;
+  sidecar::MovesAsked asked, asked_in_drain;
   bool manager_gone = false;
   std::vector<Row> rows;
   bool more = false;
@@ -59,11 +59,18 @@ Json drain_json(const Handoffs& f) {
   if (!f.drain) return nullptr;
   Json taken = Json::object();
   for (const auto& [node, agents] : f.progress.taken) taken[node] = agents;
-  return {{"for_us", f.drained_for_us},        {"grace_us", f.drain->grace_us},
-          {"move_per_s", f.drain->move_per_s}, {"left", f.progress.left()},
-          {"waiting", f.progress.waiting},     {"offered", f.progress.offered},
-          {"stayed", f.progress.stayed},       {"taken", std::move(taken)},
-          {"expired", f.progress.expired}};
+  return {{"for_us", f.drained_for_us},
+          {"grace_us", f.drain->grace_us},
+          {"move_per_s", f.drain->move_per_s},
+          {"left", f.progress.left()},
+          {"waiting", f.progress.waiting},
+          {"offered", f.progress.offered},
+          {"stayed", f.progress.stayed},
+          {"taken", std::move(taken)},
+          {"expired", f.progress.expired},
+          {"asked", f.asked_in_drain.taken},
+          {"asked_failed", f.asked_in_drain.failed},
+          {"asked_error", or_null(f.asked_in_drain.why)}};
 }
 
 Json row_json(const Row& row) {
@@ -116,7 +123,9 @@ Handoffs find(const SidecarView& view, const Filter& filter, const Paging& page)
   f.drain = tracker.drain();
   if (f.drain) f.drained_for_us = std::max<std::int64_t>(0, timeline.since_us(f.drain->since, now));
   f.progress = tracker.drain_progress();
-  f.asked = core.status(now).moves_asked;
+  const auto status = core.status(now);
+  f.asked = status.moves;
+  f.asked_in_drain = status.drain_moves;
   f.manager_gone = tracker.manager_gone();
   std::vector<AgentId> ids;
   for (const auto& [agent, state] : tracker.agents()) {
@@ -135,7 +144,8 @@ Response shown(const Handoffs& f) {
   Json list = Json::array();
   for (const Row& row : f.rows) list.push_back(row_json(row));
   return json({{"drain", drain_json(f)},
-               {"asked_to_move", f.asked},
+               {"asked_to_move", f.asked.taken},
+               {"asked_failed", f.asked.failed},
                {"manager_gone", f.manager_gone},
                {"next_after", f.more ? Json(id_of(f.rows.back().agent)) : Json(nullptr)},
                {"handoffs", std::move(list)}});

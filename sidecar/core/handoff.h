@@ -67,6 +67,13 @@ std::string_view to_string(Move::Kind kind);
 inline constexpr std::size_t kMovesKept = 4;
 void remember(std::vector<Move>& moves, Move move);
 
+// Messages that ask agents to connect anew, and what became of them.
+struct MovesAsked {
+  std::uint64_t taken = 0;   // Wazuh has it for the agent
+  std::uint64_t failed = 0;  // it does not, so the agent was not asked
+  std::string why;           // the last one failed
+};
+
 // How far a drain has come: agents that were here when it began, or came since.
 struct DrainProgress {
   std::size_t waiting = 0;                // not offered yet

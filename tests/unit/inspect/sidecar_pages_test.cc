@@ -233,7 +233,19 @@ TEST_F(SidecarPages, HandoffsShowHowFarADrainHasComeAndWhatBecameOfEachOffer) {
   const json page = get("/handoffs");
   EXPECT_EQ(page["drain"], json::parse(R"({
     "for_us": 19000000, "grace_us": 100000000, "move_per_s": 0, "left": 2, "waiting": 0,
-    "offered": 1, "stayed": 1, "taken": {}, "expired": 0})"));
+    "offered": 1, "stayed": 1, "taken": {}, "expired": 0, "asked": 0, "asked_failed": 0,
+    "asked_error": null})"));
+  {
+    const std::lock_guard loop(loop_);
+    driver_.asked_to_move(std::nullopt);
+    for (int i = 0; i < 2; ++i) driver_.asked_to_move("nobody listens");
+  }
+  const json asked = get("/handoffs");
+  EXPECT_EQ(asked["asked_to_move"], 1);
+  EXPECT_EQ(asked["asked_failed"], 2);
+  EXPECT_EQ(asked["drain"]["asked"], 1);
+  EXPECT_EQ(asked["drain"]["asked_failed"], 2);
+  EXPECT_EQ(asked["drain"]["asked_error"], "nobody listens");
   ASSERT_EQ(page["handoffs"].size(), 2u);
   EXPECT_EQ(page["handoffs"][0]["end"], "stayed");
   EXPECT_EQ(page["handoffs"][1]["end"], nullptr);
