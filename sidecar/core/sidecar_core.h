@@ -111,7 +111,8 @@ class SidecarCore {
   // What an operator says (sidecar_handoff.cc). Of `drain` grace and rate count.
   std::expected<Output, Error> drain(Drain drain, const Now& now);
   std::expected<Output, Error> undrain(const Now& now);
-  // Last call: a planned stop. Nothing is sent any more.
+  // Last call: a planned stop. Nothing is sent any more. Of a worker that is drained the reason is
+  // that.
   Output bye(ByeReason reason, std::int64_t back_within_us, const Now& now);
 
   Output stored(std::uint64_t ticket, const Now& now);

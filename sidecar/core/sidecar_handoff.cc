@@ -148,6 +148,7 @@ Output SidecarCore::bye(ByeReason reason, std::int64_t back_within_us, const Now
   if (link_ != Link::streaming) return out;
   // What is stored and may be sent goes first.
   pump(now, out);
+  if (tracker_.drain()) reason = ByeReason::drain;
   out.send.emplace_back(Bye{reason, back_within_us});
   out.close = "this sidecar stops";
   link_ = Link::down;

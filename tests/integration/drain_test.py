@@ -109,6 +109,20 @@ class Drain(unittest.TestCase):
         page = self.cluster.http["w1"].get("/handoffs")
         return page if page["asked_failed"] == len(agents) else None
 
+    def test_a_sidecar_says_why_it_stops(self):
+        for drained in False, True:
+            if drained:
+                self.rollcall("drain", "--no-wait", *self.token())
+            self.cluster.stop("w1")
+            away = self.cluster.until("the master knows", lambda: self.node("w1")["away"])
+            self.assertEqual(away["reason"], "drain" if drained else "shutdown")
+            self.cluster.start("w1")
+            self.cluster.until("it is back", lambda: self.node("w1")["away"] is None)
+        self.rollcall("undrain", *self.token())
+        self.cluster.stop("w1")
+        away = self.cluster.until("the master knows", lambda: self.node("w1")["away"])
+        self.assertEqual(away["reason"], "shutdown", "the drain was taken back")
+
     def node(self, name):
         return next(node for node in self.cluster.http["master"].get("/nodes")["nodes"]
                     if node["node"] == name)

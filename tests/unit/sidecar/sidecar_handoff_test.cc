@@ -276,6 +276,21 @@ TEST_F(SidecarHandoff, AGoodbyeIsTheLastWord) {
   EXPECT_EQ(look(20.5, {row(7, kActive, 9), row(8, kActive, 20)}), "");
 }
 
+TEST_F(SidecarHandoff, AGoodbyeOfADrainedWorkerSaysSo) {
+  look(10, {row(7, kActive, 9)});
+  drain(11);
+  messages.clear();
+  start(12);
+  take(core->bye(ByeReason::shutdown, 120 * kSecond, at(13)), 13);
+  ASSERT_FALSE(messages.empty());
+  EXPECT_EQ(messages.back(), Message(Bye{ByeReason::drain, 120 * kSecond})) << "over a restart";
+  messages.clear();
+  start(14);
+  take(*core->undrain(at(15)), 15);
+  take(core->bye(ByeReason::shutdown, 120 * kSecond, at(16)), 16);
+  EXPECT_EQ(messages.back(), Message(Bye{ByeReason::shutdown, 120 * kSecond}));
+}
+
 TEST_F(SidecarHandoff, WithoutAMasterThereIsNobodyToSayGoodbyeTo) {
   take(core->disconnected(at(5)), 5);
   take(core->bye(ByeReason::shutdown, 120 * kSecond, at(11)), 11);
