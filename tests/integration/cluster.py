@@ -112,6 +112,23 @@ class Cluster(Daemons):
         self.daemons[name].process = None
         self._gone(name)
 
+    def stop_wazuh(self, worker):
+        """Nobody serves its socket any more. While `agents.paused()`, else they find nobody."""
+        self.stop(self.standin_of(worker))
+
+    def start_wazuh(self, worker):
+        """Again, with the agents that are there now. The stand-in's table is in memory only: a new
+        one gets what the old one held, and takes the socket's name when it is complete."""
+        path = self.socket_of(worker)
+        aside = path.with_name("new")
+        daemon = self.daemons[self.standin_of(worker)]
+        daemon.arguments = [str(aside) if argument == str(path) else argument
+                            for argument in daemon.arguments]
+        self.start(daemon.name)
+        self.agents.fill(worker, aside)
+        aside.rename(path)
+        self.agents.reconnect(worker)
+
     def _gone(self, name):
         if name == "master":  # so that the sidecars are refused, as by a machine without a master
             for relay in self.relays.values():
