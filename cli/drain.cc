@@ -148,17 +148,17 @@ Exit balance(const Options& options) {
 }  // namespace
 
 void add_drain(CLI::App& app, Run& run) {
-  const auto add = [&](const char* name, const char* about, Asks asks, Changes changes,
+  const auto add = [&](const char* name, const char* about, Asks asks,
                        Exit (*what)(const Options&)) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand(name, about);
-    add_target(*command, options->target, asks, changes);
+    add_target(*command, options->target, asks);
     command->add_flag("--json", options->json, "Print the daemon's answer as it is");
     command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
     return std::pair(command, options);
   };
-  const auto [drained, how] = add("drain", "Offer this worker's agents to the others",
-                                  Asks::kSidecar, Changes::kYes, drain);
+  const auto [drained, how] =
+      add("drain", "Offer this worker's agents to the others", Asks::kSidecar, drain);
   drained->add_option("--grace", how->grace,
                       "How long an agent may be nowhere: 90s, 5m; as configured without it");
   drained
@@ -172,13 +172,13 @@ void add_drain(CLI::App& app, Run& run) {
       ->excludes("--grace")
       ->excludes("--move")
       ->excludes("--no-wait");
-  add("undrain", "Take this worker's drain back", Asks::kSidecar, Changes::kYes, undrain);
-  const auto [moves, which] = add("migrations", "Agents that went from one worker to another",
-                                  Asks::kMaster, Changes::kNo, migrations);
+  add("undrain", "Take this worker's drain back", Asks::kSidecar, undrain);
+  const auto [moves, which] =
+      add("migrations", "Agents that went from one worker to another", Asks::kMaster, migrations);
   moves->add_option("ID", which->agent, "Of this agent only");
   const auto [balanced, rate] =
       add("balance", "How agents are spread over the workers, and what a drain of each would do",
-          Asks::kMaster, Changes::kNo, balance);
+          Asks::kMaster, balance);
   balanced->add_option("--move", rate->move, "At so many agents a second (10)");
 }
 

@@ -38,6 +38,7 @@ STANDIN_LIVES_S = 1200
 
 class Cluster(Daemons):
     MORE_OF_SIDECARS = {}  # sections of their configuration
+    MORE_OF_MASTER = {}
 
     def __init__(self, workers=("w1", "w2"), heartbeat="500ms", ttl="3s", master_store=None,
                  stores=None):
@@ -51,7 +52,7 @@ class Cluster(Daemons):
         try:
             self._prepare(master_configuration(
                 self.pki, self.stores["master"], store=master_store or {},
-                timing={"heartbeat": heartbeat, "ttl": ttl}))
+                timing={"heartbeat": heartbeat, "ttl": ttl}, **self.MORE_OF_MASTER))
         except BaseException:
             self.close()
             raise
