@@ -92,6 +92,10 @@ void SidecarDriver::datagram_sent(std::uint64_t number, const std::optional<std:
   carry_out(core_.datagram_sent(number, why_not, clock_.now()));
 }
 
+void SidecarDriver::asked_to_move(const std::optional<std::string>& why_not) {
+  carry_out(core_.asked_to_move(why_not, clock_.now()));
+}
+
 void SidecarDriver::link_connected() {
   if (stopped_) return;
   state_ = State::connected;
@@ -184,8 +188,13 @@ void SidecarDriver::carry_out(sidecar::Output out) {
       datagram_sent(d.number, "this sidecar cannot reach agents");
     }
   }
-  if (messages_ == nullptr) return;
-  for (const AgentId agent : out.force_reconnect) messages_->force_reconnect(agent);
+  for (const AgentId agent : out.force_reconnect) {
+    if (messages_) {
+      messages_->force_reconnect(agent);
+    } else {
+      asked_to_move("this sidecar cannot reach agents");
+    }
+  }
 }
 
 void SidecarDriver::commit(std::uint64_t ticket, std::shared_ptr<const persist::StoreBatch> batch) {

@@ -53,11 +53,11 @@ class SidecarDriver {
     virtual void send(std::uint64_t number, std::string datagram,
                       std::chrono::microseconds patience) = 0;
   };
-  // What is said to agents through Wazuh without waiting for how it went.
+  // What is said to agents through Wazuh.
   class AgentMessages {
    public:
     virtual ~AgentMessages() = default;
-    virtual void force_reconnect(AgentId agent) = 0;
+    virtual void force_reconnect(AgentId agent) = 0;  // then asked_to_move()
   };
   using Notes = std::function<void(const Note&)>;
 
@@ -84,6 +84,7 @@ class SidecarDriver {
   // Without it no agent can be told anything.
   void reach_agents(Agents& agents) { agents_ = &agents; }
   void datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not);
+  void asked_to_move(const std::optional<std::string>& why_not);
 
   void link_connected();
   void link_received(std::string_view bytes);

@@ -65,7 +65,7 @@ std::string reason_in(const std::string& body) {
 
 }  // namespace
 
-void add_target(CLI::App& command, Target& target, Asks asks, Changes changes) {
+void add_target(CLI::App& command, Target& target, Asks asks) {
   target.asks = asks;
   CLI::Option* master = nullptr;
   if (asks != Asks::kSidecar) {
@@ -87,9 +87,7 @@ void add_target(CLI::App& command, Target& target, Asks asks, Changes changes) {
   if (asks == Asks::kSidecar) target.asks_sidecar = true;
   command.add_option("--config", target.config,
                      "The daemon's ini file, for its address and its token");
-  if (changes == Changes::kYes) {
-    command.add_option("--token", target.token, "The daemon's token file");
-  }
+  command.add_option("--token", target.token, "The daemon's token file");
 }
 
 std::expected<Daemon, Exit> Daemon::of(const Target& target) {

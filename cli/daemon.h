@@ -18,8 +18,7 @@ struct Target {
   std::string config;  // the daemon's ini file
   std::string token;   // file
 };
-enum class Changes { kNo, kYes };
-void add_target(CLI::App& command, Target& target, Asks asks, Changes changes = Changes::kNo);
+void add_target(CLI::App& command, Target& target, Asks asks);
 
 // What was asked for, or how the command ends; then all is said.
 class Daemon {

@@ -11,11 +11,11 @@
 
 #include "cli/command.h"
 #include "cli/daemon.h"
+#include "cli/drain_text.h"
 
 namespace rollcall::cli {
 namespace {
 
-constexpr std::size_t kBar = 30;
 constexpr auto kLookAgain = std::chrono::milliseconds(500);
 
 struct Options {
@@ -28,44 +28,11 @@ struct Options {
   std::string agent;
 };
 
-struct Progress {
-  std::size_t gone = 0, stayed = 0, left = 0;
-  std::string to;
-};
-
-std::size_t number_of(const Json& value) {
-  return value.is_number_unsigned() ? value.get<std::size_t>() : 0;
-}
-
-Progress progress_of(const Json& drain) {
-  Progress p;
-  const Json& taken = field(drain, "taken");
-  for (const auto& [node, agents] : taken.items()) {
-    p.gone += number_of(agents);
-    p.to += (p.to.empty() ? "" : ", ") + node + " " + std::to_string(number_of(agents));
-  }
-  p.gone += number_of(field(drain, "expired"));
-  p.stayed = number_of(field(drain, "stayed"));
-  p.left = number_of(field(drain, "left"));
-  return p;
-}
-
-// "[######----]  600 of 1000 are gone (w2 400, w3 200), 400 left, of which 7 stayed"
-std::string line_of(const Progress& p) {
-  const std::size_t all = p.gone + p.left;
-  const std::size_t filled = all == 0 ? kBar : p.gone * kBar / all;
-  std::string line = "[" + std::string(filled, '#') + std::string(kBar - filled, '-') + "]  " +
-                     std::to_string(p.gone) + " of " + std::to_string(all) + " are gone";
-  if (!p.to.empty()) line += " (" + p.to + ")";
-  if (p.left > 0) line += ", " + std::to_string(p.left) + " left";
-  if (p.stayed > 0) line += ", of which " + std::to_string(p.stayed) + " stayed";
-  return line;
-}
-
-// One line that is written over on a terminal; elsewhere a line whenever it changes.
+// Written over on a terminal; elsewhere a line whenever it changes.
 Exit follow(const Daemon& daemon) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   std::string before;
+  std::size_t lines = 0;  // that it takes on the terminal
   for (;; std::this_thread::sleep_for(kLookAgain)) {
     const auto answer = daemon.get("/handoffs?limit=1");
     if (!answer) return answer.error();
@@ -75,16 +42,17 @@ Exit follow(const Daemon& daemon) {
       std::puts(before.empty() ? "This worker is not drained." : "\nThe drain was taken back.");
       return Exit::kFailed;
     }
-    const Progress p = progress_of(drain);
-    const std::string line = harmless(line_of(p));
+    const std::string line = drain_line(drain);
     if (terminal) {
-      std::printf("\r\x1b[K%s", line.c_str());
+      const auto over = rewritten(line, lines);
+      std::fputs(over.bytes.c_str(), stdout);
+      lines = over.lines;
     } else if (line != before) {
       std::puts(line.c_str());
     }
     std::fflush(stdout);
     before = line;
-    if (p.left == 0) {
+    if (drain_left(drain) == 0) {
       std::puts(terminal ? "\nThis worker has no agents any more."
                          : "This worker has no agents any more.");
       return Exit::kDone;
@@ -180,17 +148,17 @@ Exit balance(const Options& options) {
 }  // namespace
 
 void add_drain(CLI::App& app, Run& run) {
-  const auto add = [&](const char* name, const char* about, Asks asks, Changes changes,
+  const auto add = [&](const char* name, const char* about, Asks asks,
                        Exit (*what)(const Options&)) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand(name, about);
-    add_target(*command, options->target, asks, changes);
+    add_target(*command, options->target, asks);
     command->add_flag("--json", options->json, "Print the daemon's answer as it is");
     command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
     return std::pair(command, options);
   };
-  const auto [drained, how] = add("drain", "Offer this worker's agents to the others",
-                                  Asks::kSidecar, Changes::kYes, drain);
+  const auto [drained, how] =
+      add("drain", "Offer this worker's agents to the others", Asks::kSidecar, drain);
   drained->add_option("--grace", how->grace,
                       "How long an agent may be nowhere: 90s, 5m; as configured without it");
   drained
@@ -204,13 +172,13 @@ void add_drain(CLI::App& app, Run& run) {
       ->excludes("--grace")
       ->excludes("--move")
       ->excludes("--no-wait");
-  add("undrain", "Take this worker's drain back", Asks::kSidecar, Changes::kYes, undrain);
-  const auto [moves, which] = add("migrations", "Agents that went from one worker to another",
-                                  Asks::kMaster, Changes::kNo, migrations);
+  add("undrain", "Take this worker's drain back", Asks::kSidecar, undrain);
+  const auto [moves, which] =
+      add("migrations", "Agents that went from one worker to another", Asks::kMaster, migrations);
   moves->add_option("ID", which->agent, "Of this agent only");
   const auto [balanced, rate] =
       add("balance", "How agents are spread over the workers, and what a drain of each would do",
-          Asks::kMaster, Changes::kNo, balance);
+          Asks::kMaster, balance);
   balanced->add_option("--move", rate->move, "At so many agents a second (10)");
 }
 

@@ -82,24 +82,23 @@ Exit events(const Options& options) {
 Exit contested(const Options& options) {
   const auto daemon = Daemon::of(options.target);
   if (!daemon) return daemon.error();
-  Table table({"AGENT", "CONTESTED", "MOVES", "WORKER", "ON TOP", "LAST CONTACT", "AGENT IP"});
+  Table table = contested_table();
+  std::string legend;
   for (std::uint64_t after = 0;;) {
     const auto body = daemon->get("/contested?limit=1000&after=" + std::to_string(after));
     if (!body) return body.error();
     const Json page = parsed(*body);
     if (options.json) std::fputs(body->c_str(), stdout);
-    for (const Json& agent : field(page, "agents")) {
-      for (const Json& w : field(agent, "workers")) {
-        table.add({shown(field(agent, "agent")), field(agent, "contested") == true ? "yes" : "no",
-                   std::to_string(field(agent, "moves").size()), shown(field(w, "node")),
-                   field(w, "on_top") == true ? "yes" : "no",
-                   shown_time(field(w, "contact")).substr(0, 19), shown(field(w, "agent_ip"))});
-      }
-    }
+    add_contested(table, field(page, "agents"));
+    if (!field(page, "agents").empty())
+      legend = "* the agent's newest session is there; FLAPPING is from " +
+               shown(field(page, "flapping_from")) + " moves within the last hour\n";
     if (field(page, "next_after").is_null()) break;
     after = field(page, "next_after").get<std::uint64_t>();
   }
-  if (!options.json) table.print();
+  if (options.json) return Exit::kDone;
+  table.print();
+  std::fputs(legend.c_str(), stdout);
   return Exit::kDone;
 }
 

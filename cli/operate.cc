@@ -91,7 +91,7 @@ void add_operate(CLI::App& app, Run& run) {
                           Exit (*what)(const Options&)) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = to.add_subcommand(name, about);
-    add_target(*command, options->target, asks, Changes::kYes);
+    add_target(*command, options->target, asks);
     command->add_flag("--json", options->json, "Print the daemon's answer as it is");
     command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
     return Added{command, options};

@@ -78,7 +78,7 @@ Exit restart(const Options& options) {
 void add_restart(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("restart", "Restart agents, wherever they are connected");
-  add_target(*command, options->target, Asks::kMaster, Changes::kYes);
+  add_target(*command, options->target, Asks::kMaster);
   command->add_flag("--json", options->json, "Print the daemon's answer as it is");
   command->add_option("ID", options->agents, "The agents, such as 7 or 007");
   command->add_flag("--all", options->all, "All agents that are connected");

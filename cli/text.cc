@@ -27,6 +27,11 @@ std::string cut_to(std::string_view text, std::size_t columns) {
 
 constexpr std::size_t kFieldColumns = 13;
 
+// "10.0.0.1" of "10.0.0.1:50412": the port is the connection's, and says nothing.
+std::string host_of(const std::string& address) {
+  return address.substr(0, address.rfind(':'));
+}
+
 }  // namespace
 
 Exit fail(const std::string& message, Exit how) {
@@ -137,6 +142,26 @@ void add_agents(Table& table, const Json& agents) {
     table.add({shown(field(a, "id")), shown(field(a, "status")), shown(field(a, "node")),
                shown_time(field(a, "evidence_hi")).substr(0, 19), shown(field(a, "reason")),
                shown(field(field(a, "info"), "name"))});
+  }
+}
+
+Table contested_table() {
+  return Table({"AGENT", "CONTESTED", "FLAPPING", "WORKER", "ADDRESS", "CONTACT", "AGENT IP"});
+}
+
+void add_contested(Table& table, const Json& agents) {
+  for (const Json& agent : agents) {
+    const std::string moves = ", " + std::to_string(field(agent, "moves").size());
+    for (const Json& w : field(agent, "workers")) {
+      // Of "2026-01-01T10:00:00.000Z" the time: what is listed here is of the last hour.
+      const std::string contact = shown_time(field(w, "contact"));
+      table.add({shown(field(agent, "agent")), shown(field(agent, "contested")),
+                 shown(field(agent, "flapping")) + moves,
+                 shown(field(w, "node")) + (field(w, "on_top") == true ? " *" : ""),
+                 host_of(shown(field(w, "address"))),
+                 contact.size() > 19 ? contact.substr(11, 8) : contact,
+                 shown(field(w, "agent_ip"))});
+    }
   }
 }
 

@@ -45,4 +45,9 @@ std::string shown_length(const Json& us);
 Table agents_table();
 void add_agents(Table& table, const Json& agents);
 
+// The same of /contested: a row for each worker that can have the agent. "*": its newest session is
+// there.
+Table contested_table();
+void add_contested(Table& table, const Json& agents);
+
 }  // namespace rollcall::cli

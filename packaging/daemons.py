@@ -148,10 +148,11 @@ class Daemon:
 
 
 class Http:
-    """GET of one daemon's pages. One thread per object."""
+    """GET of one daemon's pages. One thread per object. `token`: the file of one that asks for it."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, token=None):
         self.daemon = daemon
+        self.token = token
 
     @property
     def url(self):
@@ -162,7 +163,9 @@ class Http:
         connection = http.client.HTTPConnection("127.0.0.1", self.daemon.port("inspect"),
                                                 timeout=10)
         try:
-            connection.request("GET", path)
+            secret = self.token and self.token.read_text().strip()
+            connection.request("GET", path,
+                               headers={"Authorization": f"Bearer {secret}"} if secret else {})
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -2,6 +2,7 @@
 // The driver's way to the agents. Loop thread only.
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,17 +21,22 @@ class AgentPort final : public app::SidecarDriver::Agents,
             std::chrono::microseconds patience) override {
     socket_.send(std::move(datagram), std::chrono::ceil<std::chrono::milliseconds>(patience),
                  [this, number](const std::optional<Error>& failure) {
-                   driver_.datagram_sent(number,
-                                         failure ? std::optional(failure->message) : std::nullopt);
+                   driver_.datagram_sent(number, why(failure));
                  });
   }
   void force_reconnect(AgentId agent) override {
-    send(0, force_reconnect_message(agent), kReconnectPatience);
+    socket_.send(
+        force_reconnect_message(agent), kReconnectPatience,
+        [this](const std::optional<Error>& failure) { driver_.asked_to_move(why(failure)); });
   }
   void stop() { socket_.stop(); }
 
  private:
-  static constexpr std::chrono::microseconds kReconnectPatience{5'000'000};
+  static constexpr std::chrono::milliseconds kReconnectPatience{5'000};
+
+  static std::optional<std::string> why(const std::optional<Error>& failure) {
+    return failure ? std::optional(failure->message) : std::nullopt;
+  }
 
   app::SidecarDriver& driver_;
   AgentSocket socket_;

@@ -106,9 +106,7 @@ class Sidecar {
         loop_, [this] { driver_.tick(); },
         [] { malloc_trim(0); });  // what a storm of events took is not needed again soon
     http_.stop();
-    const bool draining = driver_.core().tracker().drain().has_value();
-    driver_.bye(draining ? ByeReason::drain : ByeReason::shutdown,
-                config_.handoff.back_within.count());
+    driver_.bye(ByeReason::shutdown, config_.handoff.back_within.count());
     driver_.stop();
     news_->stop();
     agents_.stop();

@@ -79,6 +79,29 @@ bool take_handoff(const Value& list, std::optional<Handoff>& into) {
          h.end <= Handoff::End::over && h.grace_us >= 0 && h.grace_us <= kLongestGraceUs;
 }
 
+void pack(Packer& p, const std::vector<Move>& moves) {
+  p.array(static_cast<std::uint32_t>(moves.size()));
+  for (const Move& m : moves) {
+    p.array(3).u64(std::to_underlying(m.kind)).str(m.node);
+    pack(p, m.at);
+  }
+}
+
+// A newer program may keep more of them, and of kinds that are not known here: these are left out.
+bool take_moves(const Value& list, std::vector<Move>& into) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Fields r(list.at(i));
+    Move m;
+    m.kind = r.id<Move::Kind>();
+    if (r.ok() && m.kind != Move::Kind::took && m.kind != Move::Kind::released) continue;
+    m.node = r.text();
+    m.at = r.moment();
+    if (!r.ok() || !is_valid_node_name(m.node)) return false;
+    remember(into, std::move(m));
+  }
+  return list.is_nil() || list.is_array();
+}
+
 // Relative to the epoch a moment must fit the wire, whatever the source's clock said.
 MasterTime within_bounds(MasterTime t) {
   return {std::clamp(t.us, -kMaxTimeUs / 2, kMaxTimeUs / 2)};
@@ -102,7 +125,7 @@ std::string encode(const AgentState& s) {
   std::string out;
   out.reserve(kUsualBytes);
   Packer p(out);
-  p.array(s.handoff ? 7 : 6);
+  p.array(!s.moves.empty() ? 8 : s.handoff ? 7 : 6);
   if (s.row) {
     p.array(4).u64(static_cast<std::uint64_t>(s.row->status)).i64(s.row->keepalive_s);
     p.u64(s.row->code).u64(s.row->visits);
@@ -124,7 +147,12 @@ std::string encode(const AgentState& s) {
   p.u64(static_cast<std::uint64_t>(s.accepted));
   p.u64(static_cast<std::uint64_t>(s.info_hash)).u64(static_cast<std::uint64_t>(s.told_hash));
   p.boolean(s.info_told_here);
-  if (s.handoff) pack(p, *s.handoff);
+  if (s.handoff) {
+    pack(p, *s.handoff);
+  } else if (!s.moves.empty()) {
+    p.nil();
+  }
+  if (!s.moves.empty()) pack(p, s.moves);
   return out;
 }
 
@@ -164,6 +192,7 @@ std::expected<AgentState, Error> decode_agent_state(std::string_view bytes) {
   s.told_hash = f.id<InfoHash>();
   s.info_told_here = f.boolean();
   ok = ok && take_handoff(f.value(), s.handoff);
+  ok = ok && take_moves(f.value(), s.moves);
   if (!ok || !f.ok())
     return std::unexpected(Error{"an agent's state is not as this version writes it"});
   return s;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/agent_record.h"
 #include "protocol/error.h"
@@ -66,6 +67,7 @@ struct AgentState {
   InfoHash told_hash{};         // of the info told to this master; 0: none, or it wants the fields
   bool info_told_here = false;  // its hash was told since the session opened
   std::optional<Handoff> handoff;
+  std::vector<Move> moves;  // the newest kMovesKept, the oldest of them first
 
   // Not stored: the master repeats a CHALLENGE, and the others are learnt again.
   std::optional<Due> due;

@@ -1,6 +1,7 @@
 #include "sidecar/core/handoff.h"
 
 #include <sstream>
+#include <utility>
 
 namespace rollcall::sidecar {
 namespace {
@@ -59,6 +60,21 @@ std::string_view to_string(Handoff::End end) {
       return "expired";
     case Handoff::End::over:
       return "over";
+  }
+  return "?";
+}
+
+void remember(std::vector<Move>& moves, Move move) {
+  if (moves.size() >= kMovesKept) moves.erase(moves.begin());
+  moves.push_back(std::move(move));
+}
+
+std::string_view to_string(Move::Kind kind) {
+  switch (kind) {
+    case Move::Kind::took:
+      return "took";
+    case Move::Kind::released:
+      return "released";
   }
   return "?";
 }

@@ -1,12 +1,14 @@
 #pragma once
 // Handoff on the worker's side (docs/protocol.md, section 15): what a worker that is drained, or
 // whose manager stops, says of its sessions, and what became of it. Both are stored.
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/error.h"
 #include "protocol/event.h"
@@ -50,6 +52,27 @@ struct Handoff {
 };
 std::string_view to_string(Handoff::Cause cause);
 std::string_view to_string(Handoff::End end);
+
+// An agent came here from another worker, or was given up to one although it was not offered.
+// Numbers are stored; never reused.
+struct Move {
+  enum class Kind : std::uint8_t { took = 1, released = 2 };
+  Kind kind = Kind::took;
+  NodeName node;  // from which, or to which
+  LocalMoment at;
+  bool operator==(const Move&) const = default;
+};
+std::string_view to_string(Move::Kind kind);
+// So many of an agent are kept, the newest.
+inline constexpr std::size_t kMovesKept = 4;
+void remember(std::vector<Move>& moves, Move move);
+
+// Messages that ask agents to connect anew, and what became of them.
+struct MovesAsked {
+  std::uint64_t taken = 0;   // Wazuh has it for the agent
+  std::uint64_t failed = 0;  // it does not, so the agent was not asked
+  std::string why;           // the last one failed
+};
 
 // How far a drain has come: agents that were here when it began, or came since.
 struct DrainProgress {

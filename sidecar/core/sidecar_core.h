@@ -60,8 +60,9 @@ struct Output {
   std::int64_t retry_after_us = 0;       // with close: connect again no earlier than this
   std::vector<AgentId> read_info;        // fields to be read from the source
   std::vector<AgentDatagram> datagrams;  // to the agents, each then told by datagram_sent()
-  std::vector<AgentId> force_reconnect;  // agents that are to be asked to connect anew
-  std::uint64_t stored_with = 0;         // of observe(): all of it is stored when this ticket is
+  // Agents that are to be asked to connect anew, each then told by asked_to_move().
+  std::vector<AgentId> force_reconnect;
+  std::uint64_t stored_with = 0;  // of observe(): all of it is stored when this ticket is
   std::vector<Note> notes;
 };
 
@@ -110,13 +111,16 @@ class SidecarCore {
   // What an operator says (sidecar_handoff.cc). Of `drain` grace and rate count.
   std::expected<Output, Error> drain(Drain drain, const Now& now);
   std::expected<Output, Error> undrain(const Now& now);
-  // Last call: a planned stop. Nothing is sent any more.
+  // Last call: a planned stop. Nothing is sent any more. Of a worker that is drained the reason is
+  // that.
   Output bye(ByeReason reason, std::int64_t back_within_us, const Now& now);
 
   Output stored(std::uint64_t ticket, const Now& now);
   // How a datagram went; `why_not` if it was not sent.
   Output datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not,
                        const Now& now);
+  // How it went to ask an agent to connect anew; `why_not` if nobody took the message.
+  Output asked_to_move(const std::optional<std::string>& why_not, const Now& now);
   Output tick(const Now& now);  // a few times a second
 
   // For people and tests.
@@ -140,8 +144,9 @@ class SidecarCore {
     std::uint64_t looks = 0, failed_looks = 0;
     std::uint64_t folded = 0;
     std::uint64_t superseded = 0, challenged = 0, future_epoch = 0, need_info = 0;
-    std::uint64_t moves_asked = 0;  // agents that were asked to reconnect
-    std::string last_error;         // what the master last complained of
+    MovesAsked moves;        // since the start
+    MovesAsked drain_moves;  // since this drain began, or the process if that was later
+    std::string last_error;  // what the master last complained of
     Reconciler::Status reconciliation;
     bool settled = false;  // digests are told: all of before was told (again) and acked
     std::optional<std::int64_t> lease_us;  // how long it still runs, as the master last said

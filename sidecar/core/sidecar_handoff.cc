@@ -46,6 +46,7 @@ void SidecarCore::begin_drain(const Drain& drain) {
   to_move_.clear();
   moves_due_us_ = 0;
   next_round_mono_us_ = 0;
+  counters_.drain_moves = {};
 }
 
 std::expected<Output, Error> SidecarCore::drain(Drain drain, const Now& now) {
@@ -125,9 +126,21 @@ void SidecarCore::move_some(std::int64_t passed_us, const Now& now, Output& out)
     const AgentId agent = to_move_.back();
     to_move_.pop_back();
     if (!tracker_.offer_now(agent, now)) continue;
-    ++counters_.moves_asked;
     out.force_reconnect.push_back(agent);
   }
+}
+
+// Those that were not asked have their turn again in the next round.
+Output SidecarCore::asked_to_move(const std::optional<std::string>& why_not, const Now& now) {
+  Output out;
+  if (why_not && counters_.drain_moves.why != *why_not)
+    note(out, NoteLevel::warning, "an agent could not be asked to connect anew",
+         {{"why", *why_not}});
+  for (MovesAsked* count : {&counters_.moves, &counters_.drain_moves}) {
+    ++(why_not ? count->failed : count->taken);
+    if (why_not) count->why = *why_not;
+  }
+  return finish(now, std::move(out));
 }
 
 Output SidecarCore::bye(ByeReason reason, std::int64_t back_within_us, const Now& now) {
@@ -135,6 +148,7 @@ Output SidecarCore::bye(ByeReason reason, std::int64_t back_within_us, const Now
   if (link_ != Link::streaming) return out;
   // What is stored and may be sent goes first.
   pump(now, out);
+  if (tracker_.drain()) reason = ByeReason::drain;
   out.send.emplace_back(Bye{reason, back_within_us});
   out.close = "this sidecar stops";
   link_ = Link::down;

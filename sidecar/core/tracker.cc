@@ -458,6 +458,8 @@ void Tracker::open_session(AgentId agent, AgentState& state, const LocalEvidence
   state.info_told_here = false;
   LocalEvent e = event_of(agent, state, kind);
   e.starts_session = true;
+  if (from && kind == EventKind::opened)
+    remember(state.moves, {Move::Kind::took, from->node, timeline_.moment(now.boot_us, now)});
   e.from = std::move(from);
   // Fields that are known from an earlier stay may have changed elsewhere since: they are told
   // when they have been read here again.

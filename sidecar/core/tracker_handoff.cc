@@ -182,11 +182,14 @@ void Tracker::waited_blind(std::int64_t us, const Now& now) {
   if (blind_us_ >= kBlindUs) expire_offers(now);
 }
 
-// What another worker took, offered or not, while this one is drained.
+// What another worker took. While this one is drained it counts as offered.
 void Tracker::taken(AgentState& state, const NodeName& by, const Now& now) {
   const bool of_this_drain = drain_ && state.handoff && state.handoff->drain == drain_->number;
   if (!state.offered() && !of_this_drain) {
-    if (!drain_) return;
+    if (!drain_) {
+      remember(state.moves, {Move::Kind::released, by, timeline_.moment(now.boot_us, now)});
+      return;
+    }
     state.handoff = Handoff{};
     state.handoff->drain = drain_->number;
     state.handoff->grace_us = drain_->grace_us;

@@ -38,6 +38,7 @@ STANDIN_LIVES_S = 1200
 
 class Cluster(Daemons):
     MORE_OF_SIDECARS = {}  # sections of their configuration
+    MORE_OF_MASTER = {}
 
     def __init__(self, workers=("w1", "w2"), heartbeat="500ms", ttl="3s", master_store=None,
                  stores=None):
@@ -51,7 +52,7 @@ class Cluster(Daemons):
         try:
             self._prepare(master_configuration(
                 self.pki, self.stores["master"], store=master_store or {},
-                timing={"heartbeat": heartbeat, "ttl": ttl}))
+                timing={"heartbeat": heartbeat, "ttl": ttl}, **self.MORE_OF_MASTER))
         except BaseException:
             self.close()
             raise
@@ -111,6 +112,23 @@ class Cluster(Daemons):
             raise Failure(f"{name} ended with status {status}\n{self.daemons[name].tail()}")
         self.daemons[name].process = None
         self._gone(name)
+
+    def stop_wazuh(self, worker):
+        """Nobody serves its socket any more. While `agents.paused()`, else they find nobody."""
+        self.stop(self.standin_of(worker))
+
+    def start_wazuh(self, worker):
+        """Again, with the agents that are there now. The stand-in's table is in memory only: a new
+        one gets what the old one held, and takes the socket's name when it is complete."""
+        path = self.socket_of(worker)
+        aside = path.with_name("new")
+        daemon = self.daemons[self.standin_of(worker)]
+        daemon.arguments = [str(aside) if argument == str(path) else argument
+                            for argument in daemon.arguments]
+        self.start(daemon.name)
+        self.agents.fill(worker, aside)
+        aside.rename(path)
+        self.agents.reconnect(worker)
 
     def _gone(self, name):
         if name == "master":  # so that the sidecars are refused, as by a machine without a master

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Thousands of moves, while others read every agent without pause: no read ever lacks a field that was
-known before, none has a half of one description and a half of another, and the feed has neither a gap
-nor a disconnect that did not happen."""
+known before (its node and each of its labels too), none has a half of one description and a half of
+another, or what is another agent's, and the feed has neither a gap nor a disconnect that did not happen."""
 
 import http.client
 import json
@@ -10,10 +10,19 @@ import threading
 import unittest
 
 from cluster import Cluster
+from wdb import DEFAULT_INFO
 
 AGENTS = list(range(1, 401))
 ROUNDS = 6
+SITE = "lab"  # a label that no description changes
 WORKERS = ("w1", "w2", "w3")
+
+
+def never_changes(id):
+    """What an agent says of itself in every description."""
+    return {"name": f"agent-{id:03d}", "ip": f"10.0.{id + 1 >> 8}.{id + 1 & 255}",
+            "version": "Wazuh v4.14.7", "os_name": "Ubuntu", "group": "default",
+            **{key: DEFAULT_INFO[key] for key in ("config_sum", "merged_sum")}}
 
 
 class Reader(threading.Thread):
@@ -71,13 +80,26 @@ class Records(Reader):
         if agent["unknown"] != null:
             self.faults.append(f"{agent['id']}: unknown {agent['unknown']}, but null are {null}")
         now = {name for name, value in info.items() if value is not None}
+        labels = {name: value for name, value in (info["labels"] or {}).items()
+                  if not name.startswith("#")}  # Wazuh's own
+        now |= {f"label {name}" for name in labels}
+        now |= {name for name, value in (("node", agent["node"]), ("session", agent["version"]))
+                if value is not None}
         before = self.known.setdefault(agent["id"], set())
         if before - now:
             self.faults.append(f"{agent['id']}: lacks {sorted(before - now)}, known before")
         before |= now
-        if info["os_version"] != info["os_build"]:
-            self.faults.append(f"{agent['id']}: halves of two: {info['os_version']} and "
-                               f"{info['os_build']}")
+        said = {info["os_version"], info["os_build"], labels.get("said")}
+        if len(said) > 1:
+            self.faults.append(f"{agent['id']}: halves of two: {info['os_version']}, "
+                               f"{info['os_build']} and {labels}")
+        if labels and labels.keys() != {"said", "site"} or labels.get("site", SITE) != SITE:
+            self.faults.append(f"{agent['id']}: labels of somebody else: {labels}")
+        for name, value in never_changes(agent["id"]).items():
+            if info[name] not in (None, value):
+                self.faults.append(f"{agent['id']}: {name} is {info[name]}, not {value}")
+        if agent["version"] and agent["version"]["node"] != agent["node"]:
+            self.faults.append(f"{agent['id']}: of {agent['node']}, and {agent['version']}")
 
 
 class Feed(Reader):
@@ -121,9 +143,11 @@ class Complete(unittest.TestCase):
         self.said = 0
 
     def connect(self, id, worker):
-        """Its description has a number, in two of its fields."""
+        """Its description has a number, in two of its fields and in a label."""
         self.said += 1
-        self.agents.connect(id, worker, os_version=str(self.said), os_build=str(self.said))
+        said = str(self.said)
+        self.agents.connect(id, worker, os_version=said, os_build=said,
+                            labels={"site": SITE, "said": said})
 
     def move_all(self):
         ids = random.sample(AGENTS, len(AGENTS))
@@ -156,6 +180,9 @@ class Complete(unittest.TestCase):
             faults = reader.end()
             self.assertEqual(faults[:5], [], f"the first of {len(faults)} faults")
             self.assertGreater(reader.reads, 10)
+        everything = {"node", "session", "labels", "label said", "label site", *never_changes(1)}
+        for id in AGENTS:
+            self.assertLessEqual(everything, readers[0].known[id], "what was never read is not lost")
         self.assertEqual(feed.where, dict(self.agents.where))
         # Those that left without a word migrate, the others disconnect and connect.
         silent = sum(1 for id in AGENTS if id % 2) * ROUNDS

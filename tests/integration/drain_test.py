@@ -61,7 +61,9 @@ class Drain(unittest.TestCase):
             self.cluster.until("all agents are asked to go", lambda: self.asked() == set(AGENTS))
             with subprocess.Popen(self.command("drain", "--status"), stdout=subprocess.PIPE,
                                   text=True) as again:
-                self.assertRegex(again.stdout.readline(), r"0 of 8 are gone, 8 left")
+                self.assertRegex(again.stdout.readline(),
+                                 r"0 of 8 are gone, 8 left: (\d+ (not offered yet|offered|stayed)"
+                                 r"(, )?)+\n")
                 again.terminate()
             self.assertRegex(self.rollcall("balance", of="master"),
                              r"w1 +valid +8 .* give 8 to each of 1, in 1 s")
@@ -88,6 +90,42 @@ class Drain(unittest.TestCase):
         self.assertRegex(self.rollcall("migrations", 3, of="master"), r"3 +w1 +w2 ")
         self.assertIn("takes agents again", self.rollcall("undrain", *self.token()))
         self.assertIn("is not drained", self.rollcall("undrain", *self.token(), status=1))
+
+    def test_whom_nobody_could_ask_does_not_count_as_asked(self):
+        self.remoted.close()
+        with subprocess.Popen(self.command("drain", "--move", 50, *self.token()),
+                              stdout=subprocess.PIPE, text=True) as drain:
+            self.addCleanup(drain.kill)
+            page = self.cluster.until("all messages came back", lambda: self.if_failed(AGENTS))
+            self.assertEqual((page["asked_to_move"], page["drain"]["asked"]), (0, 0))
+            self.assertIn("queue/alerts/ar", page["drain"]["asked_error"])
+            for line in drain.stdout:
+                if "8 could not be asked to go: " in line:
+                    break
+            drain.terminate()
+        self.assertRegex(line, r"0 of 8 are gone, 8 left: .*; 8 could not be asked to go: \S+")
+
+    def if_failed(self, agents):
+        page = self.cluster.http["w1"].get("/handoffs")
+        return page if page["asked_failed"] == len(agents) else None
+
+    def test_a_sidecar_says_why_it_stops(self):
+        for drained in False, True:
+            if drained:
+                self.rollcall("drain", "--no-wait", *self.token())
+            self.cluster.stop("w1")
+            away = self.cluster.until("the master knows", lambda: self.node("w1")["away"])
+            self.assertEqual(away["reason"], "drain" if drained else "shutdown")
+            self.cluster.start("w1")
+            self.cluster.until("it is back", lambda: self.node("w1")["away"] is None)
+        self.rollcall("undrain", *self.token())
+        self.cluster.stop("w1")
+        away = self.cluster.until("the master knows", lambda: self.node("w1")["away"])
+        self.assertEqual(away["reason"], "shutdown", "the drain was taken back")
+
+    def node(self, name):
+        return next(node for node in self.cluster.http["master"].get("/nodes")["nodes"]
+                    if node["node"] == name)
 
     def posted(self, path, token=None):
         """The status of a POST to w1's sidecar."""
@@ -126,9 +164,7 @@ class Drain(unittest.TestCase):
         self.cluster.stop("w1")
         self.cluster.until("the master knows", lambda: any(
             "stops on purpose" in line for line in self.cluster.said_since("master")))
-        self.cluster.until("it is noticed that it is gone", lambda: not next(
-            node for node in self.cluster.http["master"].get("/nodes")["nodes"]
-            if node["node"] == "w1")["connected"])
+        self.cluster.until("it is noticed that it is gone", lambda: not self.node("w1")["connected"])
         self.assertEqual({self.cluster.answers()[id] for id in AGENTS}, {("active", "w1")})
         self.cluster.start("w1")
         self.cluster.until_right()

@@ -172,7 +172,8 @@ class EventFeed(unittest.TestCase):
         gone = rollcall("events", "--after", "2")
         self.assertEqual(gone.returncode, 1)
         self.assertIn("read /agents anew", gone.stderr)
-        self.assertEqual(rollcall("contested").stdout.splitlines()[0].split()[0], "AGENT")
+        self.assertEqual(rollcall("contested").stdout, "AGENT  CONTESTED  FLAPPING  WORKER  ADDRESS"
+                                                       "  CONTACT  AGENT IP\n")
         follow = subprocess.Popen([self.cluster.programs["rollcall"], "events", "--follow",
                                    "--master", url], stdout=subprocess.PIPE, text=True)
         self.addCleanup(follow.stdout.close)

@@ -6,9 +6,10 @@ import http.client
 import json
 import pathlib
 import socket
+import subprocess
 import unittest
 
-from cluster import Cluster
+from cluster import PROGRAMS, Cluster
 
 AGENTS = list(range(1, 6))
 
@@ -132,6 +133,82 @@ class Inspect(unittest.TestCase):
                  for d in after["decisions"]]
         for d in before["decisions"]:
             self.assertIn((d["at"], d["node"], d["seq"], d["rule"], d["version"], d["met"]), known)
+
+
+class Closed(Cluster):
+    """Who reads shows the token, too."""
+
+    MORE_OF_MASTER = {"inspect": {"read_token": "true"}}
+    MORE_OF_SIDECARS = MORE_OF_MASTER
+
+    def _prepare(self, of_master):
+        super()._prepare(of_master)
+        for name, asked in self.http.items():
+            asked.token = self.stores[name] / "token"
+
+
+class ReadToken(unittest.TestCase):
+    PAGES = {"master": ("/status", "/agents", "/agents/1", "/agents/1/history", "/agents/1/why",
+                        "/nodes", "/decisions", "/events?after=newest", "/events?stream=1",
+                        "/contested", "/migrations", "/agents/1/migrations", "/balance", "/sink"),
+             "w1": ("/status", "/sync", "/agents", "/agents/1", "/agents/1/why", "/handoffs")}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Closed(workers=("w1",))
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.begin()
+        cls.cluster.agents.enroll(AGENTS)
+        for id in AGENTS:
+            cls.cluster.agents.connect(id, "w1")
+        cls.cluster.until_right()
+
+    def status(self, name, path, token=None, method="GET"):
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.cluster.daemons[name].port("inspect"), timeout=20)
+        self.addCleanup(connection.close)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, headers=headers)
+        return connection.getresponse().status
+
+    def token(self, name):
+        return (self.cluster.stores[name] / "token").read_text().strip()
+
+    def test_all_but_health_needs_the_token(self):
+        for name, pages in self.PAGES.items():
+            for path in pages:
+                with self.subTest(name=name, path=path):
+                    self.assertEqual(self.status(name, path), 401)
+                    self.assertEqual(self.status(name, path, method="HEAD"), 401)
+                    self.assertEqual(self.status(name, path, "0" * 64), 403)
+                    self.assertEqual(self.status(name, path, self.token(name)), 200)
+            for path in "/healthz", "/readyz":
+                self.assertEqual(self.status(name, path), 200)
+        self.assertEqual(self.status("w1", "/status", self.token("master")), 403, "another daemon's")
+
+    def run_cli(self, *arguments, status=0):
+        done = subprocess.run([PROGRAMS["rollcall"], *map(str, arguments)], capture_output=True,
+                              text=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, status, (arguments, done.stdout, done.stderr))
+        return done.stdout + done.stderr
+
+    def test_the_tool_shows_it_by_itself(self):
+        for name, option in ("master", "--master"), ("w1", "--sidecar"):
+            url = self.cluster.http[name].url
+            at = option, url, "--config", self.cluster.folder / f"{name}.ini"
+            self.assertIn("agents", self.run_cli("status", *at))
+            self.assertEqual(len(self.run_cli("agents", *at).splitlines()), 1 + len(AGENTS))
+            self.assertTrue(self.run_cli("why", 1, *at))
+            # Without a configuration it has to be told where the token is.
+            said = self.run_cli("status", option, url, "--token", "/missing", status=1)
+            self.assertIn("/missing", said)
+            self.assertIn("--token", said)
+            self.assertTrue(self.run_cli("status", option, url, "--token",
+                                         self.cluster.stores[name] / "token"))
+        at = "--master", self.cluster.http["master"].url, "--config", (
+            self.cluster.folder / "master.ini")
+        for command in "nodes", "events", "contested", "migrations", "balance":
+            self.assertTrue(self.run_cli(command, *at), command)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class SinkCluster(Cluster):
     """With a Wazuh on the master. `own`: a worker whose sidecar looks at the master's own table."""
 
     MORE_OF_SIDECARS = {"handoff": {"manager_restart_grace": "1s"}}
+    TIMING = {"heartbeat": "500ms", "ttl": "3s"}
 
     def __init__(self, mode, flavour="4.14", own=None, **sink):
         self.mode, self.flavour, self.own, self.sink = mode, flavour, own, sink
@@ -46,8 +47,7 @@ class SinkCluster(Cluster):
         sink = {"mode": self.mode, "wazuh_home": self.home, "every": "1s", "settle": "500ms",
                 **self.sink}
         super()._prepare(master_configuration(
-            self.pki, self.stores["master"], timing={"heartbeat": "500ms", "ttl": "3s"},
-            sink=sink))
+            self.pki, self.stores["master"], timing=self.TIMING, sink=sink))
         if not self.own:
             http = ["--http-socket", self.http_socket] if self.http_socket else []
             self.add_standin("m", self.home, STANDIN_LIVES_S, "--flavour", self.flavour, *http)
@@ -87,8 +87,10 @@ class SinkCluster(Cluster):
 
 
 class SinkTest(unittest.TestCase):
+    CLUSTER = SinkCluster
+
     def start(self, mode, *arguments, **sink):
-        self.cluster = SinkCluster(mode, *arguments, **sink)
+        self.cluster = self.CLUSTER(mode, *arguments, **sink)
         self.addCleanup(self.cluster.close)
         self.cluster.begin()
         self.wazuh, self.agents = self.cluster.wazuh, self.cluster.agents
@@ -166,6 +168,21 @@ class SinkTest(unittest.TestCase):
         self.assertEqual({key: after.get(key) for key in same}, same)
         for key, value in before.items():
             self.assertEqual(bool(after.get(key)), bool(value), key)
+
+    def assert_left_alone(self, id, why):
+        """The row is wrong, for this reason it is not corrected, and it stays as it is."""
+        before, first = self.wazuh.row(id), self.newest()
+        rounds = self.cluster.sink_page()["rounds"]
+
+        def left_alone():
+            page = self.cluster.sink_page()
+            # Some rounds: a row is due only after it has differed for `settle`.
+            return page["rounds"] > rounds + 4 and page["withheld"][why] == 1
+        self.cluster.until(f"{id} is left alone as {why}", left_alone)
+        page = self.cluster.http["master"].get(f"/sink?after={first}")
+        self.assertEqual(page["corrections"], [])
+        self.assertEqual(page["differing"], 0)
+        self.assertEqual(self.wazuh.row(id), before)
 
     def assert_put_right(self, case):
         with self.subTest(case=case):
@@ -332,6 +349,49 @@ class Faults(SinkTest):
         (found,) = [n for n in self.cluster.http["master"].get("/nodes")["nodes"]
                     if n["node"] == name]
         return found
+
+
+class Withheld(SinkTest):
+    """Of whom nothing is known for certain, nothing is written."""
+
+    class CLUSTER(SinkCluster):  # pylint: disable=invalid-name
+        TIMING = {**SinkCluster.TIMING, "grace": "1s"}
+
+    def setUp(self):
+        self.start("correct")
+        self.agents.connect(7, "w1")
+        self.row = self.told(7, "active", "w1")
+
+    def wrong(self):
+        self.wazuh.status(self.row, "disconnected", int(time.time()))
+
+    def test_an_agent_whose_workers_sidecar_was_killed(self):
+        self.cluster.kill("w1")
+        self.cluster.until("its lease expired", lambda: (
+            self.cluster.http["master"].get("/agents/7")["reason"] == "lease_expired"))
+        self.assertEqual(self.decided(7), ("disconnected", "w1"))
+        # It is connected all the same, as Wazuh has it: nobody knows better.
+        rounds, first = self.cluster.sink_page()["rounds"], self.newest()
+        self.cluster.until("some rounds", lambda: self.cluster.sink_page()["rounds"] > rounds + 4)
+        self.assertEqual(self.newest(), first)
+        self.cluster.until_shown(7, "active", "w1", 1)
+        # Nor is Wazuh put right when its own news of that worker come late.
+        self.wrong()
+        self.assert_left_alone(7, "unreachable")
+        first = self.newest()
+        self.cluster.start("w1")
+        self.until_corrected(first, 7, "active", "w1")
+
+    def test_an_agent_in_migration(self):
+        self.agents.vanish(7)
+        self.cluster.tool("drain", "--no-wait", "--sidecar", self.cluster.http["w1"].url, "--token",
+                          self.cluster.stores["w1"] / "token")
+        self.cluster.until("it is offered", lambda: self.decided(7) == ("migrating", "w1"))
+        self.wrong()
+        self.assert_left_alone(7, "unsettled")
+        first = self.newest()
+        self.agents.connect(7, "w2")
+        self.until_corrected(first, 7, "active", "w2")
 
 
 class OwnNode(SinkTest):

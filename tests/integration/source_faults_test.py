@@ -177,18 +177,9 @@ class SourceFaults(unittest.TestCase):
         self.begin()
         cluster = self.cluster
         with self.agents.paused():
-            cluster.stop(cluster.standin_of("w1"))
+            cluster.stop_wazuh("w1")
             self.until_failing("no such socket")
-            # The stand-in's table is in memory only. A new one gets what the old one held, and
-            # takes the socket's name when it is complete.
-            path = cluster.socket_of("w1")
-            aside = path.with_name("new")
-            arguments = cluster.daemons[cluster.standin_of("w1")].arguments
-            arguments[arguments.index(str(path))] = str(aside)
-            cluster.start(cluster.standin_of("w1"))
-            self.agents.fill("w1", aside)
-            aside.rename(path)
-            self.agents.reconnect("w1")
+            cluster.start_wazuh("w1")
         self.until_well()
         self.moves()
         cluster.until_right()

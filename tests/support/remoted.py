@@ -27,6 +27,8 @@ class Remoted:
             self.texts.append(text.decode())
 
     def close(self):
+        if self.socket.fileno() < 0:
+            return
         # A datagram of no bytes ends the thread; the file stays, as after a kill.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.connect(self.socket.getsockname())

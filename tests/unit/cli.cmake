@@ -1,10 +1,12 @@
 rollcall_test(cli_test
   SOURCES
     cli/daemon_test.cc
+    cli/drain_text_test.cc
     cli/log_fold_test.cc
     cli/log_test.cc
     cli/pki_test.cc
     cli/text_test.cc
+    ${PROJECT_SOURCE_DIR}/cli/drain_text.cc
     ${PROJECT_SOURCE_DIR}/cli/log_fold.cc
     ${PROJECT_SOURCE_DIR}/cli/text.cc
   LIBS rollcall_inspect rollcall_master_core rollcall_persist

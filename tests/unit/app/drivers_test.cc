@@ -203,6 +203,26 @@ TEST_F(SidecarDriverTest, ADrainThatMovesNeedsAWayToTheAgents) {
   EXPECT_FALSE(driver.undrain()) << "there is none to end";
 }
 
+// A drain that is restored needs no leave of the configuration.
+TEST_F(SidecarDriverTest, WithoutAWayToTheAgentsNobodyCountsAsAsked) {
+  look(10, sidecar::RowStatus::active);
+  driver.attach(*this);
+  sidecar::Drain drain;
+  drain.move_per_s = 1;
+  ASSERT_TRUE(driver.drain(drain));
+  disk_turn();
+  SidecarDriver again{first_worker(), 2, clock, store, *this, *this, [](const Note&) {}};
+  ASSERT_TRUE(again.start(*disk.load()));
+  for (clock.s = 11; clock.s < 15; ++clock.s) {
+    again.tick();
+    disk_turn();
+  }
+  const auto moves = again.core().status(clock.now()).moves;
+  EXPECT_EQ(moves.taken, 0u);
+  EXPECT_EQ(moves.failed, 1u);
+  EXPECT_EQ(moves.why, "this sidecar cannot reach agents");
+}
+
 TEST_F(SidecarDriverTest, AGoodbyeIsSentAndTheLinkClosed) {
   driver.bye(ByeReason::restart, 5'000'000);
   EXPECT_EQ(describe_all(sent), "BYE");

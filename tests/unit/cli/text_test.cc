@@ -62,5 +62,25 @@ TEST(Text, WhatIsNotKnownIsADash) {
   EXPECT_EQ(shown(true), "yes");
 }
 
+// As a master answers it, with addresses of the most usual length at its widest.
+TEST(Text, AContestShowsWhoFlapsWithBothWorkersAndAddressesInEightyColumns) {
+  const Json agents = Json::parse(R"([{"agent": 70, "contested": true, "flapping": true,
+      "moves": [1, 2, 3, 4, 5, 6], "workers": [
+        {"node": "w1", "address": "192.168.101.111:50412", "on_top": false, "open_epoch": 3,
+         "contact": 1767261600000000, "agent_ip": "192.168.201.211"},
+        {"node": "w2", "address": null, "on_top": true, "open_epoch": 4, "contact": null,
+         "agent_ip": null}]},
+      {"agent": 8, "contested": false, "flapping": false, "moves": [1], "workers": [
+        {"node": "w1", "address": "[2001:db8::1]:7", "on_top": true, "open_epoch": 4,
+         "contact": null, "agent_ip": null}]}])");
+  Table table = contested_table();
+  add_contested(table, agents);
+  EXPECT_EQ(printed(table),
+            "AGENT  CONTESTED  FLAPPING  WORKER  ADDRESS          CONTACT   AGENT IP\n"
+            "70     yes        yes, 6    w1      192.168.101.111  10:00:00  192.168.201.211\n"
+            "70     yes        yes, 6    w2 *    -                -         -\n"
+            "8      no         no, 1     w1 *    [2001:db8::1]    -         -\n");
+}
+
 }  // namespace
 }  // namespace rollcall::cli

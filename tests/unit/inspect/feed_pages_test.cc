@@ -178,6 +178,10 @@ TEST_F(FeedPages, AgentsThatMoveTooOftenAreListedWithWhatEachWorkerSays) {
   EXPECT_EQ(one["workers"][1]["agent_ip"], "10.2.2.2");
   EXPECT_EQ(get("/agents/7")["contest"], one);
   EXPECT_THAT(kinds(get("/events")), ::testing::Contains("contested"));
+  say(1, 80, {opened(7, 80)});
+  const json more = get("/contested");
+  EXPECT_EQ(more["agents"][0]["flapping"], true);
+  EXPECT_EQ(more["agents"][0]["moves"].size(), 6u);
 }
 
 TEST_F(FeedPages, AnAgentThatNeverMovedHasNoContest) {

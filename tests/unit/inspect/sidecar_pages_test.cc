@@ -49,6 +49,15 @@ class SidecarPages : public PagesTest,
     driver_.link_received(frame(a));
     store_.turn();
   }
+  // w2 has the agent since this second.
+  void supersede(std::uint32_t agent, std::int64_t s) {
+    const std::lock_guard loop(loop_);
+    Superseded m;
+    const Version winner{epoch_at({app::at(s)}), "w2", 0};
+    m.entries.push_back({AgentId{agent}, Winner{winner, true}});
+    driver_.link_received(frame(m));
+    store_.turn();
+  }
   void look(std::int64_t s, std::vector<Row> rows, bool complete = true) {
     const std::lock_guard loop(loop_);
     clock_.s = s;
@@ -224,7 +233,19 @@ TEST_F(SidecarPages, HandoffsShowHowFarADrainHasComeAndWhatBecameOfEachOffer) {
   const json page = get("/handoffs");
   EXPECT_EQ(page["drain"], json::parse(R"({
     "for_us": 19000000, "grace_us": 100000000, "move_per_s": 0, "left": 2, "waiting": 0,
-    "offered": 1, "stayed": 1, "taken": {}, "expired": 0})"));
+    "offered": 1, "stayed": 1, "taken": {}, "expired": 0, "asked": 0, "asked_failed": 0,
+    "asked_error": null})"));
+  {
+    const std::lock_guard loop(loop_);
+    driver_.asked_to_move(std::nullopt);
+    for (int i = 0; i < 2; ++i) driver_.asked_to_move("nobody listens");
+  }
+  const json asked = get("/handoffs");
+  EXPECT_EQ(asked["asked_to_move"], 1);
+  EXPECT_EQ(asked["asked_failed"], 2);
+  EXPECT_EQ(asked["drain"]["asked"], 1);
+  EXPECT_EQ(asked["drain"]["asked_failed"], 2);
+  EXPECT_EQ(asked["drain"]["asked_error"], "nobody listens");
   ASSERT_EQ(page["handoffs"].size(), 2u);
   EXPECT_EQ(page["handoffs"][0]["end"], "stayed");
   EXPECT_EQ(page["handoffs"][1]["end"], nullptr);
@@ -235,6 +256,46 @@ TEST_F(SidecarPages, HandoffsShowHowFarADrainHasComeAndWhatBecameOfEachOffer) {
   EXPECT_EQ(get("/handoffs?after=7")["handoffs"][0]["agent"], 8);
   EXPECT_EQ(refused("/handoffs?end=never"),
             "end takes one of none, stayed, withdrawn, taken, expired, over");
+}
+
+TEST_F(SidecarPages, HandoffsShowWhatWasTakenFromOthersAndWhatWentToThemWithoutAnOffer) {
+  stream();
+  look(10, {row(7, RowStatus::active, 9), row(8, RowStatus::active, 9)});
+  supersede(7, 12);
+  look(30, {row(7, RowStatus::active, 29), row(8, RowStatus::active, 29)});
+  supersede(8, 32);
+  const json page = get("/handoffs");
+  ASSERT_EQ(page["handoffs"].size(), 3u);
+  const json& took = page["handoffs"][1];
+  EXPECT_EQ(took["at"], page["handoffs"][2]["at"]);
+  const auto at = took["at"].get<std::int64_t>();
+  const json expected = json::parse(R"({"agent": 7, "kind": "took", "cause": null, "offered": null,
+      "grace_us": null, "left_us": null, "left_because": null, "end": null, "ended": null,
+      "from": "w2", "to": null})");
+  json without = took;
+  without.erase("at");
+  EXPECT_EQ(without, expected);
+  EXPECT_EQ(page["handoffs"][0]["kind"], "released");
+  EXPECT_EQ(page["handoffs"][0]["to"], "w2");
+  EXPECT_EQ(page["handoffs"][0]["from"], nullptr);
+  EXPECT_EQ(page["handoffs"][0]["at"], at - 20 * kSecond);
+  EXPECT_EQ(page["handoffs"][2]["agent"], 8);
+  EXPECT_EQ(page["handoffs"][2]["kind"], "released");
+
+  const auto agents = [this](const std::string& query) {
+    std::vector<int> out;
+    const json found = get("/handoffs?" + query);
+    for (const json& h : found["handoffs"]) out.push_back(h["agent"]);
+    return out;
+  };
+  EXPECT_THAT(agents("kind=took"), ElementsAre(7));
+  EXPECT_THAT(agents("kind=released"), ElementsAre(7, 8));
+  EXPECT_THAT(agents("kind=offered"), ElementsAre());
+  EXPECT_THAT(agents("end=taken"), ElementsAre()) << "no offer";
+  EXPECT_THAT(agents("limit=1"), ElementsAre(7, 7)) << "agents are counted";
+  EXPECT_EQ(get("/handoffs?limit=1")["next_after"], 7);
+  EXPECT_EQ(get("/handoffs?kind=took&limit=1")["next_after"], nullptr);
+  EXPECT_EQ(refused("/handoffs?kind=x"), "kind takes one of offered, took, released");
 }
 
 }  // namespace

@@ -85,6 +85,46 @@ TEST(AgentStateBytes, KeepAHandoffAndWhoReleasedTheSession) {
   EXPECT_FALSE(decode_agent_state(encode(s)));
 }
 
+TEST(AgentStateBytes, KeepMovesWithAndWithoutAHandoff) {
+  AgentState s = full_state();
+  s.moves = {{Move::Kind::took, "w2", {kBoot, us(9), -1}},
+             {Move::Kind::released, "w3", {~0ull, us(10), us(11)}}};
+  for (int i = 0; i < 2; ++i) {
+    const auto back = decode_agent_state(encode(s));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->moves, s.moves);
+    EXPECT_EQ(back->handoff, s.handoff);
+    s.handoff.emplace().to = "w3";
+  }
+  s.moves[0].node = "no node";
+  EXPECT_FALSE(decode_agent_state(encode(s)));
+}
+
+// A program that knows none of this reads the list up to the handoff, which stands where it stood.
+TEST(AgentStateBytes, MovesAreBehindAllThatAnOlderProgramReads) {
+  AgentState s = full_state();
+  const std::string before = encode(s);
+  s.moves = {{Move::Kind::took, "w2", {kBoot, us(9), -1}}};
+  const std::string after = encode(s);
+  EXPECT_EQ(after.substr(1, before.size() - 1), before.substr(1));
+  EXPECT_EQ(after[before.size()], '\xc0') << "nil: no handoff";
+  s.handoff.emplace();
+  const std::string offered_too = encode(s);
+  s.moves.clear();
+  const std::string offered = encode(s);
+  EXPECT_EQ(offered_too.substr(1, offered.size() - 1), offered.substr(1));
+}
+
+TEST(AgentStateBytes, MovesOfANewerProgramAreReadAsFarAsTheyAreKnown) {
+  AgentState s = full_state();
+  s.moves = {{static_cast<Move::Kind>(9), "", {}}};
+  for (std::size_t i = 0; i <= kMovesKept; ++i)
+    s.moves.push_back({Move::Kind::took, "w" + std::to_string(i), {}});
+  const auto back = decode_agent_state(encode(s));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->moves, std::vector(s.moves.begin() + 2, s.moves.end())) << "the newest";
+}
+
 TEST(LocalEventBytes, KeepAnOfferAndWhereTheAgentWas) {
   LocalEvent e = full_event();
   e.kind = EventKind::offered;
@@ -155,7 +195,10 @@ void expect_written_as_read(const T& read, std::optional<T> again) {
 
 TEST(StoredBytes, WithAnyByteChangedAreRefusedOrReadAsWhatCanBeWritten) {
   std::mt19937 random(7);
-  for (const std::string& whole : {encode(full_state()), encode(full_event())}) {
+  AgentState moved = full_state();
+  moved.handoff.emplace().to = "w2";
+  moved.moves = {{Move::Kind::took, "w2", {kBoot, us(9), -1}}};
+  for (const std::string& whole : {encode(full_state()), encode(moved), encode(full_event())}) {
     for (std::size_t i = 0; i < whole.size(); ++i) {
       for (int n = 0; n < 20; ++n) {
         std::string bytes = whole;

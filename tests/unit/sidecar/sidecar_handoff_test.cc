@@ -210,6 +210,27 @@ TEST_F(SidecarHandoff, WhoIsAskedToMoveIsOfferedAtThatMoment) {
   EXPECT_EQ(offered(), asked.size());
 }
 
+TEST_F(SidecarHandoff, WhomNobodyTookAMessageForWasNotAsked) {
+  look(10, 3, 9);
+  drain(11, 10);
+  ticks(11.5, 13);
+  ASSERT_EQ(asked.size(), 3u);
+  EXPECT_EQ(core->status(at(13)).moves.taken, 0u) << "how it went is not known yet";
+  take(core->asked_to_move(std::nullopt, at(13)), 13);
+  for (int i = 0; i < 2; ++i) take(core->asked_to_move("no such file", at(18)), 18);
+  const auto status = core->status(at(18));
+  EXPECT_EQ(status.moves.taken, 1u);
+  EXPECT_EQ(status.moves.failed, 2u);
+  EXPECT_EQ(status.drain_moves.failed, 2u);
+  EXPECT_EQ(status.drain_moves.why, "no such file");
+  const std::string text = "an agent could not be asked to connect anew\n";
+  EXPECT_EQ(notes.find(text), notes.rfind(text)) << "said once";
+  EXPECT_NE(notes.find(text), notes.npos);
+  drain(20);
+  EXPECT_EQ(core->status(at(20)).drain_moves.failed, 0u) << "of another drain";
+  EXPECT_EQ(core->status(at(20)).moves.failed, 2u);
+}
+
 TEST_F(SidecarHandoff, WithoutARateNobodyIsAsked) {
   look(10, 3, 9);
   drain(11);
@@ -253,6 +274,21 @@ TEST_F(SidecarHandoff, AGoodbyeIsTheLastWord) {
   EXPECT_TRUE(closed);
   messages.clear();
   EXPECT_EQ(look(20.5, {row(7, kActive, 9), row(8, kActive, 20)}), "");
+}
+
+TEST_F(SidecarHandoff, AGoodbyeOfADrainedWorkerSaysSo) {
+  look(10, {row(7, kActive, 9)});
+  drain(11);
+  messages.clear();
+  start(12);
+  take(core->bye(ByeReason::shutdown, 120 * kSecond, at(13)), 13);
+  ASSERT_FALSE(messages.empty());
+  EXPECT_EQ(messages.back(), Message(Bye{ByeReason::drain, 120 * kSecond})) << "over a restart";
+  messages.clear();
+  start(14);
+  take(*core->undrain(at(15)), 15);
+  take(core->bye(ByeReason::shutdown, 120 * kSecond, at(16)), 16);
+  EXPECT_EQ(messages.back(), Message(Bye{ByeReason::shutdown, 120 * kSecond}));
 }
 
 TEST_F(SidecarHandoff, WithoutAMasterThereIsNobodyToSayGoodbyeTo) {

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <sstream>
+#include <string>
 
 #include "sidecar/core/tracker.h"
 #include "tests/unit/sidecar/fixture.h"
@@ -55,6 +57,14 @@ class TrackerHandoff : public ::testing::Test {
   }
   const AgentState& seven() const { return tracker.agents().at(kSeven); }
   std::string_view end() const { return to_string(seven().handoff->end); }
+  std::string moves() const {
+    std::ostringstream out;
+    for (const Move& m : seven().moves) {
+      out << (out.view().empty() ? "" : "; ") << to_string(m.kind) << ' ' << m.node << ' '
+          << static_cast<double>(m.at.boot_us) / kSecond;
+    }
+    return out.str();
+  }
   // The same store, read by another process.
   void restart() {
     const Tracker::Agents stored = tracker.agents();
@@ -290,6 +300,39 @@ TEST_F(TrackerHandoff, WhoComesBackSaysWhereItWas) {
   const auto events = tracker.take_events();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].from, (SessionName{epoch(32), "w3"}));
+}
+
+TEST_F(TrackerHandoff, WhatWasReleasedWithoutAnOfferAndWhatWasTakenIsKeptOverARestart) {
+  EXPECT_EQ(moves(), "") << "nobody had it before";
+  superseded(13, "w2", epoch(12));
+  EXPECT_EQ(moves(), "released w2 13");
+  look(30.5, {row(7, kActive, 30)});
+  restart();
+  EXPECT_EQ(moves(), "released w2 13; took w2 30.5");
+}
+
+TEST_F(TrackerHandoff, WhatWasOfferedIsNotKeptTwice) {
+  drain(11);
+  superseded(13, "w2", epoch(12));
+  EXPECT_EQ(end(), "taken");
+  EXPECT_EQ(moves(), "");
+}
+
+TEST_F(TrackerHandoff, OnADrainedWorkerWhateverGoesCountsAsOffered) {
+  Drain d;
+  d.number = 1;
+  tracker.set_drain(d);
+  superseded(13, "w2", epoch(12));
+  EXPECT_EQ(end(), "taken");
+  EXPECT_EQ(moves(), "");
+}
+
+TEST_F(TrackerHandoff, TheNewestMovesOfAnAgentAreKept) {
+  for (int s = 20; s < 80; s += 20) {
+    superseded(s + 3, "w2", epoch(s + 2));
+    look(s + 10.5, {row(7, kActive, s + 10)});
+  }
+  EXPECT_EQ(moves(), "released w2 43; took w2 50.5; released w2 63; took w2 70.5");
 }
 
 TEST_F(TrackerHandoff, AnOfferStandsWhenTheSessionIsClaimedAgain) {
