@@ -110,8 +110,10 @@ void Promises::shown() {
   if (!core.ready()) return;
   const master::State& state = core.state();
   const MasterTime now = core.time(world_.master->clock.now());
+  auto next = known_.begin();  // in the same order, and there for nearly all
   for (const auto& [agent, record] : state.agents()) {
-    Known& known = known_[agent];
+    next = known_.try_emplace(next, agent);
+    Known& known = (next++)->second;
     if (!record.is_offered() && now >= known.offered_until) continue;  // nothing to keep
     const bool disconnected = state.status_of(record) == master::AgentStatus::disconnected;
     const Reason reason = state.reason_of(record);

@@ -35,6 +35,7 @@ World::World(std::uint64_t seed, const Options& options)
     Agent a;
     a.id = AgentId{static_cast<std::uint32_t>(i + 1)};
     a.cloned = one_in(options_.cloned);
+    renew_info(a);
     agents_.push_back(a);
   }
   result_.seed = seed;

@@ -163,7 +163,8 @@ struct Agent {
   std::int64_t since = 0;
   bool silent = false;      // left the last place without goodbye
   std::uint64_t visit = 0;  // counts stays and restarts of remoted: older contacts do not come
-  int version = 0;          // of its info
+  int version = -1;         // of its info
+  AgentInfo info;
   bool cloned = false;
   WorkerNode* clone_place = nullptr;
 };
@@ -245,8 +246,8 @@ class World {
   void at(std::int64_t when, std::function<void()> what);
   void after(std::int64_t wait, std::function<void()> what) { at(now_ + wait, std::move(what)); }
   // For the process that the node runs now, as soon as it is not halted.
-  template <typename Node>
-  void at_process(Node& n, std::int64_t when, std::function<void()> what) {
+  template <typename Node, typename What>
+  void at_process(Node& n, std::int64_t when, What what) {
     at(when, [this, &n, was = n.life, what = std::move(what)]() mutable {
       if (n.life != was || !n.driver) return;
       if (n.halted_until > now_) return at_process(n, n.halted_until, std::move(what));
@@ -309,6 +310,7 @@ class World {
   void reap(WorkerNode& w);
   void move_always(Agent& a);
   void move(Agent& a);
+  void renew_info(Agent& a);
   void arrive(Agent& a, WorkerNode& w);
   void leave(Agent& a, bool goodbye);
   void contact(Agent& a, WorkerNode& w, sidecar::RowStatus status);
