@@ -41,10 +41,6 @@ World::World(std::uint64_t seed, const Options& options)
   result_.seed = seed;
 }
 
-void World::at(std::int64_t when, std::function<void()> what) {
-  agenda_.add(std::max(when, now_), std::move(what));
-}
-
 void World::say(const std::string& who, const std::string& what) {
   if (!telling()) return;
   char head[40];
@@ -69,7 +65,7 @@ Result World::run() {
   const std::int64_t end = options_.chaos_us + options_.quiet_us;
   for (auto next = agenda_.next(); next && *next < end; next = agenda_.next()) {
     now_ = *next;
-    agenda_.take()();
+    agenda_.do_next();
   }
   now_ = end;
   check_end();

@@ -219,6 +219,7 @@ class Promises {
 
   World& world_;
   std::map<AgentId, Known> known_;
+  MasterTime last_offer_until_;  // of all that were ever seen: later there is none to look for
   std::map<AgentId, Told> told_;
   std::map<std::uint64_t, master::FeedEntry> feed_;  // what the present master told, by seq
   std::uint64_t feed_read_ = 0;
@@ -243,8 +244,14 @@ class World {
     return static_cast<std::int64_t>(
         std::exponential_distribution<>(1.0 / static_cast<double>(mean_us))(random_));
   }
-  void at(std::int64_t when, std::function<void()> what);
-  void after(std::int64_t wait, std::function<void()> what) { at(now_ + wait, std::move(what)); }
+  template <typename What>
+  void at(std::int64_t when, What&& what) {
+    agenda_.add(std::max(when, now_), std::forward<What>(what));
+  }
+  template <typename What>
+  void after(std::int64_t wait, What&& what) {
+    at(now_ + wait, std::forward<What>(what));
+  }
   // For the process that the node runs now, as soon as it is not halted.
   template <typename Node, typename What>
   void at_process(Node& n, std::int64_t when, What what) {
