@@ -22,7 +22,7 @@ std::expected<StoredInfos, Error> MemorySessionStore::read_infos(
 
 StoreContents MemorySessionStore::present() const {
   StoreContents contents = synced_;
-  for (const auto& batch : unsynced_) apply(batch, contents);
+  for (const auto& batch : unsynced_) apply(*batch, contents);
   return contents;
 }
 
@@ -32,19 +32,20 @@ std::expected<void, Error> MemorySessionStore::commit(const StoreBatch& batch) {
   return {};
 }
 
-std::expected<void, Error> MemorySessionStore::commit_unsynced(const StoreBatch& batch) {
-  if (auto fits = check(batch); !fits) return fits;
+std::expected<void, Error> MemorySessionStore::commit_unsynced(
+    std::shared_ptr<const StoreBatch> batch) {
+  if (auto fits = check(*batch); !fits) return fits;
   if (failures_ > 0) {
     --failures_;
     return std::unexpected(Error{failure_});
   }
   if (full_) return std::unexpected(Error{"the disk is full (simulated)"});
-  unsynced_.push_back(batch);
+  unsynced_.push_back(std::move(batch));
   return {};
 }
 
 void MemorySessionStore::sync() {
-  for (const auto& batch : unsynced_) apply(batch, synced_);
+  for (const auto& batch : unsynced_) apply(*batch, synced_);
   unsynced_.clear();
 }
 

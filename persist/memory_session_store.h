@@ -5,6 +5,7 @@
 // One thread at a time. No encoding and no copies beyond the batch itself: simulators create and
 // drive thousands of these each second.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,10 @@ class MemorySessionStore final : public SessionStore {
 
   // commit() in two steps, so that a simulator can crash in between. What is committed but not
   // synced is what load() shows and what crash() takes away.
-  std::expected<void, Error> commit_unsynced(const StoreBatch& batch);
+  std::expected<void, Error> commit_unsynced(std::shared_ptr<const StoreBatch> batch);
+  std::expected<void, Error> commit_unsynced(const StoreBatch& batch) {
+    return commit_unsynced(std::make_shared<const StoreBatch>(batch));
+  }
   void sync();
 
   // The process and the machine die: back to what was synced. Failures that were asked for with
@@ -40,7 +44,7 @@ class MemorySessionStore final : public SessionStore {
   StoreContents present() const;
 
   StoreContents synced_;
-  std::vector<StoreBatch> unsynced_;
+  std::vector<std::shared_ptr<const StoreBatch>> unsynced_;
   int failures_ = 0;
   std::string failure_;
   bool full_ = false;

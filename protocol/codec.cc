@@ -1090,10 +1090,23 @@ std::expected<AgentInfo, Error> unpack_info(const wire::Value& value) {
   return info;
 }
 
+namespace {
+
+bool fits_delta(const AgentInfo& info) {
+  std::size_t bytes = 0;
+  for (const auto& [name, text] : info) {
+    if (name.empty() || name.size() > kMaxInfoName || text.size() > kMaxInfoField) return false;
+    bytes += name.size() + text.size();
+  }
+  return info.size() <= kMaxInfoFields && bytes <= kMaxInfo;
+}
+
+}  // namespace
+
 bool clip_info(AgentInfo& info) {
+  if (fits_delta(info)) return false;
   AgentInfo kept;
   kept.reserve(info.bytes().size());
-  bool clipped = false;
   std::size_t bytes = 0;
   for (auto [name, text] : info) {
     if (text.size() > kMaxInfoField) {
@@ -1101,19 +1114,17 @@ bool clip_info(AgentInfo& info) {
       // Not within a UTF-8 character.
       while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
       text = text.substr(0, end);
-      clipped = true;
     }
     const std::size_t size = name.size() + text.size();
     if (name.empty() || name.size() > kMaxInfoName || kept.size() == kMaxInfoFields ||
         bytes + size > kMaxInfo) {
-      clipped = true;
       continue;
     }
     bytes += size;
     kept.append(name, text);
   }
-  if (clipped) info = std::move(kept);
-  return clipped;
+  info = std::move(kept);
+  return true;
 }
 
 }  // namespace rollcall

@@ -179,13 +179,32 @@ class Reader {
     } else if (head != 0xdb || !big_endian<std::uint32_t>(size)) {
       return false;
     }
+    return take(size, v);
+  }
+
+  // Points into the bytes.
+  bool bin(std::string_view& v) {
+    if (p_ == end_) return false;
+    const unsigned head = *p_;
+    std::uint64_t size = 0;
+    if (head == 0xc4) {
+      if (!big_endian<std::uint8_t>(size)) return false;
+    } else if (head == 0xc5) {
+      if (!big_endian<std::uint16_t>(size)) return false;
+    } else if (head != 0xc6 || !big_endian<std::uint32_t>(size)) {
+      return false;
+    }
+    return take(size, v);
+  }
+
+ private:
+  bool take(std::uint64_t size, std::string_view& v) {
     if (size > left()) return false;
     v = {reinterpret_cast<const char*>(p_), static_cast<std::size_t>(size)};
     p_ += size;
     return true;
   }
 
- private:
   // Behind the head.
   template <typename T>
   bool big_endian(std::uint64_t& v) {

@@ -1,14 +1,12 @@
 #include "protocol/wire.h"
 
 #include <algorithm>
+#include <array>
 #include <msgpack.hpp>
-#include <vector>
 
 #include "protocol/msgpack_bytes.h"
 
 namespace rollcall::wire {
-
-namespace {
 
 // One parsed value. A tree is a flat vector of these; the children of an array or map are one
 // block further back in the same vector, found by its distance, so the vector may move while it
@@ -32,6 +30,11 @@ struct Node {
 };
 static_assert(sizeof(Node) == 16);
 
+namespace {
+
+constexpr std::size_t kDeepest = 16;
+constexpr std::size_t kFewNodes = 64;  // 1 KiB: what an allocator gives at once
+
 const Node* as_node(const void* object) {
   return static_cast<const Node*>(object);
 }
@@ -42,9 +45,7 @@ class Builder : public msgpack::null_visitor {
  public:
   Builder(std::vector<Node>& nodes, std::size_t bytes, const Limits& limits)
       : nodes_(nodes), limits_(limits), max_nodes_(std::max<std::size_t>(bytes, 1)) {
-    next_.reserve(limits.max_depth + 1);
     grow(1);
-    next_.push_back(0);
   }
 
   const char* refusal() const { return refusal_; }
@@ -88,45 +89,46 @@ class Builder : public msgpack::null_visitor {
     return false;
   }
   bool put(Node::Type type, std::uint64_t v = 0) {
-    Node& node = nodes_[next_.back()];
+    Node& node = nodes_[next_[depth_]];
     node.type = type;
     node.u64 = v;
     return true;
   }
   bool put_bytes(Node::Type type, const char* v, std::uint32_t size) {
-    Node& node = nodes_[next_.back()];
+    Node& node = nodes_[next_[depth_]];
     node.type = type;
     node.size = size;
     node.bytes = v;
     return true;
   }
   bool open(Node::Type type, std::uint32_t size, std::size_t children) {
-    if (next_.size() > limits_.max_depth) return refuse("it is nested too deep");
+    if (depth_ == std::min(limits_.max_depth, kDeepest)) return refuse("it is nested too deep");
     if (children > max_nodes_ - nodes_.size()) {
       return refuse("it declares more values than it has bytes");
     }
     const std::size_t first = nodes_.size();
     grow(children);
-    Node& node = nodes_[next_.back()];
+    Node& node = nodes_[next_[depth_]];
     node.type = type;
     node.size = size;
-    node.first_child = first - next_.back();
-    next_.push_back(first);
+    node.first_child = first - next_[depth_];
+    next_[++depth_] = first;
     return true;
   }
   bool advance() {
-    ++next_.back();
+    ++next_[depth_];
     return true;
   }
   bool close() {
-    next_.pop_back();
+    --depth_;
     return true;
   }
   void grow(std::size_t by) {
     const std::size_t size = nodes_.size() + by;
     if (size > nodes_.capacity()) {
       // A third of the bytes fits nearly every document at once; never more than can be needed.
-      nodes_.reserve(std::min(max_nodes_, std::max({size, 2 * nodes_.size(), max_nodes_ / 3})));
+      nodes_.reserve(
+          std::min(max_nodes_, std::max({size, 2 * nodes_.size(), max_nodes_ / 3, kFewNodes})));
     }
     nodes_.resize(size);
   }
@@ -134,7 +136,8 @@ class Builder : public msgpack::null_visitor {
   std::vector<Node>& nodes_;
   const Limits& limits_;
   const std::size_t max_nodes_;
-  std::vector<std::size_t> next_;  // at each depth, the node that the next value goes to
+  std::array<std::size_t, kDeepest + 1> next_{};  // at each depth, where the next value goes
+  std::size_t depth_ = 0;
   const char* refusal_ = nullptr;
 };
 
@@ -261,22 +264,18 @@ Value Value::get(std::uint64_t key) const {
   return Value(nullptr);
 }
 
-struct Document::Impl {
-  std::vector<Node> nodes;
-};
-
-Document::Document(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Document::Document(std::vector<Node> nodes) : nodes_(std::move(nodes)) {}
 Document::Document(Document&&) noexcept = default;
 Document& Document::operator=(Document&&) noexcept = default;
 Document::~Document() = default;
 
 Value Document::root() const {
-  return Value(impl_->nodes.data());
+  return Value(nodes_.data());
 }
 
 std::expected<Document, Error> Document::parse(std::string_view bytes, const Limits& limits) {
-  auto impl = std::make_unique<Impl>();
-  Builder builder(impl->nodes, bytes.size(), limits);
+  std::vector<Node> nodes;
+  Builder builder(nodes, bytes.size(), limits);
   std::size_t end = 0;
   bool whole = false;
   const char* refusal = nullptr;
@@ -289,7 +288,7 @@ std::expected<Document, Error> Document::parse(std::string_view bytes, const Lim
   if (refusal == nullptr && !whole) refusal = "it is not one value";
   if (refusal == nullptr && end != bytes.size()) refusal = "bytes follow its end";
   if (refusal != nullptr) return std::unexpected(Error{std::string("msgpack: ") + refusal});
-  return Document(std::move(impl));
+  return Document(std::move(nodes));
 }
 
 }  // namespace rollcall::wire

@@ -3,10 +3,10 @@
 // a bounded, read-only view of what was parsed. The library that parses is included in wire.cc only.
 #include <cstdint>
 #include <expected>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/error.h"
 
@@ -35,7 +35,7 @@ class Packer {
 // What a peer or a file may send; a document over a limit is an error before anything large is
 // allocated.
 struct Limits {
-  std::size_t max_depth = 8;
+  std::size_t max_depth = 8;  // 16 at most
   std::size_t max_array = 1u << 17;
   std::size_t max_map = 4096;
   std::size_t max_str = 1u << 16;
@@ -66,6 +66,8 @@ class Value {
   const void* object_;
 };
 
+struct Node;
+
 class Document {
  public:
   // Exactly one value, and nothing behind it. Strings point into `bytes`, which must outlive it.
@@ -76,9 +78,8 @@ class Document {
   Value root() const;
 
  private:
-  struct Impl;
-  explicit Document(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Document(std::vector<Node> nodes);
+  std::vector<Node> nodes_;
 };
 
 }  // namespace rollcall::wire

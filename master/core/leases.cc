@@ -54,11 +54,13 @@ Unheard Leases::make_up(const State& state, Times times, bool deaf, const Now& n
   unheard.halted = suspended || gap > kHaltedUs;
   if (deaf || unheard.halted) unheard.us = gap;
   for (auto& [name, d] : deadlines_) {
-    if (state.lease_of(name) == LeaseStatus::valid) {
+    if (unheard.us == 0 && !unheard.halted && d.compares) continue;  // nothing to make up
+    const LeaseStatus lease = state.lease_of(name);
+    if (lease == LeaseStatus::valid) {
       d.silent_at = unheard.later(d.silent_at, times.ttl_us, now);
       d.unconfirmed_at =
           d.compares ? unheard.later(d.unconfirmed_at, times.ttl_us, now) : d.unconfirmed_at + gap;
-    } else if (d.expires_at && state.lease_of(name) == LeaseStatus::lapsed) {
+    } else if (d.expires_at && lease == LeaseStatus::lapsed) {
       const std::int64_t of_grace = unheard.halted ? unheard.us : 0;
       d.expires_at = unheard.later(*d.expires_at + of_grace, times.ttl_us, now);
     }
@@ -76,9 +78,9 @@ std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTi
                                        const Now& now) {
   std::vector<LeaseChanged> changes;
   for (auto& [name, d] : deadlines_) {
-    if (state.lease_of(name) != LeaseStatus::valid) continue;
     const auto cause = lapse_of(d, now);
     if (!cause) continue;
+    if (state.lease_of(name) != LeaseStatus::valid) continue;
     d.expires_at = now.mono_us + times.grace_us;
     changes.push_back({name, LeaseStatus::lapsed, *cause, {}});
   }
@@ -94,8 +96,8 @@ std::vector<LeaseChanged> Leases::tick(const State& state, Times times, MasterTi
 std::vector<NodeName> Leases::due(const State& state, MasterTime at, const Now& now) {
   std::vector<NodeName> over;
   for (auto& [name, d] : deadlines_) {
-    if (state.lease_of(name) != LeaseStatus::lapsed || !d.expires_at) continue;
-    if (now.mono_us < *d.expires_at) continue;
+    if (!d.expires_at || now.mono_us < *d.expires_at) continue;
+    if (state.lease_of(name) != LeaseStatus::lapsed) continue;
     if (const auto until = state.frozen_until(name); until && *until > at) {
       d.expires_at = now.mono_us;
     } else {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "protocol/codec.h"
+#include "protocol/plain_delta.h"
 #include "protocol/wire.h"
 
 namespace rollcall::master {
@@ -152,7 +153,35 @@ std::string encode(const LogRecord& record) {
   return out;
 }
 
+std::optional<Decided> read_plain_decision(std::string_view bytes) {
+  msgpack_bytes::Reader reader(bytes);
+  std::uint32_t size = 0, events = 0;
+  std::uint64_t type = 0;
+  std::string_view node, rules;
+  Decided d;
+  if (!reader.array(size) || size != 7 || !reader.u64(type) || type != kDecided ||
+      !reader.str(node) || !is_valid_node_name(node) || !reader.u64(d.first_seq) ||
+      !reader.u64(d.position) || !reader.i64(d.at.us) || !reader.array(events) ||
+      events > kMaxEventsPerDelta || events > reader.left()) {
+    return std::nullopt;
+  }
+  d.node = node;
+  d.events.reserve(events);
+  for (std::uint32_t i = 0; i < events; ++i) {
+    if (!read_plain_event(reader, d.events.emplace_back())) return std::nullopt;
+  }
+  if (!reader.bin(rules) || rules.size() != events || !reader.at_end()) return std::nullopt;
+  d.rules.reserve(events);
+  for (const char rule : rules) d.rules.push_back(static_cast<Rule>(rule));
+  return d;
+}
+
 std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
+  if (auto decision = read_plain_decision(bytes)) return std::move(*decision);
+  return decode_log_record_by_values(bytes);
+}
+
+std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view bytes) {
   auto doc = Document::parse(bytes, limits());
   if (!doc) return std::unexpected(doc.error());
   const Value v = doc->root();

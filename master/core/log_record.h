@@ -3,6 +3,7 @@
 // (docs/protocol.md, section 9). docs/store-format.md has the bytes.
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -153,5 +154,11 @@ using LogRecord = std::variant<Genesis, TermBegun, TimeReserved, NodeWelcomed, D
 
 std::string encode(const LogRecord& record);
 std::expected<LogRecord, Error> decode_log_record(std::string_view bytes);
+
+// Nearly all records are decisions in exactly the form that encode() gives them: these are read
+// without building a tree first, as plain_delta.h does with DELTAs. Nothing of any other record.
+std::optional<Decided> read_plain_decision(std::string_view bytes);
+// decode_log_record() without that short cut, for tests that compare the two.
+std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view bytes);
 
 }  // namespace rollcall::master

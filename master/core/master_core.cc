@@ -106,7 +106,7 @@ void MasterCore::say(ConnId conn, Message message) {
   waiting_.push_back({pending_.empty() ? ticket_ : ticket_ + 1, conn, bytes, std::move(message)});
 }
 
-Output MasterCore::finish(const Now& now, Output out) {
+Output MasterCore::finish(const Now& now, Output&& out) {
   if (const auto until = time_.due(now)) {
     log(*until);
     pending_reservation_ = until->until;

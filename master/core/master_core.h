@@ -329,7 +329,7 @@ class MasterCore {
   void remember_ip(AgentId agent, const AgentRecord& record);
   void tell_later(const Now& now);
   ConnId conn_of(const NodeName& node) const;
-  Output finish(const Now& now, Output out);
+  Output finish(const Now& now, Output&& out);
   void note(Output& out, NoteLevel level, std::string text,
             std::vector<std::pair<std::string, std::string>> fields = {});
 

@@ -39,6 +39,8 @@ class AgentCommands {
   // To be stored, if it changed.
   std::optional<std::string> take_memory();
   bool memory_changed() const { return memory_changed_; }
+  // Nothing to advance or to take.
+  bool idle() const { return parts_.empty() && datagrams_.empty() && results_.empty(); }
   std::vector<AgentDatagram> take_datagrams() { return std::exchange(datagrams_, {}); }
   std::vector<Result> take_results() { return std::exchange(results_, {}); }
 

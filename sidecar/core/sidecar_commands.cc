@@ -25,6 +25,7 @@ void SidecarCore::remember_commands() {
 }
 
 void SidecarCore::carry_out_commands(const Now& now, Output& out) {
+  if (commands_.idle()) return;
   commands_.advance(stored_ticket_, now);
   out.datagrams = commands_.take_datagrams();
   for (Result& result : commands_.take_results()) {

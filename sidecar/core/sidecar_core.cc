@@ -110,7 +110,7 @@ std::expected<Output, Error> SidecarCore::start(const StoreImage& image, const N
   for (const Entry& e : outbox_) waiting.insert(e.event.agent);
   tracker_.tell_untaken(waiting);
   new_stream();
-  collect(now);
+  take_news(now);
   settle_through_ = position_;
   reconciler_.rebuild(Reconciler::Untaken::leave_out);
   last_commit_mono_us_ = now.mono_us;
@@ -222,7 +222,8 @@ void SidecarCore::enqueue(LocalEvent event, const Now& now) {
   urgent_ = true;
 }
 
-void SidecarCore::collect(const Now& now) {
+// The backlog grows nowhere else.
+void SidecarCore::take_news(const Now& now) {
   for (LocalEvent& e : tracker_.take_events()) enqueue(std::move(e), now);
   for (auto& [agent, info] : tracker_.take_kept_infos()) {
     if (info) {
@@ -350,7 +351,7 @@ void SidecarCore::put_infos(StoreChange& change) {
   committing_infos_ = std::exchange(pending_infos_, {});
 }
 
-Output SidecarCore::finish(const Now& now, Output out) {
+Output SidecarCore::finish(const Now& now, Output&& out) {
   give_wanted_info(now, out);
   collect(now);
   // What the source said by then is told first.
@@ -371,6 +372,7 @@ Output SidecarCore::finish(const Now& now, Output out) {
   if (idle && anything && (urgent_ || lazy_due || ack_due)) {
     if (ack_due) store_ack(now);
     remember_commands();
+    pending_.agents.reserve(tracker_.dirty().size());
     for (AgentId agent : tracker_.dirty()) {
       const auto it = tracker_.agents().find(agent);
       if (it != tracker_.agents().end())
@@ -382,7 +384,8 @@ Output SidecarCore::finish(const Now& now, Output out) {
     for (auto& [position, bytes] : pending_outbox_)
       pending_.outbox.emplace_back(position, std::move(bytes));
     pending_outbox_.clear();
-    for (auto& [k, v] : meta_) pending_.meta.emplace_back(k, v);
+    pending_.meta.reserve(meta_.size());
+    for (auto& [k, v] : meta_) pending_.meta.emplace_back(k, std::move(v));
     meta_.clear();
     out.commit = Output::Commit{++ticket_, std::exchange(pending_, {})};
     urgent_ = false;

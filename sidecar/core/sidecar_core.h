@@ -177,9 +177,12 @@ class SidecarCore {
     Reconciler::Session before = {};  // what the stream had left open of the agent
   };
 
-  Output finish(const Now& now, Output out);
+  Output finish(const Now& now, Output&& out);
   void store_ack(const Now& now);
-  void collect(const Now& now);
+  void collect(const Now& now) {
+    if (tracker_.has_news()) take_news(now);  // after most inputs there are none
+  }
+  void take_news(const Now& now);
   void give_wanted_info(const Now& now, Output& out);
   void put_infos(StoreChange& change);
   void enqueue(LocalEvent event, const Now& now);

@@ -118,6 +118,8 @@ class Tracker {
   std::size_t count_open() const;  // by counting, to check open_sessions() in tests
 
   std::vector<LocalEvent> take_events() { return std::exchange(events_, {}); }
+  // Whether there is anything to take of events, kept infos or removed agents.
+  bool has_news() const { return !events_.empty() || !kept_infos_.empty() || !removed_.empty(); }
   // Agents whose stored state changed: `urgent` if an event goes with it, else to be stored at
   // ease.
   std::unordered_set<AgentId>& dirty() { return dirty_; }

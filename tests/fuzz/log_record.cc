@@ -29,6 +29,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!in.empty()) {
     const std::string_view bytes = in.long_text();
     auto record = decode_log_record(bytes);
+    const auto slow = decode_log_record_by_values(bytes);
+    must(record.has_value() == slow.has_value() && (!record || *record == *slow),
+         "the short cut for decisions reads as the other way does");
     if (!record) {
       read_snapshot(bytes);
       continue;

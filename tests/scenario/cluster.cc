@@ -295,7 +295,7 @@ void Cluster::run_until(double s) {
   const auto end = static_cast<std::int64_t>(s * 1e6);
   for (auto next = agenda_.next(); next && *next <= end; next = agenda_.next()) {
     now_ = *next;
-    agenda_.take()();
+    agenda_.do_next();
     read_decisions();
   }
   now_ = end;

@@ -96,6 +96,7 @@ bool Promises::holds(const WorkerNode& w, const Event& e) {
 }
 
 void Promises::table(const master::State& state) {
+  for (const auto& [agent, record] : state.agents()) known_.try_emplace(agent);
   for (auto& [agent, known] : known_) {
     const AgentRecord* record = state.find(agent);
     if (!record && known.removed) known = {};  // its time in the table is over
@@ -126,6 +127,7 @@ void Promises::master_started(const master::State& state) {
     known.phase = record ? record->phase : Phase::closed;
     known.offered_until = record && record->is_offered() ? record->offered_until : MasterTime{};
     known.offered = known.top;
+    last_offer_until_ = std::max(last_offer_until_, known.offered_until);
   }
 }
 

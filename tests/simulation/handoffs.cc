@@ -120,8 +120,9 @@ void Promises::shown() {
   const master::State& state = core.state();
   const MasterTime now = core.time(world_.master->clock.now());
   for (const auto& [agent, record] : state.agents()) {
+    if (!record.is_offered() && now >= last_offer_until_) continue;  // nothing to keep
     Known& known = known_[agent];
-    if (!record.is_offered() && now >= known.offered_until) continue;  // nothing to keep
+    if (!record.is_offered() && now >= known.offered_until) continue;
     const bool disconnected = state.status_of(record) == master::AgentStatus::disconnected;
     const Reason reason = state.reason_of(record);
     const bool guessed = reason == Reason::worker_restart || reason == Reason::unconfirmed ||
@@ -138,6 +139,7 @@ void Promises::shown() {
         state.status_of(record) != master::AgentStatus::migrating)
       world_.broken("agent " + text_of(agent) + ": offered, but not shown as migrating");
     known.offered_until = record.is_offered() ? record.offered_until : MasterTime{};
+    last_offer_until_ = std::max(last_offer_until_, known.offered_until);
     if (record.is_offered()) known.offered = record.top;
   }
 }

@@ -32,6 +32,7 @@ void World::look(WorkerNode& w) {
   } else {
     reap(w);
   }
+  look.rows.reserve(w.table.size());
   const auto shown = [&](std::int64_t s) { return s >= window->from_s && s <= window->to_s; };
   for (const auto& [id, entry] : w.table) {
     if (window && !shown(entry.row.keepalive_s) && !shown(entry.gone_s)) continue;
@@ -68,8 +69,7 @@ void World::contact(Agent& a, WorkerNode& w, RowStatus status) {
   entry.row.code = 0;
   entry.gone_s = 0;
   entry.heard = now_;
-  if (status == RowStatus::active)
-    entry.info = {{"name", "agent-" + text_of(a.id)}, {"version", "v" + std::to_string(a.version)}};
+  if (status == RowStatus::active) entry.info = a.info;
 }
 
 void World::contact_at(Agent& a, std::int64_t when) {
@@ -83,11 +83,16 @@ void World::contact_at(Agent& a, std::int64_t when) {
   });
 }
 
+void World::renew_info(Agent& a) {
+  ++a.version;
+  a.info = {{"name", "agent-" + text_of(a.id)}, {"version", "v" + std::to_string(a.version)}};
+}
+
 void World::arrive(Agent& a, WorkerNode& w) {
   a.place = &w;
   a.since = now_;
   a.silent = false;
-  if (one_in(0.2)) ++a.version;
+  if (one_in(0.2)) renew_info(a);
   const bool pending = one_in(0.5);
   contact(a, w, pending ? RowStatus::pending : RowStatus::active);
   say("truth", "agent " + text_of(a.id) + " is on " + w.name);

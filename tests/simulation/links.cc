@@ -28,11 +28,11 @@ void each_message(std::string_view bytes, std::initializer_list<MessageType> typ
 // ---- disks -----------------------------------------------------------------------------------
 
 void WorkerNode::commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) {
-  auto result = disk.commit_unsynced(*batch);
+  auto result = disk.commit_unsynced(batch);
   std::uint64_t position = 0;
   for (const auto& [at, event] : batch->outbox) position = std::max(position, at);
   world.at_process(*this, world.now() + world.chance(kMs, 12 * kMs),
-                   [this, result, position, done = std::move(done)] {
+                   [this, result = std::move(result), position, done = std::move(done)] {
                      if (result) {
                        disk.sync();
                        durable_position = std::max(durable_position, position);

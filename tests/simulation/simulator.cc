@@ -35,13 +35,10 @@ World::World(std::uint64_t seed, const Options& options)
     Agent a;
     a.id = AgentId{static_cast<std::uint32_t>(i + 1)};
     a.cloned = one_in(options_.cloned);
+    renew_info(a);
     agents_.push_back(a);
   }
   result_.seed = seed;
-}
-
-void World::at(std::int64_t when, std::function<void()> what) {
-  agenda_.add(std::max(when, now_), std::move(what));
 }
 
 void World::say(const std::string& who, const std::string& what) {
@@ -68,7 +65,7 @@ Result World::run() {
   const std::int64_t end = options_.chaos_us + options_.quiet_us;
   for (auto next = agenda_.next(); next && *next < end; next = agenda_.next()) {
     now_ = *next;
-    agenda_.take()();
+    agenda_.do_next();
   }
   now_ = end;
   check_end();

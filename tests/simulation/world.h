@@ -163,7 +163,8 @@ struct Agent {
   std::int64_t since = 0;
   bool silent = false;      // left the last place without goodbye
   std::uint64_t visit = 0;  // counts stays and restarts of remoted: older contacts do not come
-  int version = 0;          // of its info
+  int version = -1;         // of its info
+  AgentInfo info;
   bool cloned = false;
   WorkerNode* clone_place = nullptr;
 };
@@ -220,6 +221,7 @@ class Promises {
 
   World& world_;
   std::map<AgentId, Known> known_;
+  MasterTime last_offer_until_;  // of all that were ever seen: later there is none to look for
   std::map<AgentId, Told> told_;
   std::map<std::uint64_t, master::FeedEntry> feed_;  // what the present master told, by seq
   std::uint64_t feed_read_ = 0;
@@ -244,11 +246,17 @@ class World {
     return static_cast<std::int64_t>(
         std::exponential_distribution<>(1.0 / static_cast<double>(mean_us))(random_));
   }
-  void at(std::int64_t when, std::function<void()> what);
-  void after(std::int64_t wait, std::function<void()> what) { at(now_ + wait, std::move(what)); }
+  template <typename What>
+  void at(std::int64_t when, What&& what) {
+    agenda_.add(std::max(when, now_), std::forward<What>(what));
+  }
+  template <typename What>
+  void after(std::int64_t wait, What&& what) {
+    at(now_ + wait, std::forward<What>(what));
+  }
   // For the process that the node runs now, as soon as it is not halted.
-  template <typename Node>
-  void at_process(Node& n, std::int64_t when, std::function<void()> what) {
+  template <typename Node, typename What>
+  void at_process(Node& n, std::int64_t when, What what) {
     at(when, [this, &n, was = n.life, what = std::move(what)]() mutable {
       if (n.life != was || !n.driver) return;
       if (n.halted_until > now_) return at_process(n, n.halted_until, std::move(what));
@@ -311,6 +319,7 @@ class World {
   void reap(WorkerNode& w);
   void move_always(Agent& a);
   void move(Agent& a);
+  void renew_info(Agent& a);
   void arrive(Agent& a, WorkerNode& w);
   void leave(Agent& a, bool goodbye);
   void contact(Agent& a, WorkerNode& w, sidecar::RowStatus status);

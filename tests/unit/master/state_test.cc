@@ -285,6 +285,46 @@ TEST(LogRecordBytes, WithAnyByteChangedAreRefusedOrReadAsWhatCanBeWritten) {
   EXPECT_GT(refused, read / 100);
 }
 
+// What both readers make of the same bytes; fails the test if they differ.
+bool agree(std::string_view bytes) {
+  // A copy of its own size, so that a read beyond its end is seen by a sanitizer.
+  const std::vector<char> copy(bytes.begin(), bytes.end());
+  const std::string_view exact(copy.data(), copy.size());
+  const auto plain = read_plain_decision(exact);
+  if (!plain) return false;
+  const auto slow = decode_log_record_by_values(exact);
+  EXPECT_TRUE(slow) << slow.error().message;
+  if (slow) {
+    EXPECT_TRUE(*slow == LogRecord(*plain));
+  }
+  return true;
+}
+
+TEST(PlainDecision, EveryDecisionOfWhatWasToldIsPlainAndNothingElseIs) {
+  State state;
+  for (LogRecord r : whole_story()) {
+    ASSERT_TRUE(state.apply(r));
+    const auto* decided = std::get_if<Decided>(&r);
+    EXPECT_EQ(agree(encode(r)), decided && decided->cause == Cause::told) << "kind " << r.index();
+  }
+}
+
+TEST(PlainDecision, WhatIsChangedOrCutAnywhereIsReadAlikeOrNotAtAll) {
+  std::mt19937 random(7);
+  std::size_t still_plain = 0;
+  for (const std::string& whole : live().records) {
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      EXPECT_FALSE(read_plain_decision(whole.substr(0, i)));
+      for (int n = 0; n < 100; ++n) {
+        std::string bytes = whole;
+        bytes[i] = static_cast<char>(random());
+        still_plain += agree(bytes);
+      }
+    }
+  }
+  EXPECT_GT(still_plain, 1000u);
+}
+
 TEST(LogRecordBytes, OfANumberThatIsNotKnownNameTheRemedy) {
   const std::string bytes("\x91\x63", 2);  // [99]
   const auto record = decode_log_record(bytes);
