@@ -180,6 +180,7 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     not_before_us_ = clock_.now().mono_us + out.retry_after_us;
     close_link(*out.close);
   }
+  for (const AgentId agent : out.given_up) source_.given_up(agent);
   if (!out.read_info.empty()) source_.read_info(out.read_info);
   for (sidecar::AgentDatagram& d : out.datagrams) {
     if (agents_) {

@@ -44,6 +44,7 @@ class SidecarDriver {
    public:
     virtual ~Source() = default;
     virtual void read_info(const std::vector<AgentId>& agents) = 0;  // then info_read() for each
+    virtual void given_up(AgentId) {}                                // another worker has it
   };
   // Where datagrams to agents go.
   class Agents {

@@ -55,6 +55,7 @@ class InfoPort final : public app::SidecarDriver::Source {
  public:
   void attach(app::SidecarDriver::Source& infos) { infos_ = &infos; }
   void read_info(const std::vector<AgentId>& agents) override { infos_->read_info(agents); }
+  void given_up(AgentId agent) override { infos_->given_up(agent); }
 
  private:
   app::SidecarDriver::Source* infos_ = nullptr;

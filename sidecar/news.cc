@@ -55,12 +55,17 @@ class Tables final : public News, public app::SidecarDriver::Source {
         source_(loop, clock, options_of(config.source), events_to(driver, source_)) {}
   app::SidecarDriver::Source& infos() override { return *this; }
   void read_info(const std::vector<AgentId>& agents) override { source_.read_info(agents); }
+  void given_up(AgentId agent) override { source_.given_up(agent); }
   std::expected<void, Error> start() override {
+    const auto& agents = driver_.core().tracker().agents();
     std::vector<Row> rows;
-    for (const auto& [id, state] : driver_.core().tracker().agents()) {
+    for (const auto& [id, state] : agents) {
       if (state.row) rows.push_back(*state.row);
     }
     source_.remember(rows);
+    for (const auto& [id, state] : agents) {
+      if (state.session && state.session->phase == Phase::released) source_.given_up(id);
+    }
     source_.start();
     return {};
   }

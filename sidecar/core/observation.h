@@ -40,10 +40,11 @@ struct SourceDefaults {
 
 // One look at the table.
 struct Look {
-  Now started;                   // before the first request was written
-  Now finished;                  // after the last reply was read
-  bool complete = true;          // every row was read; only such a look may find rows missing
-  std::uint64_t connection = 0;  // another number after every reconnect to the source
+  Now started;                     // before the first request was written
+  Now finished;                    // after the last reply was read
+  bool complete = true;            // every row was read; only such a look may find rows missing
+  std::vector<AgentId> late = {};  // by id: they may be as they are since before the look before
+  std::uint64_t connection = 0;    // another number after every reconnect to the source
   // If it is not complete: a row that is not here has no keepalive in these seconds, first and last
   // included.
   std::int64_t from_s = std::numeric_limits<std::int64_t>::min();

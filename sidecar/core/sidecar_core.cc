@@ -361,6 +361,7 @@ Output SidecarCore::finish(const Now& now, Output&& out) {
   }
   stamp_all(now);
   for (Note& n : tracker_.take_notes()) out.notes.push_back(std::move(n));
+  for (const AgentId agent : tracker_.take_given_up()) out.given_up.push_back(agent);
 
   // One commit at a time; what comes meanwhile goes into the next one.
   const bool idle = stored_ticket_ == ticket_;

@@ -59,6 +59,7 @@ struct Output {
   std::optional<std::string> close;      // the connection, for this reason
   std::int64_t retry_after_us = 0;       // with close: connect again no earlier than this
   std::vector<AgentId> read_info;        // fields to be read from the source
+  std::vector<AgentId> given_up;         // whose sessions another worker's claim ended
   std::vector<AgentDatagram> datagrams;  // to the agents, each then told by datagram_sent()
   // Agents that are to be asked to connect anew, each then told by asked_to_move().
   std::vector<AgentId> force_reconnect;

@@ -158,7 +158,8 @@ LocalEvidence Tracker::evidence_of(const Row& row, const Look& look) const {
   const std::int64_t second = keepalive_s * 1'000'000 + to_boot;
   std::int64_t lo = second;
   std::int64_t hi = std::min(second + 1'000'000, now.boot_us);
-  const bool shown = row.keepalive_s >= last_from_s_ && row.keepalive_s <= last_to_s_;
+  const bool shown = row.keepalive_s >= last_from_s_ && row.keepalive_s <= last_to_s_ &&
+                     !std::ranges::binary_search(look.late, row.agent);
   if (last_started_ && !shown && last_complete_started_) {
     // The look before would have left it out: it may be so ever since the last complete one. Its
     // second tells when, unless the clock was set meanwhile.

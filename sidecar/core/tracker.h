@@ -132,6 +132,8 @@ class Tracker {
   std::vector<AgentId> take_removed() { return std::exchange(removed_, {}); }
   std::vector<AgentId> take_wanted_info() { return std::exchange(wanted_info_, {}); }
   std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+  // Whose sessions another worker's claim ended.
+  std::vector<AgentId> take_given_up() { return std::exchange(given_up_, {}); }
 
  private:
   void observe(AgentId agent, AgentState& state, const Row& row, const Look& look);
@@ -205,6 +207,7 @@ class Tracker {
   std::vector<std::pair<AgentId, InfoPtr>> kept_infos_;
   std::vector<AgentId> wanted_info_;
   std::vector<Note> notes_;
+  std::vector<AgentId> given_up_;
 
   // Of the look before, if there was one: when it began, and what it would have shown.
   std::optional<Now> last_started_;

@@ -42,6 +42,7 @@ void Tracker::superseded(AgentId agent, const Winner& winner, const Now& now,
     return;
   }
   taken(state, top.node, now);
+  given_up_.push_back(agent);
   change_session(agent, state, EventKind::released, Reason::moved);
   state.session->fence = top.epoch;
   state.session->fence_node = top.node;

@@ -6,13 +6,13 @@
 namespace rollcall::sidecar {
 namespace {
 
-// remoted counts from its start: less than before is a new count.
-bool moved(std::uint64_t before, std::uint64_t now) {
-  return now > before || (now < before && now > 0);
+// Counted since then; what is counted anew was all counted since.
+bool moved(const Counts& before, const Counts& now, std::uint64_t Counts::*what) {
+  return now.since != before.since ? now.*what > 0 : now.*what > before.*what;
 }
 
 bool spoke(const Counts& before, const Counts& now) {
-  return moved(before.startup, now.startup) || moved(before.keepalive, now.keepalive);
+  return moved(before, now, &Counts::startup) || moved(before, now, &Counts::keepalive);
 }
 
 constexpr std::uint8_t kShutdown = 3;       // Wazuh's status_code
@@ -28,6 +28,19 @@ void OwnRows::remember(std::span<const Row> rows) {
   }
 }
 
+void OwnRows::given_up(AgentId agent) {
+  const auto it = known_.find(agent);
+  if (it == known_.end()) return;
+  Known& k = it->second;
+  k.settled.status = k.believed.status = RowStatus::disconnected;
+  k.settled.code = k.believed.code = 0;
+  count_anew(agent, k);
+  if (!in_doubt(k)) return;
+  doubted_.insert(agent);
+  k.answered = false;
+  k.first_s = k.raw.keepalive_s;
+}
+
 // A change that somebody else may have made.
 bool OwnRows::in_doubt(const Known& k) {
   if (k.raw.present() != k.settled.present()) return true;
@@ -35,7 +48,7 @@ bool OwnRows::in_doubt(const Known& k) {
 }
 
 // Whether the table says another thing than before.
-bool OwnRows::see(Known& k, const Row& row, std::int64_t mono_us) {
+bool OwnRows::see(Known& k, const Row& row) {
   if (k.raw == row) return false;
   const bool was_doubted = in_doubt(k);
   k.raw = row;
@@ -43,9 +56,10 @@ bool OwnRows::see(Known& k, const Row& row, std::int64_t mono_us) {
   if (!in_doubt(k)) {
     if (was_doubted) ++refused_;
   } else if (!was_doubted) {
-    k.since_mono_us = mono_us;
+    k.silent_us = 0;
     k.first_s = row.keepalive_s;
   }
+  k.changed_at_look = look_ + 1;
   return true;
 }
 
@@ -54,25 +68,35 @@ std::vector<AgentId> OwnRows::question(const Found& found) {
     const auto [it, added] = known_.try_emplace(row.agent, row);
     if (added) uncounted_.insert(row.agent);
     hidden_.erase(row.agent);
-    if (!see(it->second, row, found.mono_us)) continue;
-    if (in_doubt(it->second))
+    Known& k = it->second;
+    if (!see(k, row)) continue;
+    if (in_doubt(k)) {
       doubted_.insert(row.agent);
-    else
-      believe(row.agent, it->second);
+      continue;
+    }
+    const bool begins_anew = doubted_.contains(row.agent) || row.status == RowStatus::pending;
+    believe(row.agent, k);
+    if (begins_anew) count_anew(row.agent, k);
   }
   std::vector<AgentId> asked;
-  const auto ask = [&asked](AgentId agent) {
-    if (asked.size() < RemotedCounters::kMaxAgents &&
-        std::ranges::find(asked, agent) == asked.end())
+  for (const AgentId agent : doubted_) {
+    if (asked.size() == kMaxAsked) break;
+    if (!known_.at(agent).answered) asked.push_back(agent);
+  }
+  const std::set<AgentId> doubts(asked.begin(), asked.end());
+  const auto add = [&](AgentId agent) {
+    if (asked.size() < std::max(doubts.size(), kMaxAsides) && !doubts.contains(agent))
       asked.push_back(agent);
   };
-  for (const AgentId agent : doubted_) {
-    if (!known_.at(agent).answered) ask(agent);
+  for (const AgentId agent : uncounted_) {
+    if (asked.size() >= kMaxAsides) break;
+    add(agent);
   }
-  for (const AgentId agent : hidden_) ask(agent);
-  for (auto it = uncounted_.begin();
-       it != uncounted_.end() && asked.size() < RemotedCounters::kMaxAgents; ++it)
-    ask(*it);
+  const std::set<AgentId> others(asked.begin(), asked.end());
+  for (const AgentId agent : hidden_) {
+    if (asked.size() >= kMaxAsides) break;
+    if (!others.contains(agent) && look_ < known_.at(agent).hidden_until_look) add(agent);
+  }
   return asked;
 }
 
@@ -81,28 +105,36 @@ void OwnRows::believe(AgentId agent, Known& k) {
   doubted_.erase(agent);
 }
 
+// The row's status only: the keepalive that was written with it is no evidence.
+void OwnRows::believe_without_word(AgentId agent, Known& k) {
+  const std::int64_t spoke_s = k.believed.keepalive_s;
+  believe(agent, k);
+  k.believed.keepalive_s = spoke_s;
+}
+
 // What was counted before says nothing of what comes.
 void OwnRows::count_anew(AgentId agent, Known& k) {
   k.counts.reset();
   uncounted_.insert(agent);
 }
 
-void OwnRows::decide(AgentId agent, Known& k, const std::optional<Counts>& counted,
-                     const Found& found, bool answers, std::int64_t keepalive_us) {
+void OwnRows::decide(AgentId agent, Known& k, const std::optional<Counts>& counted, bool answers,
+                     std::int64_t keepalive_us) {
   if (!k.raw.present() && k.raw.code == kRemotedStarts) {
+    believe_without_word(agent, k);
     k.counts = Counts{};
     uncounted_.erase(agent);
-    return believe(agent, k);
+    return;
   }
   const bool leaves = k.settled.present() && !k.raw.present();
   if (counted && k.counts &&
-      (leaves ? moved(k.counts->shutdown, counted->shutdown) : spoke(*k.counts, *counted)))
+      (leaves ? moved(*k.counts, *counted, &Counts::shutdown) : spoke(*k.counts, *counted)))
     return believe(agent, k);
   if (leaves) {
-    if (found.mono_us - k.since_mono_us < keepalive_us * 5 / 2) return;
-    const std::int64_t spoke_s = k.believed.keepalive_s;
-    believe(agent, k);
-    k.believed.keepalive_s = spoke_s;  // what was written with it is no evidence
+    // One look proves no more than one interval's silence.
+    if (k.changed_at_look != look_) k.silent_us += std::min(passed_us_, keepalive_us);
+    if (k.silent_us < keepalive_us * 5 / 2) return;
+    believe_without_word(agent, k);
     count_anew(agent, k);
   } else if (!answers && k.raw.present() && k.raw.keepalive_s > k.first_s) {
     believe(agent, k);
@@ -110,16 +142,22 @@ void OwnRows::decide(AgentId agent, Known& k, const std::optional<Counts>& count
   }
 }
 
-std::vector<AgentId> OwnRows::to_watch() const {
-  std::vector<AgentId> out(std::min(hidden_.size(), kMaxWatched));
-  std::copy_n(hidden_.begin(), out.size(), out.begin());
+std::vector<AgentId> OwnRows::to_watch() {
+  std::vector<AgentId> out;
+  auto it = hidden_.upper_bound(watched_through_);
+  while (out.size() < std::min(hidden_.size(), kMaxWatched)) {
+    if (it == hidden_.end()) it = hidden_.begin();
+    out.push_back(*it++);
+  }
+  if (!out.empty()) watched_through_ = out.back();
+  std::ranges::sort(out);
   return out;
 }
 
 // What it says is written into a row that is not looked at.
 void OwnRows::follow_hidden(Known& k, const Counts& now, std::int64_t table_s) {
   if (!k.counts || k.counted_at_look + 1 != look_) return;  // when it spoke is not known
-  if (moved(k.counts->shutdown, now.shutdown)) {
+  if (moved(*k.counts, now, &Counts::shutdown)) {
     k.believed.status = RowStatus::disconnected;
     k.believed.code = kShutdown;
   } else if (spoke(*k.counts, now)) {
@@ -146,7 +184,7 @@ void OwnRows::find_hidden(const Found& found, std::vector<Row>& rows) {
       uncounted_.erase(agent);
       it = known_.erase(it);
     } else {
-      hidden_.insert(agent);
+      if (hidden_.insert(agent).second) it->second.hidden_until_look = look_ + kFollowedLooks;
       if (doubted_.erase(agent) > 0) it->second.raw = it->second.settled = it->second.believed;
       rows.push_back(it->second.believed);
       ++it;
@@ -157,6 +195,12 @@ void OwnRows::find_hidden(const Found& found, std::vector<Row>& rows) {
 std::vector<Row> OwnRows::judge(Found found, const std::vector<AgentId>& asked,
                                 const Answer& answer, std::int64_t keepalive_us) {
   ++look_;
+  passed_us_ = last_mono_us_ ? found.mono_us - *last_mono_us_ : 0;
+  last_mono_us_ = found.mono_us;
+  if (answer) answered_mono_us_ = found.mono_us;
+  const bool answers =
+      answered_mono_us_ && found.mono_us - *answered_mono_us_ < keepalive_us * 5 / 2;
+  late_.clear();
   std::set<AgentId> others;  // that changed, and are not among the rows
   const auto counted = [&](AgentId agent) -> std::optional<Counts> {
     if (!answer || std::ranges::find(asked, agent) == asked.end()) return std::nullopt;
@@ -166,8 +210,11 @@ std::vector<Row> OwnRows::judge(Found found, const std::vector<AgentId>& asked,
   for (const AgentId agent : std::vector(doubted_.begin(), doubted_.end())) {
     Known& k = known_.at(agent);
     const auto now = counted(agent);
-    decide(agent, k, now, found, answer || asked.empty(), keepalive_us);
-    if (!doubted_.contains(agent)) others.insert(agent);
+    decide(agent, k, now, answers, keepalive_us);
+    if (!doubted_.contains(agent)) {
+      others.insert(agent);
+      if (k.changed_at_look != look_) late_.push_back(agent);
+    }
     k.answered |= now.has_value();
   }
   for (const AgentId agent : hidden_) {

@@ -46,7 +46,12 @@ class OwnRows {
   // What was believed when this process ended before.
   void remember(std::span<const Row> rows);
 
-  // Whose counters have to be asked for before judge(), at most RemotedCounters::kMaxAgents.
+  // Another worker has it by now: what comes in its row is no news of it until remoted says so.
+  void given_up(AgentId agent);
+
+  // Whose counters have to be asked for before judge(): at most kMaxAsked, and without doubts at
+  // most kMaxAsides.
+  static constexpr std::size_t kMaxAsked = 2'000, kMaxAsides = 100;
   std::vector<AgentId> question(const Found& found);
   // The rows to be believed: those that were found, in their order, then others that changed (after
   // a complete look all others that are still there).
@@ -56,7 +61,9 @@ class OwnRows {
   // Agents to look for under any name, at most kMaxWatched, by id: there was no row of theirs under
   // this node's.
   static constexpr std::size_t kMaxWatched = 500;
-  std::vector<AgentId> to_watch() const;
+  std::vector<AgentId> to_watch();  // others each time, if there are more
+  // Those of the last judge() whose rows are believed later than they came, by id.
+  const std::vector<AgentId>& late() const { return late_; }
 
   struct Counters {
     std::uint64_t refused = 0;  // changes that turned out to be somebody else's
@@ -74,22 +81,32 @@ class OwnRows {
     std::optional<Counts> counts;  // at the last answer
     std::int64_t counted_s = 0;    // wazuh-db's clock then
     std::uint64_t counted_at_look = 0;
-    bool answered = false;           // since `raw` changed
-    std::int64_t since_mono_us = 0;  // since when it is doubted
-    std::int64_t first_s = 0;        // the keepalive that it had then
+    bool answered = false;       // since `raw` changed
+    std::int64_t silent_us = 0;  // so much silence of a doubted one looks covered
+    std::int64_t first_s = 0;    // the keepalive that it had when the doubt began
+    std::uint64_t changed_at_look = 0;
+    std::uint64_t hidden_until_look = 0;  // so long its counters are followed
   };
 
   static bool in_doubt(const Known& k);
-  bool see(Known& k, const Row& row, std::int64_t mono_us);
-  void decide(AgentId agent, Known& k, const std::optional<Counts>& counted, const Found& found,
-              bool answers, std::int64_t keepalive_us);
+  bool see(Known& k, const Row& row);
+  void decide(AgentId agent, Known& k, const std::optional<Counts>& counted, bool answers,
+              std::int64_t keepalive_us);
   void believe(AgentId agent, Known& k);
+  void believe_without_word(AgentId agent, Known& k);
   void count_anew(AgentId agent, Known& k);
   void follow_hidden(Known& k, const Counts& now, std::int64_t table_s);
   void find_hidden(const Found& found, std::vector<Row>& rows);
 
   std::map<AgentId, Known> known_;
   std::set<AgentId> doubted_, hidden_, uncounted_;
+  // remoted writes a whole row with nearly each keepalive: an agent that is here is hidden no
+  // longer.
+  static constexpr std::uint64_t kFollowedLooks = 120;
+  AgentId watched_through_{};
+  std::vector<AgentId> late_;
+  std::optional<std::int64_t> last_mono_us_, answered_mono_us_;
+  std::int64_t passed_us_ = 0;
   std::uint64_t look_ = 0;
   std::uint64_t refused_ = 0;
 };

@@ -43,6 +43,7 @@ std::expected<CountsOf, Error> take_counts(std::string_view reply) {
         control["shutdown"].get(c.shutdown) != simdjson::SUCCESS) {
       return fail("remoted's answer has an agent without its counters");
     }
+    if (agent["uptime"].get(c.since) != simdjson::SUCCESS) c.since = 0;
     counts[AgentId{static_cast<std::uint32_t>(id)}] = c;
   }
   return counts;

@@ -23,9 +23,11 @@
 
 namespace rollcall::sidecar {
 
-// Since remoted's start.
+// Of one agent. remoted forgets those of an agent that is not active every few seconds, and counts
+// anew when it speaks again: `since` is when it began to, in seconds.
 struct Counts {
   std::uint64_t startup = 0, keepalive = 0, shutdown = 0;
+  std::uint64_t since = 0;
   bool operator==(const Counts&) const = default;
 };
 using CountsOf = std::map<AgentId, Counts>;

@@ -47,6 +47,10 @@ void WazuhDbSource::remember(std::span<const Row> rows) {
   if (own_) own_->remember(rows);
 }
 
+void WazuhDbSource::given_up(AgentId agent) {
+  if (own_) own_->given_up(agent);
+}
+
 void WazuhDbSource::start() {
   if (phase_ != Phase::stopped) return;
   look_due_ = true;
@@ -248,13 +252,34 @@ void WazuhDbSource::ask_own(TableScan::Done done) {
                        .table_s = head_.table_ms.value_or(look_.finished.wall_us / 1000) / 1000,
                        .mono_us = look_.finished.mono_us};
   auto asked = own_->question(found);
-  const auto judge = [this, found = std::move(found), asked](const OwnRows::Answer& answer) {
-    look_.rows = own_->judge(found, asked, answer, keepalive_us());
-    finish_look();
-  };
-  if (asked.empty() || !remoted_.may_ask()) return judge(std::nullopt);
+  doubts_ = {.found = std::move(found), .asked = std::move(asked), .answered = 0, .counts = {}};
+  ask_counts();
+}
+
+// As many as remoted takes at a time, until all are answered or it does not.
+void WazuhDbSource::ask_counts() {
+  const std::size_t left = doubts_.asked.size() - doubts_.answered;
+  if (left == 0 || !remoted_.may_ask()) return judge_own();
   phase_ = Phase::asking_counts;
-  remoted_.ask(asked, judge);
+  const std::size_t count = std::min(left, RemotedCounters::kMaxAgents);
+  remoted_.ask(std::span(doubts_.asked).subspan(doubts_.answered, count),
+               [this, count](std::optional<CountsOf> counts) {
+                 if (!counts) return judge_own();
+                 doubts_.counts.merge(*counts);
+                 doubts_.answered += count;
+                 ask_counts();
+               });
+}
+
+void WazuhDbSource::judge_own() {
+  Doubts doubts = std::exchange(doubts_, {});
+  const bool any = doubts.answered > 0;
+  doubts.asked.resize(doubts.answered);
+  look_.rows =
+      own_->judge(std::move(doubts.found), doubts.asked,
+                  any ? OwnRows::Answer(std::move(doubts.counts)) : std::nullopt, keepalive_us());
+  look_.late = own_->late();
+  finish_look();
 }
 
 std::int64_t WazuhDbSource::keepalive_us() const {

@@ -95,6 +95,8 @@ class WazuhDbSource {
 
   // With only_node_name, before start(): what was believed of the table when the process ended.
   void remember(std::span<const Row> rows);
+  // Another worker has it by now.
+  void given_up(AgentId agent);
   void start();
   // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
   // read_info() asked for is forgotten.
@@ -134,6 +136,8 @@ class WazuhDbSource {
   void on_info_reply(const std::string& reply);
   void finish_rows(TableScan::Done done);
   void ask_own(TableScan::Done done);
+  void ask_counts();
+  void judge_own();
   std::int64_t keepalive_us() const;
   void finish_look();
   void fail_look(const std::string& reason);
@@ -161,6 +165,13 @@ class WazuhDbSource {
   std::optional<CountsOf> starts_;  // since the last look ended, of agents that may hide a visit
   std::optional<OwnRows> own_;
   std::vector<AgentId> watched_;  // at this look
+  struct Doubts {
+    OwnRows::Found found;
+    std::vector<AgentId> asked;
+    std::size_t answered = 0;  // the first so many of them
+    CountsOf counts;
+  };
+  Doubts doubts_;  // of this look
   WazuhVersion version_;
   bool version_due_ = false;
   Look look_;

@@ -355,15 +355,15 @@ MUTATIONS = [
         "a late disconnect in the master's own rows believed",
         "Wazuh's sync ends sessions of agents that are there",
         (Edit("sidecar/source/own_rows.cc",
-              "    if (found.mono_us - k.since_mono_us < keepalive_us * 5 / 2) return;\n",
+              "    if (k.silent_us < keepalive_us * 5 / 2) return;\n",
               ""),),
         unit=("sidecar_source_test", "OwnRowsTest.ADisconnectThatRemotedDidNotCount*")),
     Mutation(
         "a late keepalive in the master's own rows believed",
         "Wazuh's sync brings agents back that have stopped",
         (Edit("sidecar/source/own_rows.cc",
-              "leaves ? moved(k.counts->shutdown, counted->shutdown) : spoke(*k.counts, *counted)",
-              "leaves ? moved(k.counts->shutdown, counted->shutdown) : true"),),
+              "leaves ? moved(*k.counts, *counted, &Counts::shutdown) : spoke(*k.counts, *counted)",
+              "leaves ? moved(*k.counts, *counted, &Counts::shutdown) : true"),),
         unit=("sidecar_source_test", "OwnRowsTest.AKeepaliveThatRemotedDidNotCount*")),
     Mutation(
         "short visit ignored",

@@ -141,6 +141,123 @@ TEST_F(OwnRowsTest, AKeepaliveThatRemotedDidNotCountBringsNobodyBack) {
   EXPECT_EQ(look(), "pending 104");
 }
 
+TEST_F(OwnRowsTest, AKeepaliveThatAResetFollowsIsNoEvidence) {
+  look();
+  says_goodbye();
+  look();
+  writes_active();
+  look();
+  writes_disconnected(5);
+  EXPECT_EQ(look(), "disconnected 0 code 5");
+}
+
+TEST_F(OwnRowsTest, WhatIsCountedAnewWasAllSaidSince) {
+  counts[7] = {.startup = 1, .keepalive = 1, .shutdown = 0, .since = 100};
+  look();
+  says_goodbye();
+  EXPECT_EQ(look(), "disconnected 0 code 3");
+  counts.erase(7);  // remoted forgets whoever is not active
+  look();
+  counts[7] = {.startup = 1, .keepalive = 1, .shutdown = 0, .since = 200};
+  writes_active();
+  EXPECT_EQ(look(), "active 4");
+  counts[7] = {.startup = 1, .keepalive = 1, .shutdown = 1, .since = 300};
+  writes_disconnected();
+  EXPECT_EQ(look(), "disconnected 4 code 3");
+}
+
+TEST_F(OwnRowsTest, OneMissedAnswerIsNoReasonToBelieve) {
+  look();
+  says_goodbye();
+  look();
+  writes_active();
+  look();
+  answers = false;
+  writes_active();
+  EXPECT_EQ(look(), "disconnected 0 code 3");
+}
+
+TEST_F(OwnRowsTest, SilenceCountsWhileTheTableIsLookedAt) {
+  look();
+  writes_disconnected();
+  look();
+  now_s += 50;  // wazuh-db could not be read, nor could the agent's keepalives be written
+  EXPECT_EQ(look(), "active 0");
+  speaks();
+  EXPECT_EQ(look(), "active 54");
+}
+
+// A quick restart whose goodbye was never seen in the row.
+TEST_F(OwnRowsTest, AnOldGoodbyeVouchesForNothing) {
+  look();
+  ++counts[7].shutdown;
+  starts();
+  look();
+  look();
+  writes_disconnected();
+  EXPECT_EQ(look(), "pending 2");
+}
+
+// The agent went to a worker of which Wazuh's sync brings keepalives only.
+TEST_F(OwnRowsTest, WhoseSessionWasGivenUpComesBackWhenRemotedSaysSo) {
+  look();
+  speaks();
+  look();
+  own.given_up(AgentId{7});
+  for (int i = 0; i < 5; ++i) {
+    writes_active();
+    EXPECT_EQ(look(), "disconnected 2");
+  }
+  speaks();
+  EXPECT_EQ(look(), "active 8");
+}
+
+TEST_F(OwnRowsTest, WhatIsBelievedLateIsSaid) {
+  const std::vector<Row> before = {row(7, RowStatus::disconnected, 0, 3)};
+  own.remember(before);
+  writes_active();
+  look();
+  look();
+  ++counts[7].keepalive;
+  own.given_up(AgentId{7});  // asks again
+  look();
+  ++counts[7].keepalive;
+  writes_active();
+  look();
+  EXPECT_THAT(own.late(), IsEmpty()) << "it is believed as it comes";
+  says_goodbye();
+  look();
+  answers = false;
+  writes_active();
+  look();
+  look();
+  answers = true;
+  ++counts[7].startup;
+  EXPECT_EQ(look(), "active 6");
+  EXPECT_THAT(own.late(), ElementsAre(AgentId{7}));
+}
+
+TEST_F(OwnRowsTest, ManyHiddenAgentsAreInNobodysWay) {
+  for (std::uint32_t id = 100; id < 800; ++id) {
+    table[id] = row(id, RowStatus::active, 0);
+  }
+  for (int i = 0; i < 10; ++i) look();
+  for (std::uint32_t id = 100; id < 800; ++id) others.insert(id);
+  std::set<AgentId> watched;
+  for (int i = 0; i < 3; ++i) {
+    look();
+    const auto some = own.to_watch();
+    EXPECT_LE(some.size(), OwnRows::kMaxWatched);
+    watched.insert(some.begin(), some.end());
+  }
+  EXPECT_EQ(watched.size(), 700u) << "each has its turn";
+  table[8] = row(8, RowStatus::active, now_s);
+  look();
+  EXPECT_TRUE(std::ranges::find(asked, AgentId{8}) != asked.end());
+  for (int i = 0; i < 150; ++i) look();
+  EXPECT_THAT(asked, IsEmpty()) << "an agent that is here is not hidden for long";
+}
+
 TEST_F(OwnRowsTest, AStallThatEndsNeedsNoStart) {
   look();
   writes_disconnected(4);

@@ -25,7 +25,7 @@ TEST(RemotedCounts, AreAskedForByIdAndReadFromTheAnswer) {
       R"("control_breakdown":{"keepalive":1,"request":0,"shutdown":0,"startup":5},"event":0},)"
       R"("sent_breakdown":{"ack":1}}}}]}})");
   ASSERT_TRUE(counts) << counts.error().message;
-  EXPECT_THAT(*counts, ElementsAre(Pair(AgentId{42}, Counts{5, 1, 0})));
+  EXPECT_THAT(*counts, ElementsAre(Pair(AgentId{42}, Counts{5, 1, 0, 1})));
 }
 
 TEST(RemotedCounts, AnyOtherAnswerIsAnError) {
@@ -75,7 +75,7 @@ TEST_F(RemotedCountersTest, EachQuestionIsAConnectionOfItsOwn) {
     ASSERT_TRUE(counters.may_ask());
     const auto starts = ask(counters);
     ASSERT_TRUE(starts);
-    EXPECT_THAT(*starts, ElementsAre(Pair(AgentId{7}, Counts{i, 1, 2})));
+    EXPECT_THAT(*starts, ElementsAre(Pair(AgentId{7}, Counts{i, 1, 2, 1})));
     EXPECT_EQ(counters.answers(), true);
   }
   EXPECT_EQ(remoted.asked.size(), 3u);
