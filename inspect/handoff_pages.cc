@@ -101,16 +101,19 @@ Json row_json(const Row& row) {
 void add_rows(AgentId agent, const AgentState& state, const Filter& filter,
               const sidecar::Timeline& timeline, const Now& now, std::vector<Row>& out) {
   const auto first = static_cast<std::ptrdiff_t>(out.size());
-  if (state.handoff && filter.wants(*state.handoff)) {
-    const Handoff& h = *state.handoff;
-    out.push_back({agent, timeline.at(h.made, now), h, std::nullopt, timeline.at(h.ended, now),
-                   sidecar::grace_left_us(h.made, h.grace_us, timeline, now)});
-  }
   for (const Move& m : state.moves) {
     if (filter.wants(m)) out.push_back({agent, timeline.at(m.at, now), std::nullopt, m, {}, 0});
   }
-  std::stable_sort(out.begin() + first, out.end(),
-                   [](const Row& a, const Row& b) { return a.at < b.at; });
+  if (!state.handoff || !filter.wants(*state.handoff)) return;
+  const Handoff& h = *state.handoff;
+  Row row{agent,
+          timeline.at(h.made, now),
+          h,
+          std::nullopt,
+          timeline.at(h.ended, now),
+          sidecar::grace_left_us(h.made, h.grace_us, timeline, now)};
+  const auto later = std::ranges::lower_bound(out.begin() + first, out.end(), row.at, {}, &Row::at);
+  out.insert(later, std::move(row));
 }
 
 // Loop thread. Of the agents behind `after`, in their order; `limit` counts agents.

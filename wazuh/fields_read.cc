@@ -16,13 +16,18 @@ std::string id_list(std::span<const AgentId> agents) {
   return out;
 }
 
+bool has_value(const dom::object& object, std::string_view name) {
+  dom::element value;
+  return object.at_key(name).get(value) == simdjson::SUCCESS && !value.is_null();
+}
+
 }  // namespace
 
 void FieldsRead::begin(std::vector<AgentId> agents) {
   agents_ = std::move(agents);
   next_ = 0;
   asked_ = std::min(page_.get(), agents_.size());
-  stage_ = Columns{};
+  without_labels_ = false;
   done_ = {};
 }
 
@@ -32,40 +37,22 @@ std::span<const AgentId> FieldsRead::page() const {
 
 std::string FieldsRead::request() const {
   const std::string ids = " WHERE id IN (" + id_list(page()) + ")";
-  if (std::holds_alternative<Labels>(stage_)) {
-    return "global sql SELECT id,key,value FROM labels" + ids;
-  }
   std::string text = "global sql SELECT id";
   for (const std::string_view column : columns_) text += "," + std::string(column);
-  return text + " FROM agent" + ids;
+  if (!asks_labels()) return text + " FROM agent" + ids;
+  text += ",NULL AS key,NULL AS value FROM agent" + ids + " UNION ALL SELECT id";
+  for (std::size_t i = 0; i < columns_.size(); ++i) text += ",NULL";
+  return text + ",key,value FROM labels" + ids;
 }
 
 FieldsRead::Result FieldsRead::take(std::string_view reply) {
-  if (auto* labels = std::get_if<Labels>(&stage_)) {
-    return take_labels(reply, std::move(labels->found));
-  }
-  return take_columns(reply);
-}
-
-FieldsRead::Result FieldsRead::take_columns(std::string_view reply) {
   dom::parser parser;
   auto parsed = array_of(reply, parser);
-  if (const auto* error = std::get_if<Error>(&parsed)) {
-    if (reply.starts_with("err ") && forget_column(reply)) return More{};
-    return std::unexpected(*error);
-  }
-  if (const auto* cut = std::get_if<Cut>(&parsed)) {
-    if (page_.halve(asked_)) {
-      asked_ = page_.get();
-      return More{};
-    }
-    done_.problems.emplace_back(page()[0], "what Wazuh knows of agent " + id_text(page()[0]) +
-                                               " cannot be read: asked for alone, " + cut->why);
-    return deliver({AgentInfo()});
-  }
+  if (const auto* error = std::get_if<Error>(&parsed)) return refused(reply, *error);
+  if (const auto* cut = std::get_if<Cut>(&parsed)) return ask_less(cut->why);
 
   std::vector<AgentInfo> found(asked_);
-  bool any = false;
+  std::vector<std::pair<std::size_t, dom::object>> labels;  // of which agent
   for (const dom::element element : std::get<dom::array>(parsed)) {
     dom::object object;
     if (element.get(object) != simdjson::SUCCESS)
@@ -75,63 +62,62 @@ FieldsRead::Result FieldsRead::take_columns(std::string_view reply) {
     const auto at = std::ranges::find_if(
         agents, [&](AgentId a) { return id && static_cast<std::uint32_t>(a) == *id; });
     const auto index = static_cast<std::size_t>(at - agents.begin());
-    if (at == agents.end() || !found[index].empty()) {
+    const bool is_label = asks_labels() && has_value(object, "key");
+    if (at == agents.end() || (!is_label && !found[index].empty())) {
       return fail("wazuh-db answered a row of an agent that was not asked for, or twice");
     }
-    any = true;
+    if (is_label) {
+      labels.emplace_back(index, object);
+      continue;
+    }
     for (const auto [name, value] : object) {
-      if (name == "id") continue;
+      if (name == "id" || name == "key" || name == "value") continue;
       if (auto text = field_text(value))
         found[index].insert_or_assign(std::string(name), std::move(*text));
     }
   }
-  if (!any || !has_labels_) return deliver(std::move(found));
-  stage_ = Labels{std::move(found)};
-  return More{};
-}
-
-FieldsRead::Result FieldsRead::take_labels(std::string_view reply, std::vector<AgentInfo> found) {
-  dom::parser parser;
-  auto parsed = array_of(reply, parser);
-  if (const auto* error = std::get_if<Error>(&parsed)) {
-    if (!reply.starts_with("err ") || reply.find("no such table: labels") == reply.npos) {
-      return std::unexpected(*error);
-    }
-    has_labels_ = false;
-    return deliver(std::move(found));
-  }
-  if (const auto* cut = std::get_if<Cut>(&parsed)) {
-    if (page_.halve(asked_)) {
-      asked_ = page_.get();
-      stage_ = Columns{};
-      return More{};
-    }
-    done_.problems.emplace_back(
-        page()[0], "the labels of agent " + id_text(page()[0]) +
-                       " cannot be read and are left out: asked for alone, " + cut->why);
-    return deliver(std::move(found));
-  }
-  for (const dom::element element : std::get<dom::array>(parsed)) {
-    dom::object object;
-    dom::element key_element;
-    dom::element value_element;
-    if (element.get(object) != simdjson::SUCCESS ||
-        object.at_key("key").get(key_element) != simdjson::SUCCESS) {
-      return fail("wazuh-db answered a label without a key");
-    }
-    const auto id = whole(object.at_key("id"));
-    const auto agents = page();
-    const auto at = std::ranges::find_if(
-        agents, [&](AgentId a) { return id && static_cast<std::uint32_t>(a) == *id; });
-    if (at == agents.end()) return fail("wazuh-db answered a label of an agent not asked for");
-    AgentInfo& info = found[static_cast<std::size_t>(at - agents.begin())];
-    // No row a moment ago: the agent was enrolled in between, and is read another time.
-    if (info.empty() || object.at_key("value").get(value_element) != simdjson::SUCCESS) continue;
-    const auto key = field_text(key_element);
-    auto value = field_text(value_element);
-    if (key && value) info.insert_or_assign("label." + *key, std::move(*value));
+  for (const auto& [index, object] : labels) {
+    if (found[index].empty()) continue;  // left behind by an agent that was deleted
+    dom::element key;
+    dom::element value;
+    if (object.at_key("key").get(key) != simdjson::SUCCESS ||
+        object.at_key("value").get(value) != simdjson::SUCCESS)
+      continue;
+    const auto name = field_text(key);
+    auto text = field_text(value);
+    if (name && text) found[index].insert_or_assign("label." + *name, std::move(*text));
   }
   return deliver(std::move(found));
+}
+
+FieldsRead::Result FieldsRead::refused(std::string_view reply, const Error& error) {
+  if (!reply.starts_with("err ")) return std::unexpected(error);
+  if (reply.find("no such table: labels") != reply.npos && std::exchange(has_labels_, false))
+    return More{};
+  if (forget_column(reply)) return More{};
+  return std::unexpected(error);
+}
+
+// Of one agent the labels are left out first.
+FieldsRead::Result FieldsRead::ask_less(std::string_view why) {
+  if (page_.halve(asked_)) {
+    asked_ = page_.get();
+    return More{};
+  }
+  const std::string agent = id_text(page()[0]);
+  if (asks_labels()) {
+    without_labels_ = true;
+    done_.problems.emplace_back(page()[0], "the labels of agent " + agent +
+                                               " cannot be read and are left out: asked for "
+                                               "alone, " +
+                                               std::string(why));
+    return More{};
+  }
+  if (without_labels_) done_.problems.pop_back();
+  done_.problems.emplace_back(page()[0], "what Wazuh knows of agent " + agent +
+                                             " cannot be read: asked for alone, " +
+                                             std::string(why));
+  return deliver({AgentInfo()});
 }
 
 FieldsRead::Result FieldsRead::deliver(std::vector<AgentInfo> found) {
@@ -141,7 +127,7 @@ FieldsRead::Result FieldsRead::deliver(std::vector<AgentInfo> found) {
   page_.fitted();
   next_ += found.size();
   asked_ = std::min(page_.get(), agents_.size() - next_);
-  stage_ = Columns{};
+  without_labels_ = false;
   if (next_ < agents_.size()) return More{};
   return std::exchange(done_, {});
 }

@@ -18,7 +18,9 @@
 namespace rollcall::wazuh {
 
 // What the table says of some agents: those of the columns that are not NULL, each under its own
-// name (an empty text is known to be empty), and labels as "label.KEY".
+// name (an empty text is known to be empty), and labels as "label.KEY". Wazuh writes both at once,
+// so they are read by one statement: half of one description with half of another would be no
+// record.
 class FieldsRead {
  public:
   static constexpr std::size_t kMaxAgents = 50;
@@ -41,15 +43,12 @@ class FieldsRead {
   std::expected<std::variant<More, Done>, Error> take(std::string_view reply);
 
  private:
-  struct Columns {};
-  struct Labels {
-    std::vector<AgentInfo> found;  // beside agents_[next_ ...]
-  };
   using Result = std::expected<std::variant<More, Done>, Error>;
 
   std::span<const AgentId> page() const;
-  Result take_columns(std::string_view reply);
-  Result take_labels(std::string_view reply, std::vector<AgentInfo> found);
+  bool asks_labels() const { return has_labels_ && !without_labels_; }
+  Result refused(std::string_view reply, const Error& error);
+  Result ask_less(std::string_view why);
   Result deliver(std::vector<AgentInfo> found);
   // A column that this version of Wazuh does not have is asked no more.
   bool forget_column(std::string_view complaint);
@@ -59,7 +58,7 @@ class FieldsRead {
   std::size_t next_ = 0;
   PageSize page_{kMaxAgents};
   std::size_t asked_ = 0;
-  std::variant<Columns, Labels> stage_;
+  bool without_labels_ = false;  // of this page, one agent: they do not fit
   Done done_;
   bool has_labels_ = true;
 };

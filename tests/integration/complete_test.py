@@ -89,11 +89,10 @@ class Records(Reader):
         if before - now:
             self.faults.append(f"{agent['id']}: lacks {sorted(before - now)}, known before")
         before |= now
-        # The label `said` is not compared: labels are read in a request of their own, and may be of a
-        # later description than the columns until the fields are read again (docs/wazuh.md).
-        if info["os_version"] != info["os_build"]:
-            self.faults.append(f"{agent['id']}: halves of two: {info['os_version']} and "
-                               f"{info['os_build']}")
+        said = {info["os_version"], info["os_build"], labels.get("said")}
+        if len(said) > 1:
+            self.faults.append(f"{agent['id']}: halves of two: {info['os_version']}, "
+                               f"{info['os_build']} and {labels}")
         if labels and labels.keys() != {"said", "site"} or labels.get("site", SITE) != SITE:
             self.faults.append(f"{agent['id']}: labels of somebody else: {labels}")
         for name, value in never_changes(agent["id"]).items():
