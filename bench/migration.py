@@ -322,6 +322,7 @@ class Storm:
         self.home = {agent: workers[agent % len(workers)] for agent in range(1, agents + 1)}
         self.truth = dict(self.home)
         self.seconds, self.workers = seconds, workers
+        self.moved_s = None  # how long it took until the last agent had moved
         self.claimed = {}  # agent: when its new worker was told, wall clock, microseconds
 
     def connects(self, worker):
@@ -357,7 +358,11 @@ class Storm:
                 events[worker].append(event)
             for worker, some in events.items():
                 tell(worker, some)
+            if done == len(agents) and self.moved_s is None:
+                self.moved_s = time.monotonic() - began
             time.sleep(0.02)
+        if self.moved_s > 1.05 * self.seconds + 1:
+            raise Failure(f"the agents moved in {self.moved_s:.0f} s, not in {self.seconds}")
 
     def _move(self, agent, now_us, goodbyes):
         old = self.truth[agent]
@@ -441,7 +446,7 @@ def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED, drain=False):
                 "last_writer": wrong(last_writer(cluster.log()), storm.truth),
                 "decided": rules, "feed": feed, "cuts": sum(map(len, network.cuts.values())),
                 "stalls": network.stalls, "relay_p99_ms": percentile(deliveries.late_ms, 0.99),
-                "whole_p99_ms": percentile(whole, 0.99),
+                "whole_p99_ms": percentile(whole, 0.99), "moved_s": storm.moved_s,
                 "p50_ms": percentile(took, 0.5), "p99_ms": percentile(took, 0.99),
                 "most_ms": max(took), "claims": len(took), "bytes": sent / agents}
     finally:

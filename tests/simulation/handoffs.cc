@@ -173,6 +173,26 @@ void World::check_handoffs() {
       broken("agent " + text_of(agent) + ": is offered although its grace is over");
   }
   if (core.state().counts().migrating != migrating) broken("agents that migrate are miscounted");
+  check_migrations();
+}
+
+void World::check_migrations() {
+  const master::Migrations& migrations = master->driver->core().state().migrations();
+  std::size_t under_way = 0;
+  for (const auto& [number, m] : migrations.all()) {
+    const std::string name = "move " + std::to_string(number) + " of agent " + text_of(m.agent);
+    const bool ended = m.end != master::Migrations::End::none;
+    if (!ended) ++under_way;
+    if (ended != (m.ended.us != 0)) broken(name + ": ended without a moment, or the other way");
+    if (m.is_taken() && m.to.node == m.from.node) broken(name + ": goes to where it comes from");
+    if (!m.is_taken() && !m.to.node.empty()) broken(name + ": goes somewhere, and is not taken");
+    if (!m.is_taken() && m.offered.us == 0) broken(name + ": was neither offered nor taken");
+    ++result().migrations[std::string(to_string(m.end))];
+    if (m.offered.us == 0) continue;
+    ++result().migrations["offered"];
+    if (m.is_taken() && m.taken < m.offered) ++result().migrations["crossed"];
+  }
+  if (under_way != migrations.under_way()) broken("moves under way are miscounted");
 }
 
 }  // namespace rollcall::simulation

@@ -10,6 +10,7 @@
 // a quiet time the master's table must equal the truth, which comes from the schedule; what must
 // hold at every moment is in checks.cc.
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,9 @@ struct Result {
   std::uint64_t events = 0;          // that the master decided
   std::uint64_t busiest_minute = 0;  // messages of one worker, both ways
   std::uint64_t repairs = 0;         // of what inventories found
+  // Moves of agents that the master knows of at the end, by how they ended; "offered" are those
+  // that began with an offer, "crossed" those of them that were taken before it came.
+  std::map<std::string, std::uint64_t> migrations;
   std::string transcript;
 
   bool undecidable() const;         // some agent's truth cannot be told

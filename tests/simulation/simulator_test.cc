@@ -126,6 +126,17 @@ TEST(Simulator, SomeSeedsLoseStateThatInventoriesRepair) {
   EXPECT_GE(repaired, 3u);
 }
 
+// However a move can end, it does: what the promises about offers are kept through.
+TEST(Simulator, MovesEndInEachWay) {
+  std::map<std::string, std::uint64_t> ends;
+  for (const Result& r : results()) {
+    for (const auto& [end, number] : r.migrations) ends[end] += number;
+  }
+  for (const char* end : {"released", "left", "lease_gone", "returned", "withdrawn", "expired",
+                          "overtaken", "offered"})
+    EXPECT_GE(ends[end], 3u) << end;
+}
+
 // ---- what no table row can tell --------------------------------------------------------------
 
 TEST(Undecidable, IsRare) {

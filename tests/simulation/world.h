@@ -336,6 +336,7 @@ class World {
   void stop_on_purpose(WorkerNode& w);
   void end_handoffs();
   void check_handoffs();
+  void check_migrations();
 
   // faults.cc
   void faults();
