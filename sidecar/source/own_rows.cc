@@ -78,26 +78,20 @@ std::vector<AgentId> OwnRows::question(const Found& found) {
     believe(row.agent, k);
     if (begins_anew) count_anew(row.agent, k);
   }
-  std::vector<AgentId> asked;
+  std::set<AgentId> asked;
   for (const AgentId agent : doubted_) {
     if (asked.size() == kMaxAsked) break;
-    if (!known_.at(agent).answered) asked.push_back(agent);
+    if (!known_.at(agent).answered) asked.insert(agent);
   }
-  const std::set<AgentId> doubts(asked.begin(), asked.end());
-  const auto add = [&](AgentId agent) {
-    if (asked.size() < std::max(doubts.size(), kMaxAsides) && !doubts.contains(agent))
-      asked.push_back(agent);
-  };
   for (const AgentId agent : uncounted_) {
     if (asked.size() >= kMaxAsides) break;
-    add(agent);
+    asked.insert(agent);
   }
-  const std::set<AgentId> others(asked.begin(), asked.end());
   for (const AgentId agent : hidden_) {
     if (asked.size() >= kMaxAsides) break;
-    if (!others.contains(agent) && look_ < known_.at(agent).hidden_until_look) add(agent);
+    if (look_ < known_.at(agent).hidden_until_look) asked.insert(agent);
   }
-  return asked;
+  return {asked.begin(), asked.end()};
 }
 
 void OwnRows::believe(AgentId agent, Known& k) {
@@ -203,7 +197,7 @@ std::vector<Row> OwnRows::judge(Found found, const std::vector<AgentId>& asked,
   late_.clear();
   std::set<AgentId> others;  // that changed, and are not among the rows
   const auto counted = [&](AgentId agent) -> std::optional<Counts> {
-    if (!answer || std::ranges::find(asked, agent) == asked.end()) return std::nullopt;
+    if (!answer || !std::ranges::binary_search(asked, agent)) return std::nullopt;
     const auto it = answer->find(agent);
     return it == answer->end() ? Counts{} : it->second;
   };

@@ -49,8 +49,8 @@ class OwnRows {
   // Another worker has it by now: what comes in its row is no news of it until remoted says so.
   void given_up(AgentId agent);
 
-  // Whose counters have to be asked for before judge(): at most kMaxAsked, and without doubts at
-  // most kMaxAsides.
+  // Whose counters have to be asked for before judge(), by id: at most kMaxAsked, and without
+  // doubts at most kMaxAsides.
   static constexpr std::size_t kMaxAsked = 2'000, kMaxAsides = 100;
   std::vector<AgentId> question(const Found& found);
   // The rows to be believed: those that were found, in their order, then others that changed (after
