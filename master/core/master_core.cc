@@ -585,7 +585,8 @@ void MasterCore::add_exception(std::uint64_t seq, const NodeName& node, const Ev
   const bool need_info =
       e.info_hash && (untaken || (r.claimed->stamp == said &&
                                   (r.info_missing() || r.claimed->hash != *e.info_hash)));
-  if (need_info && own_top_stands) {
+  const bool end_lost = lost && !leaves_open(e.kind);  // no fields mend that
+  if (need_info && own_top_stands && !end_lost) {
     ack.exceptions.push_back({seq, e.agent, ExceptionKind::need_info, {}});
   } else if (lost && !accepted(rule)) {
     // Only another worker's claim can be a contest.

@@ -69,6 +69,14 @@ TEST_F(MasterCoreTest, AnEndOfAnOlderSessionIsAnsweredByTheOpenOneOfItsOwn) {
             "1 ACK 2; 2: superseded 7 by 15@w1+0 open");
 }
 
+// An older copy of a store that was renamed too: what it needs is the version to go on from.
+TEST_F(MasterCoreTest, AnEndThatIsAVersionWithAnotherMeaningIsNotAnsweredByAQuestionForFields) {
+  m.delta(20, kW1, 1, {opened(7, 15)});
+  Event end = closed(7, 15, 0, 20);
+  end.info_hash = InfoHash{9};
+  EXPECT_EQ(m.delta(21, kW1, 2, {end}), "1 ACK 2; 2: superseded 7 by 15@w1+0 open");
+}
+
 // ---- durable before acked
 
 TEST_F(MasterCoreTest, AcksOnlyWhatIsStored) {
