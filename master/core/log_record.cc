@@ -181,6 +181,40 @@ std::expected<LogRecord, Error> decode_log_record(std::string_view bytes) {
   return decode_log_record_by_values(bytes);
 }
 
+namespace {
+
+// What was decided of each event.
+std::expected<void, Error> unpack_events(const Value& record, Decided& d) {
+  const Value events = record.at(5);
+  const auto rules = record.at(6).as_bin();
+  if (!events.is_array() || !rules || rules->size() != events.size())
+    return std::unexpected(bad("a decision"));
+  d.events.reserve(events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    auto e = unpack_event(events.at(i));
+    if (!e) return std::unexpected(e.error());
+    d.events.push_back(std::move(*e));
+    d.rules.push_back(static_cast<Rule>((*rules)[i]));
+  }
+  return {};
+}
+
+std::expected<AgentsForgotten, Error> unpack_forgotten(const Value& record, std::int64_t at_us) {
+  AgentsForgotten f;
+  f.at = {at_us};
+  const Value agents = record.at(2);
+  if (!agents.is_array()) return std::unexpected(bad("a list of agents"));
+  f.agents.reserve(agents.size());
+  for (std::size_t i = 0; i < agents.size(); ++i) {
+    const auto id = agents.at(i).as_u64();
+    if (!id || *id > UINT32_MAX) return std::unexpected(bad("an agent"));
+    f.agents.push_back(AgentId{static_cast<std::uint32_t>(*id)});
+  }
+  return f;
+}
+
+}  // namespace
+
 std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view bytes) {
   auto doc = Document::parse(bytes, limits());
   if (!doc) return std::unexpected(doc.error());
@@ -230,17 +264,7 @@ std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view byt
       d.first_seq = u64(2);
       d.position = u64(3);
       d.at = {i64(4)};
-      const Value events = v.at(5);
-      const auto rules = v.at(6).as_bin();
-      if (!events.is_array() || !rules || rules->size() != events.size())
-        return std::unexpected(bad("a decision"));
-      d.events.reserve(events.size());
-      for (std::size_t i = 0; i < events.size(); ++i) {
-        auto e = unpack_event(events.at(i));
-        if (!e) return std::unexpected(e.error());
-        d.events.push_back(std::move(*e));
-        d.rules.push_back(static_cast<Rule>((*rules)[i]));
-      }
+      if (auto done = unpack_events(v, d); !done) return std::unexpected(done.error());
       if (*type == kRepaired) d.cause = number(7, kLastCause);
       ok = ok && (*type == kDecided || d.cause != Cause::told);
       out = std::move(d);
@@ -258,17 +282,9 @@ std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view byt
       out = NodeForgotten{text(1), {i64(2)}};
       break;
     case kAgentsForgotten: {
-      AgentsForgotten f;
-      f.at = {i64(1)};
-      const Value agents = v.at(2);
-      if (!agents.is_array()) return std::unexpected(bad("a list of agents"));
-      f.agents.reserve(agents.size());
-      for (std::size_t i = 0; i < agents.size(); ++i) {
-        const auto id = agents.at(i).as_u64();
-        if (!id || *id > UINT32_MAX) return std::unexpected(bad("an agent"));
-        f.agents.push_back(AgentId{static_cast<std::uint32_t>(*id)});
-      }
-      out = std::move(f);
+      auto f = unpack_forgotten(v, i64(1));
+      if (!f) return std::unexpected(f.error());
+      out = std::move(*f);
       break;
     }
     case kOffersExpired:

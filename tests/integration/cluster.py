@@ -202,6 +202,13 @@ class Cluster(Daemons):
         return {id: (truth.get(id), answers.get(id)) for id in truth.keys() | answers.keys()
                 if truth.get(id) != answers.get(id)}
 
+    def until_all_are_on(self, worker, ids):
+        """Enrolls these agents; returns when they are known to be there."""
+        self.agents.enroll(ids)
+        for id in ids:
+            self.agents.connect(id, worker)
+        self.until_right()
+
     def until_right(self, seconds=60):
         """The table is right, everything is acked, nobody is in doubt, and it stays so for a
         second. Returns how long that took."""

@@ -26,10 +26,7 @@ class Drain(unittest.TestCase):
         self.addCleanup(self.remoted.close)
         self.cluster.begin()
         self.agents = self.cluster.agents
-        self.agents.enroll(AGENTS)
-        for id in AGENTS:
-            self.agents.connect(id, "w1")
-        self.cluster.until_right()
+        self.cluster.until_all_are_on("w1", AGENTS)
 
     def command(self, *arguments, of="w1"):
         daemon = "--master" if of == "master" else "--sidecar"

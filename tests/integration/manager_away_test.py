@@ -23,10 +23,7 @@ class ManagerAway(unittest.TestCase):
         self.addCleanup(self.cluster.close)
         self.cluster.begin()
         self.agents = self.cluster.agents
-        self.agents.enroll(AGENTS)
-        for id in AGENTS:
-            self.agents.connect(id, "w1")
-        self.cluster.until_right()
+        self.cluster.until_all_are_on("w1", AGENTS)
 
     def master(self, path):
         return self.cluster.http["master"].get(path)

@@ -270,7 +270,9 @@ class Observe(SinkTest):
             for key, value in zip(("connection_status", "node_name"), right))
 
 
-class Faults(SinkTest):
+class ActiveOnW1(SinkTest):
+    """Agent 7; wrong() has Wazuh's table say that it is disconnected."""
+
     def setUp(self):
         self.start("correct")
         self.agents.connect(7, "w1")
@@ -279,6 +281,8 @@ class Faults(SinkTest):
     def wrong(self):
         self.wazuh.status(self.row, "disconnected", int(time.time()))
 
+
+class Faults(ActiveOnW1):
     def until_trouble(self, sign):
         def trouble():
             return sign in (self.cluster.status("master")["sink"]["error"] or "")
@@ -351,19 +355,11 @@ class Faults(SinkTest):
         return found
 
 
-class Withheld(SinkTest):
+class Withheld(ActiveOnW1):
     """Of whom nothing is known for certain, nothing is written."""
 
     class CLUSTER(SinkCluster):  # pylint: disable=invalid-name
         TIMING = {**SinkCluster.TIMING, "grace": "1s"}
-
-    def setUp(self):
-        self.start("correct")
-        self.agents.connect(7, "w1")
-        self.row = self.told(7, "active", "w1")
-
-    def wrong(self):
-        self.wazuh.status(self.row, "disconnected", int(time.time()))
 
     def test_an_agent_whose_workers_sidecar_was_killed(self):
         self.cluster.kill("w1")
