@@ -8,15 +8,15 @@
 // (RemotedCounters). So what such a write could have made is believed only if the counters say so
 // too:
 //
-// - *disconnected*: when a goodbye was counted, at remoted's own start (code 5), or after two and a
-// half
-//   keepalive intervals in which the agent did not speak up;
-// - *active* or *pending* after that: when a start or a keepalive was counted since. If remoted
-// does not
-//   answer, when its keepalive moves on once more: what comes late comes once;
-// - a row under another node's name stays as it was, and goes on as the counters say.
+// - *disconnected*: when a goodbye was counted, at remoted's own start (code 5), or after looks
+//   that covered two and a half keepalive intervals in which the agent did not speak up;
+// - *active* or *pending* after that, or while another worker has claimed the agent: when a start
+//   or a keepalive was counted since. If remoted has not answered for as long, when the keepalive
+//   moves on once more: what comes late comes once;
+// - a row under another node's name: never. It stays as it was, and for a while goes on as the
+//   counters say: remoted gives an agent that is here its row back with nearly any keepalive.
 //
-// Until then the row is given as it was before.
+// Until then the row is given as it was before (docs/wazuh.md, "On the master node").
 #include <cstdint>
 #include <map>
 #include <optional>
