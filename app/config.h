@@ -60,7 +60,7 @@ struct LogConfig {
 struct InspectConfig {
   Address address;
   std::vector<std::string> hosts = {};  // further names by which it may be asked, in lower case
-  std::string token = {};  // file of the token, see inspect/token.h; in [store] path unless given
+  std::string token = {};   // file of the token, see inspect/token.h; in [store] path unless given
   bool read_token = false;  // reading asks for it too, health excepted
   bool operator==(const InspectConfig&) const = default;
 };
@@ -183,9 +183,9 @@ struct MasterConfig {
     std::uint32_t inventories = 4;                 // full ones under way
     std::uint64_t inventory_entries = 16'000'000;  // of one
     std::uint32_t feed = 250'000;                  // entries kept in memory for /events
-    std::uint32_t streams = 32;  // readers of /events at once, those that wait included
-    std::uint32_t flapping = 6;  // moves within an hour from which an agent is listed
-    std::uint32_t migrations = 10'000;             // kept for /migrations
+    std::uint32_t streams = 32;         // readers of /events at once, those that wait included
+    std::uint32_t flapping = 6;         // moves within an hour from which an agent is listed
+    std::uint32_t migrations = 10'000;  // kept for /migrations
     bool operator==(const Limits&) const = default;
   } limits;
   Origin origin;

@@ -169,19 +169,18 @@ class Master {
   master::DecidedView decided() {
     auto& core = driver_.core();
     const Now now = clock_.now();
-    return {
-        core.state(), core.time(now), core.counters().events,
-        [&core, now](const NodeName& node) {
-          const auto status = core.node_status(node, now);
-          return status.connected && !status.blind &&
-                 status.lease.status == master::LeaseStatus::valid &&
-                 status.agreement == Agreement::equal;
-        },
-        [&core, now](AgentId agent) {
-          const AgentRecord* record = core.state().find(agent);
-          return core.in_doubt(agent) || core.contested(agent, now) ||
-                 (record && core.state().status_of(*record) == master::AgentStatus::migrating);
-        }};
+    return {core.state(), core.time(now), core.counters().events,
+            [&core, now](const NodeName& node) {
+              const auto status = core.node_status(node, now);
+              return status.connected && !status.blind &&
+                     status.lease.status == master::LeaseStatus::valid &&
+                     status.agreement == Agreement::equal;
+            },
+            [&core, now](AgentId agent) {
+              const AgentRecord* record = core.state().find(agent);
+              return core.in_doubt(agent) || core.contested(agent, now) ||
+                     (record && core.state().status_of(*record) == master::AgentStatus::migrating);
+            }};
   }
 
   std::expected<void, Error> listen() {

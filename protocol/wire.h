@@ -1,6 +1,7 @@
 #pragma once
 // msgpack as both daemons use it for frames, stores and logs: a packer that appends to a string and
-// a bounded, read-only view of what was parsed. The library that parses is included in wire.cc only.
+// a bounded, read-only view of what was parsed. The library that parses is included in wire.cc
+// only.
 #include <cstdint>
 #include <expected>
 #include <optional>
