@@ -1,6 +1,9 @@
 #include "inspect/master_json.h"
 
 #include <algorithm>
+#include <string>
+
+#include "protocol/unknown_fields.h"
 
 namespace rollcall::inspect {
 namespace {
@@ -24,14 +27,24 @@ Json info_json(const AgentRecord& a) {
   if (!a.info) return fields;
   Json labels = Json::object();
   for (const auto& [name, value] : *a.info) {
-    if (name.starts_with("label.")) {
-      labels[std::string(name.substr(6))] = std::string(value);
+    if (name.starts_with(kLabelPrefix)) {
+      labels[std::string(name.substr(kLabelPrefix.size()))] = std::string(value);
     } else if (const std::string field(name); fields.contains(field)) {
       fields[field] = std::string(value);
     }
   }
   fields["labels"] = std::move(labels);
   return fields;
+}
+
+// Under the names that the page has for them. What is not there at all was named before.
+void add_unknown(const AgentInfo& info, Json& unknown) {
+  for (const std::string_view name : unknown_fields(info)) {
+    const std::string shown = name.starts_with(kLabelPrefix)
+                                  ? "labels." + std::string(name.substr(kLabelPrefix.size()))
+                                  : std::string(name);
+    if (std::ranges::find(unknown, Json(shown)) == unknown.end()) unknown.push_back(shown);
+  }
 }
 
 // What the master found out itself has none.
@@ -65,6 +78,7 @@ Json unknown_json(const AgentRecord& a) {
     if (!a.info || !a.info->contains(name)) unknown.push_back(name);
   }
   if (!a.info) unknown.push_back("labels");
+  if (a.info) add_unknown(*a.info, unknown);
   return unknown;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "protocol/inventory.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/plain_delta.h"
+#include "protocol/unknown_fields.h"
 #include "protocol/wire_numbers.h"
 
 namespace rollcall {
@@ -1107,22 +1109,28 @@ bool clip_info(AgentInfo& info) {
   if (fits_delta(info)) return false;
   AgentInfo kept;
   kept.reserve(info.bytes().size());
-  std::size_t bytes = 0;
+  std::vector<std::string> lost;  // at least in part
+  for (const std::string_view name : unknown_fields(info)) lost.emplace_back(name);
+  std::size_t bytes = kUnknownFields.size() + kMaxUnknownFields;
   for (auto [name, text] : info) {
+    if (name == kUnknownFields) continue;
     if (text.size() > kMaxInfoField) {
+      lost.emplace_back(name);
       std::size_t end = kMaxInfoField;
       // Not within a UTF-8 character.
       while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
       text = text.substr(0, end);
     }
     const std::size_t size = name.size() + text.size();
-    if (name.empty() || name.size() > kMaxInfoName || kept.size() == kMaxInfoFields ||
+    if (name.empty() || name.size() > kMaxInfoName || kept.size() + 1 == kMaxInfoFields ||
         bytes + size > kMaxInfo) {
+      if (lost.empty() || lost.back() != name) lost.emplace_back(name);
       continue;
     }
     bytes += size;
     kept.append(name, text);
   }
+  add_unknown_fields(kept, lost);
   info = std::move(kept);
   return true;
 }

@@ -107,13 +107,17 @@ FieldsRead::Result FieldsRead::ask_less(std::string_view why) {
   const std::string agent = id_text(page()[0]);
   if (asks_labels()) {
     without_labels_ = true;
+    done_.without_labels.push_back(page()[0]);
     done_.problems.emplace_back(page()[0], "the labels of agent " + agent +
                                                " cannot be read and are left out: asked for "
                                                "alone, " +
                                                std::string(why));
     return More{};
   }
-  if (without_labels_) done_.problems.pop_back();
+  if (without_labels_) {
+    done_.problems.pop_back();
+    done_.without_labels.pop_back();
+  }
   done_.problems.emplace_back(page()[0], "what Wazuh knows of agent " + agent +
                                              " cannot be read: asked for alone, " +
                                              std::string(why));

@@ -39,6 +39,7 @@ class FieldsRead {
     // is one of the `problems`.
     std::vector<std::pair<AgentId, AgentInfo>> agents;
     std::vector<std::pair<AgentId, std::string>> problems;  // for the log
+    std::vector<AgentId> without_labels;  // they do not fit; the other fields are there
   };
   std::expected<std::variant<More, Done>, Error> take(std::string_view reply);
 

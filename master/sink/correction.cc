@@ -7,13 +7,14 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "protocol/unknown_fields.h"
+
 namespace rollcall::master {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kUnknownNode = "unknown";
-constexpr std::string_view kLabel = "label.";
 constexpr std::int64_t kSecondUs = 1'000'000;
 // With an older keepalive Wazuh's own reaper might take an agent that is active for a silent one.
 constexpr std::int64_t kStaleKeepaliveS = 300;
@@ -88,7 +89,8 @@ std::int64_t code_of(Reason reason) {
   }
 }
 
-// Only fields of the very stay that was decided on, and never a blank one.
+// Only fields of the very stay that was decided on, never a blank one, and none of which its worker
+// knows a part only: some of the labels would take the place of all.
 void take_fields(AgentInfo& row, const AgentRecord& record) {
   if (!record.info || record.info_missing() || record.known->stamp.node != record.top.node) return;
   const AgentInfo& info = *record.info;
@@ -96,10 +98,10 @@ void take_fields(AgentInfo& row, const AgentRecord& record) {
     const auto text = field(info, name);
     // Wazuh's table takes no other word there.
     if (name == "group_config_status" && text != "synced" && text != "not synced") continue;
-    if (!text.empty()) row.insert_or_assign(name, text);
+    if (!text.empty() && !is_unknown(info, name)) row.insert_or_assign(name, text);
   }
-  const auto is_label = [](const auto& f) { return f.first.starts_with(kLabel); };
-  if (std::ranges::none_of(info, is_label)) return;
+  const auto is_label = [](const auto& f) { return f.first.starts_with(kLabelPrefix); };
+  if (std::ranges::none_of(info, is_label) || is_unknown(info, kAllLabels)) return;
   AgentInfo with;
   for (const auto& f : row) {
     if (!is_label(f)) with.insert_or_assign(f.first, f.second);
@@ -158,9 +160,9 @@ Json row_json(const Correction& c) {
   j["id"] = id_json(c.agent);
   Json labels = Json::array();
   for (const auto& [name, text] : c.after) {
-    if (name.starts_with(kLabel)) {
+    if (name.starts_with(kLabelPrefix)) {
       labels.push_back({{"id", id_json(c.agent)},
-                        {"key", std::string(name.substr(kLabel.size()))},
+                        {"key", std::string(name.substr(kLabelPrefix.size()))},
                         {"value", std::string(text)}});
     } else if (std::ranges::find(kNumbers, name) != kNumbers.end()) {
       j[std::string(name)] = number(c.after, name);

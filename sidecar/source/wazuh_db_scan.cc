@@ -249,4 +249,9 @@ bool TableScan::forget_column(std::string_view complaint) {
 
 InfoRead::InfoRead() : FieldsRead({kColumns.begin(), kColumns.end()}) {}
 
+bool is_description(const AgentInfo& fields) {
+  return fields.contains("version") &&
+         std::ranges::any_of(fields, [](const auto& f) { return f.first.starts_with("os_"); });
+}
+
 }  // namespace rollcall::sidecar

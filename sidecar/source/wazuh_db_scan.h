@@ -106,4 +106,9 @@ class InfoRead : public wazuh::FieldsRead {
   InfoRead();
 };
 
+// Whether a row's fields are what an agent said of itself. remoted writes `version` and `os_uname`
+// (and what it makes of that) from one line of the agent's; a version alone it writes for an agent
+// that it refuses, and neither for one that it only enrolled.
+bool is_description(const AgentInfo& fields);
+
 }  // namespace rollcall::sidecar

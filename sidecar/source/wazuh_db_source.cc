@@ -1,9 +1,12 @@
 #include "sidecar/source/wazuh_db_source.h"
 
 #include <algorithm>
+#include <array>
+#include <string>
 #include <utility>
 #include <variant>
 
+#include "protocol/unknown_fields.h"
 #include "sidecar/source/client_keys.h"
 
 namespace rollcall::sidecar {
@@ -16,6 +19,7 @@ constexpr int kInfoPagesBetweenLooks = 20;
 constexpr int kInfoAttempts = 3;
 // Of agents of a Wazuh that does not say which it is.
 constexpr std::int64_t kKeepaliveUs = 20'000'000;
+const std::array<std::string, 1> kOnlyLabels = {std::string(kAllLabels)};
 
 }  // namespace
 
@@ -395,8 +399,11 @@ void WazuhDbSource::on_info_reply(const std::string& reply) {
   for (auto& [agent, info] : done->agents) {
     if (phase_ == Phase::stopped) return;
     ++status_.infos;
-    // Without a version it has not described itself to this worker yet: that is no record.
-    if (!info.contains("version")) info = {};
+    if (!is_description(info)) {
+      info = {};
+    } else if (std::ranges::find(done->without_labels, agent) != done->without_labels.end()) {
+      add_unknown_fields(info, kOnlyLabels);
+    }
     answer(agent, std::move(info));
   }
   if (phase_ == Phase::idle) proceed();

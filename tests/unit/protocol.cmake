@@ -18,6 +18,7 @@ rollcall_test(rollcall_protocol_test
     protocol/master_clock_test.cc
     protocol/plain_delta_test.cc
     protocol/random_messages.cc
+    protocol/unknown_fields_test.cc
     protocol/version_test.cc
     protocol/wire_test.cc)
 rollcall_test(agent_table_test THREADS

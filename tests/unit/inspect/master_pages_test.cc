@@ -79,6 +79,29 @@ TEST_F(MasterPages, AnAgentIsShownWithAllItsFieldsKnownOrNull) {
   EXPECT_EQ(web["info"].size(), contact["info"].size());
 }
 
+TEST_F(MasterPages, WhatAWorkerCouldNotTellWholeIsNamedAsUnknown) {
+  begin();
+  connect(1, "w1");
+  say(1, 20,
+      {opened(1, 10, {{"name", "web-1"}, {"unknown_fields", "labels"}}),
+       opened(2, 10,
+              {{"os_uname", "cut"},
+               {"label.room", "12"},
+               {"unknown_fields", "ip\nlabel.site\nos_uname\nothers"}})});
+  const auto unknown = [this](const char* page) {
+    const json agent = get(page);
+    EXPECT_FALSE(agent["info"].contains("unknown_fields"));
+    std::vector<std::string> names = agent["unknown"];
+    return names;
+  };
+  EXPECT_THAT(unknown("/agents/1"), ::testing::Contains("labels").Times(1));
+  const auto names = unknown("/agents/2");
+  for (const char* once : {"ip", "labels.site", "os_uname", "others", "name"})
+    EXPECT_THAT(names, ::testing::Contains(once).Times(1)) << once;
+  EXPECT_THAT(names, ::testing::Not(::testing::Contains("labels.room")));
+  EXPECT_EQ(get("/agents/2")["info"]["os_uname"], "cut");
+}
+
 TEST_F(MasterPages, AgentsOfWorkersWhoseLeaseLapsedAreUnreachable) {
   tell();
   {

@@ -185,6 +185,25 @@ TEST(SinkCore, LabelsStayWhenTheWorkerTellsNone) {
   EXPECT_EQ(rig.row(7)["label.site"], "lab");
 }
 
+TEST(SinkCore, WhatTheWorkerDoesNotKnowAsAWholeIsNotWritten) {
+  Rig rig;
+  rig.enroll(7);
+  rig.syncs(7, "w1", "active", 990, {{"label.room", "12"}, {"os_build", "7"}});
+  rig.decided("w2", with_info(opened(7, 950), {{"version", "Wazuh v4.14.7"},
+                                               {"os_arch", "arm"},
+                                               {"os_build", "cut"},
+                                               {"label.site", "cellar"},
+                                               {"unknown_fields", "label.room\nos_build"}}));
+  rig.pass(kTwoRounds);
+  EXPECT_EQ(rig.shows(7), "active on w2");
+  auto row = rig.row(7);
+  EXPECT_EQ(row["os_arch"], "arm");
+  EXPECT_EQ(row["os_build"], "7");
+  EXPECT_EQ(row["label.room"], "12");
+  EXPECT_EQ(row["label.site"], "lab") << "some labels never take the place of all";
+  EXPECT_FALSE(row.contains("unknown_fields"));
+}
+
 TEST(SinkCore, AnAgentThatNeverWasAnywhereGetsAWholeRow) {
   Rig rig;
   rig.enroll(7);

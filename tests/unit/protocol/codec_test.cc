@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/unknown_fields.h"
 #include "tests/unit/protocol/random_messages.h"
 
 namespace rollcall {
@@ -430,6 +431,25 @@ TEST(InfoCodec, ClippedInfoIsAlwaysAccepted) {
   EXPECT_EQ(info.at("aaa").size(), kMaxInfoField);
   EXPECT_EQ(refusal_of_info(info), "accepted");
   EXPECT_FALSE(clip_info(info)) << "what is clipped stays as it is";
+}
+
+TEST(InfoCodec, ClippedInfoNamesWhatWasCutOrLeftOut) {
+  AgentInfo info;
+  for (std::size_t i = 0; i < kMaxInfoFields; ++i) info["label." + std::to_string(1000 + i)] = "";
+  info["os_uname"] = std::string(kMaxInfoField + 1, 'x');
+  const AgentInfo whole = info;
+  EXPECT_TRUE(clip_info(info));
+  for (const auto& [name, text] : whole) {
+    const bool same = info.contains(name) && info.at(name) == text;
+    EXPECT_NE(same, is_unknown(info, name)) << name;
+  }
+  EXPECT_EQ(refusal_of_info(info), "accepted");
+}
+
+TEST(InfoCodec, WhatWasUnknownBeforeClippingStaysUnknown) {
+  AgentInfo info{{"os_uname", std::string(kMaxInfoField + 1, 'x')}, {"unknown_fields", "labels"}};
+  EXPECT_TRUE(clip_info(info));
+  EXPECT_EQ(info.at("unknown_fields"), "os_uname\nlabels");
 }
 
 TEST(InfoCodec, ClippingCutsBetweenCharacters) {

@@ -707,6 +707,7 @@ TEST(InfoRead, LabelsThatCannotBeReadAreLeftOutAndSaid) {
   EXPECT_EQ(done.agents[0].second.at("name"), "agent-1");
   EXPECT_FALSE(done.agents[0].second.contains("label.long"));
   EXPECT_THAT(done.problems, ElementsAre(Pair(AgentId{1}, HasSubstr("labels of agent 1"))));
+  EXPECT_THAT(done.without_labels, ElementsAre(AgentId{1}));
 }
 
 TEST(InfoRead, BytesThatAreNoUtf8AreReplacedAndHideNothing) {

@@ -83,9 +83,9 @@ class WazuhDbSourceTest : public ::testing::Test {
   void enrol(int first, int last) {
     sql("WITH RECURSIVE n(i) AS (SELECT " + std::to_string(first) +
         " UNION ALL SELECT i+1 FROM n WHERE i<" + std::to_string(last) +
-        ") INSERT INTO agent (id,name,version,date_add,last_keepalive,connection_status,"
-        "node_name)"
-        " SELECT i,'agent-'||i,'Wazuh v4.14.7',1,1795373635,'active','worker-1' FROM n");
+        ") INSERT INTO agent (id,name,version,os_uname,date_add,last_keepalive,"
+        "connection_status,node_name)"
+        " SELECT i,'agent-'||i,'Wazuh v4.14.7','Linux',1,1795373635,'active','worker-1' FROM n");
   }
 
   WazuhDbSource& observe() {
@@ -664,6 +664,35 @@ TEST_F(WazuhDbSourceTest, AnAgentThatHasNotDescribedItselfHereHasNoFieldsYet) {
   until([this] { return infos_.size() == 2; });
   EXPECT_THAT(infos_[0], Pair(AgentId{1}, IsEmpty())) << "a name alone would replace all of it";
   EXPECT_EQ(infos_[1].second.at("name"), "agent-2");
+}
+
+TEST_F(WazuhDbSourceTest, AVersionAloneIsOfAnAgentThatWasRefusedAndDescribesNothing) {
+  serve();
+  enrol(1, 2);
+  sql("UPDATE agent SET os_uname=NULL WHERE id=1");
+  in_look_ = [this] {
+    in_look_ = nullptr;
+    source_->read_info({AgentId{1}, AgentId{2}});
+  };
+  observe();
+  until([this] { return infos_.size() == 2; });
+  EXPECT_THAT(infos_[0], Pair(AgentId{1}, IsEmpty()));
+  EXPECT_TRUE(infos_[1].second.contains("os_uname")) << "an odd system, but described";
+}
+
+TEST_F(WazuhDbSourceTest, LabelsThatDoNotFitAreNamedAsUnknown) {
+  serve();
+  enrol(1, 2);
+  sql("INSERT INTO labels VALUES (1,'long',hex(zeroblob(40000))),(2,'site','lab')");
+  in_look_ = [this] {
+    in_look_ = nullptr;
+    source_->read_info({AgentId{1}, AgentId{2}});
+  };
+  observe();
+  until([this] { return infos_.size() == 2; });
+  EXPECT_EQ(infos_[0].second.at("name"), "agent-1");
+  EXPECT_EQ(infos_[0].second.at("unknown_fields"), "labels");
+  EXPECT_FALSE(infos_[1].second.contains("unknown_fields"));
 }
 
 TEST_F(WazuhDbSourceTest, FieldsAskedForBetweenLooksDoNotWaitForTheNext) {
