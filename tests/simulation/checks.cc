@@ -54,6 +54,8 @@ void Promises::decided(const master::Decision& d) {
     world_.broken(agent + ": " + d.node + " ended the session of " + d.top.node);
   known.top = d.top;
   known.phase = d.top_phase;
+  if (d.event.kind == EventKind::offered && d.rule == Rule::older && d.top.node != d.node)
+    ++world_.result().migrations["crossed"];
   if (accepted(d.rule)) known.removed = d.event.kind == EventKind::removed;
   if (accepted(d.rule) && leaves_open(d.event.kind)) {
     const bool offered = d.event.kind == EventKind::offered;

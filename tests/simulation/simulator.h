@@ -50,7 +50,7 @@ struct Result {
   std::uint64_t busiest_minute = 0;  // messages of one worker, both ways
   std::uint64_t repairs = 0;         // of what inventories found
   // Moves of agents that the master knows of at the end, by how they ended; "offered" are those
-  // that began with an offer, "crossed" those of them that were taken before it came.
+  // that began with an offer. "crossed" are offers that came after another worker had the agent.
   std::map<std::string, std::uint64_t> migrations;
   std::string transcript;
 

@@ -133,7 +133,7 @@ TEST(Simulator, MovesEndInEachWay) {
     for (const auto& [end, number] : r.migrations) ends[end] += number;
   }
   for (const char* end : {"released", "left", "lease_gone", "returned", "withdrawn", "expired",
-                          "overtaken", "offered"})
+                          "overtaken", "offered", "crossed"})
     EXPECT_GE(ends[end], 3u) << end;
 }
 
