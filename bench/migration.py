@@ -1,7 +1,7 @@
 """A migration storm over real daemons: a master, 25 sidecars and a bad network between them, and all
 agents going to another worker within a minute. bench/run measures with it; by itself it plays one:
 
-    bench/migration.py [--agents N] [--seconds N] [--drain]
+    bench/migration.py [--agents N] [--seconds N] [--workers N] [--drain] [--smoke]
 """
 
 import argparse
@@ -9,6 +9,7 @@ import bisect
 import collections
 import heapq
 import json
+import os
 import pathlib
 import random
 import selectors
@@ -21,7 +22,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "release"
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build" / "release")).absolute()
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "packaging"), str(ROOT / "tests" / "support")]
 from daemons import (Daemon, Failure, Http, master_configuration,  # noqa: E402
@@ -361,8 +362,6 @@ class Storm:
             if done == len(agents) and self.moved_s is None:
                 self.moved_s = time.monotonic() - began
             time.sleep(0.02)
-        if self.moved_s > 1.05 * self.seconds + 1:
-            raise Failure(f"the agents moved in {self.moved_s:.0f} s, not in {self.seconds}")
 
     def _move(self, agent, now_us, goodbyes):
         old = self.truth[agent]
@@ -403,10 +402,10 @@ def wrong(table, truth):
     return sum(table.get(agent) != ("active", worker) for agent, worker in truth.items())
 
 
-def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED, drain=False):
+def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED, drain=False, workers=WORKERS):
     """One storm; what came of it, by name. With `drain` an operator said so on each worker before, and
     takes it back after."""
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, workers)
     try:
         storm = Storm(cluster.workers, agents, seconds, seed)
         for worker in cluster.workers:
@@ -453,17 +452,27 @@ def play(folder, agents=AGENTS, seconds=SECONDS, seed=SEED, drain=False):
         cluster.close()
 
 
+def must_be_a_storm(result, seconds):
+    """A machine that is busy with something else plays another one than was asked for."""
+    if result["moved_s"] > 1.05 * seconds + 1:
+        raise Failure(f"the agents moved in {result['moved_s']:.0f} s, not in {seconds}")
+
+
 def main():
     parser = argparse.ArgumentParser(description="One migration storm over real daemons.")
     parser.add_argument("--agents", type=int, default=AGENTS)
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--workers", type=int, default=WORKERS)
+    parser.add_argument("--smoke", action="store_true", help="however long it takes: it is a test")
     parser.add_argument("--drain", action="store_true", help="with every worker drained meanwhile")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="migration-")
     try:
-        result = play(folder, options.agents, options.seconds, options.seed,
-                      options.drain)
+        result = play(folder, options.agents, options.seconds, options.seed, options.drain,
+                      options.workers)
+        if not options.smoke:
+            must_be_a_storm(result, options.seconds)
     except Failure as failure:
         print(f"migration: {failure}", file=sys.stderr)
         return 1
