@@ -9,6 +9,7 @@ import unittest
 
 from cluster import PROGRAMS, Cluster
 from remoted import Remoted
+from terminal import Terminal
 
 AGENTS = list(range(1, 9))
 STAYS = 8  # whatever it is asked
@@ -87,6 +88,20 @@ class Drain(unittest.TestCase):
         self.assertRegex(self.rollcall("migrations", 3, of="master"), r"3 +w1 +w2 ")
         self.assertIn("takes agents again", self.rollcall("undrain", *self.token()))
         self.assertIn("is not drained", self.rollcall("undrain", *self.token(), status=1))
+
+    def test_on_a_terminal_the_bar_is_written_over(self):
+        drain = Terminal(self.command("drain", *self.token()))
+        self.addCleanup(drain.close)
+        drain.until("all are offered", lambda: "8 left: 8 offered" in " ".join(drain.screen()))
+        for id in AGENTS:
+            self.agents.move(id, "w2")
+        self.assertEqual(drain.ended(), 0)
+        screen = drain.screen()
+        bars = [line for line in screen if line.startswith("[")]
+        self.assertEqual(len(bars), 1, screen)
+        self.assertRegex(bars[0], r"^\[#{30}\]  8 of 8 are gone \(w2 8\)$")
+        self.assertEqual(screen[screen.index(bars[0]) + 1], "This worker has no agents any more.")
+        self.assertGreater(drain.shown.count("["), 1, "it was there before")
 
     def test_whom_nobody_could_ask_does_not_count_as_asked(self):
         self.remoted.close()

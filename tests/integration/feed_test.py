@@ -156,6 +156,33 @@ class EventFeed(unittest.TestCase):
                 self.assertEqual(reader.next()[0], "connect")
             reader.close()
 
+    def test_an_agent_that_two_workers_claim_in_turn_is_contested(self):
+        self.agents.connect(2, "w1")
+        for turn in range(5):
+            worker = f"w{1 + turn % 2}"
+            self.agents.connect(1, worker, agent_ip=f"10.{1 + turn % 2}.1.1")
+            self.cluster.until(f"agent 1 is on {worker}", lambda worker=worker: (
+                self.cluster.answers().get(1) == ("active", worker)))
+        entry = self.cluster.until("the feed tells of it", lambda: next((
+            e for e in self.events("after=0&limit=1000")["events"] if e["event"] == "contested"), None))
+        self.assertEqual((entry["agent"], {entry["from"]["node"], entry["to"]["node"]}),
+                         (1, {"w1", "w2"}))
+        page = self.cluster.http["master"].get("/contested")
+        self.assertEqual([(a["agent"], a["contested"]) for a in page["agents"]], [(1, True)])
+        self.assertGreaterEqual(len(page["agents"][0]["moves"]), 4)
+        workers = {w["node"]: w for w in page["agents"][0]["workers"]}
+        self.assertEqual([node for node, w in workers.items() if w["on_top"]], ["w1"])
+        self.assertTrue(self.cluster.http["master"].get("/agents/1")["contested"])
+        self.assertFalse(self.cluster.http["master"].get("/agents/2")["contested"])
+        shown = subprocess.run([self.cluster.programs["rollcall"], "contested", "--master",
+                                self.cluster.http["master"].url], capture_output=True, text=True,
+                               check=True, timeout=60).stdout.splitlines()
+        rows = [line.split() for line in shown[1:-1]]
+        self.assertEqual([row[:2] for row in rows], [["1", "yes"]] * 2)
+        self.assertEqual({row[-1] for row in rows}, {"10.1.1.1", "10.2.1.1"}, shown)
+        self.assertIn("* the agent's newest session is there", shown[-1])
+        self.cluster.until_right()
+
     def test_the_tool_shows_them(self):
         self.agents.connect(1, "w1")
         self.cluster.until("the feed has it", lambda: self.events("after=newest")["last"] == 1)

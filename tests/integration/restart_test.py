@@ -3,12 +3,15 @@
 and telling it, the datagram comes to the worker that has it, in the agent's own words, and once.
 """
 
+import collections
 import http.client
 import json
 import os
+import random
 import subprocess
 import threading
 import unittest
+import urllib.parse
 
 from cluster import Cluster, PROGRAMS
 from remoted import Remoted
@@ -176,6 +179,61 @@ class Restart(unittest.TestCase):
                          (207, [2], {1: "uncertain"}))
         self.until_told("w1", [restart_text(1)])
         self.until_told("w2", [restart_text(2)])
+
+    def odd_calls(self):
+        """(query, body): what a client can get wrong, and what it may well say."""
+        seeded = random.Random(7)
+        numbers = ["0", "00", "-1", "+1", "1e3", "4294967295", "4294967296", "18446744073709551616",
+                   "9" * 400, "0x7", "7.0", "", " 7", "7 ", "\u0667", "all,7", "ALL", "null"]
+        for number in numbers:
+            yield f"agents_list={urllib.parse.quote(number)}", ""
+            yield "", number
+            yield f"agents_list=1,{urllib.parse.quote(number)},2", ""
+        yield "agents_list=" + ",".join(["1"] * 600), ""
+        yield "", ",".join(map(str, range(1, 6_000)))
+        yield "", ",".join(["7"] * 20_000)
+        yield "", "," * 20_000
+        yield "", "\0\x01\xff" * 100
+        for value in ("", "v", "4.14", "v4.14.7", "Wazuh%20v4.14.7", "v99999999999.0.0", "x" * 1500, "%00",
+                      "%ff%fe", "v4.14.0%0d%0aX:%201"):
+            yield f"agents_list=7&assume={value}", ""
+            yield f"agents_list=99&id={value}", ""
+            yield f"agents_list=99&timeout={value}", ""
+        for query in ("", "agents_list", "agents_list=1&agents_list=2", "color=red", "&&&", "=", "%",
+                      "%zz=1", "agents_list=1&timeout=0s", "agents_list=99&timeout=1h",
+                      "agents_list=99&timeout=-1s", "agents_list=99&timeout=99999999999999999999s",
+                      "agents_list=99&id=" + "a" * 65, "agents_list=99&id=../..", "?" * 100):
+            yield query, ""
+        for _ in range(60):
+            garbage = bytes(seeded.randrange(256) for _ in range(seeded.randrange(1, 80)))
+            yield urllib.parse.quote(garbage, safe="&=,"), ""
+            yield "agents_list=99&" + urllib.parse.quote(garbage, safe="&="), ""
+            yield "", garbage.decode("latin-1")
+
+    def test_whatever_is_asked_the_answer_is_json_and_never_a_fault_of_the_daemon(self):
+        token = (self.cluster.stores["master"] / "token").read_text().strip()
+        port = self.cluster.daemons["master"].port("inspect")
+        statuses = collections.Counter()
+        for query, body in self.odd_calls():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=70)
+            try:
+                connection.request("PUT", "/agents/restart" + (f"?{query}" if query else ""),
+                                   body=body.encode("latin-1", "replace"),
+                                   headers={"Authorization": f"Bearer {token}"})
+                answer = connection.getresponse()
+                said = json.loads(answer.read())
+            finally:
+                connection.close()
+            self.assertTrue(200 <= answer.status < 300 or 400 <= answer.status < 500,
+                            (answer.status, query[:200], body[:200], said))
+            if answer.status not in (200, 207):
+                self.assertTrue(said["error"], (answer.status, query[:200], body[:200]))
+            statuses[answer.status] += 1
+        self.assertGreater(statuses[400], 150, statuses)
+        self.assertGreater(statuses[207], 0, "some of it can be understood")
+        self.cluster.daemons["master"].check()
+        self.assertEqual(self.cluster.http["master"].get("/healthz"), {"status": "ok"})
+        self.assertEqual(self.put("agents_list=2")[0], 200)
 
     def test_a_daemon_that_stops_keeps_nobody_waiting(self):
         self.cluster.relays["w1"].block(True)
