@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
-#include <random>
+
+#include "app/random.h"
 
 namespace rollcall::app {
 namespace {
@@ -23,8 +24,7 @@ std::string read_boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
   if (std::getline(file, id) && !id.empty()) return id;
-  std::random_device random;
-  return "process-" + std::to_string(random()) + "-" + std::to_string(random());
+  return "process-" + std::to_string(random_seed());
 }
 
 }  // namespace

@@ -172,15 +172,19 @@ void stop_on_signals(net::Loop& loop) {
   for (const int signal : {SIGTERM, SIGINT}) loop.on_signal(signal, [&loop] { loop.stop(); });
 }
 
-void run(net::Loop& loop, const std::function<void()>& tick, const std::function<void()>& tidy) {
-  net::Timer often(loop), seldom(loop);
-  often.repeat(std::chrono::milliseconds(100), tick);
-  seldom.repeat(std::chrono::seconds(10), [&tidy] {
+void run(net::Loop& loop, Service& service, const Work& work) {
+  net::Timer often(loop), each_second(loop), seldom(loop), alive(loop);
+  if (const auto every = service.alive_every())
+    alive.repeat(*every, [&service] { service.alive(); });
+  often.repeat(std::chrono::milliseconds(100), work.tick);
+  each_second.repeat(std::chrono::seconds(1), [&] { service.status(work.describe()); });
+  seldom.repeat(std::chrono::seconds(10), [&work] {
     flush_log();
-    if (tidy) tidy();
+    if (work.tidy) work.tidy();
   });
-  tick();
+  work.tick();
   loop.run();
+  service.stopping();
   log(Level::Info, "stopping");
 }
 

@@ -13,6 +13,7 @@
 #include "app/clock.h"
 #include "app/config.h"
 #include "app/revocation.h"
+#include "app/service.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "protocol/error.h"
@@ -69,8 +70,12 @@ std::uint64_t boot_number(Clock& clock);
 
 // SIGTERM and SIGINT end run(). Before anybody is told that the daemon is there.
 void stop_on_signals(net::Loop& loop);
-// Until the loop is stopped: `tick` now and ten times a second, `tidy` every ten seconds.
-void run(net::Loop& loop, const std::function<void()>& tick,
-         const std::function<void()>& tidy = nullptr);
+struct Work {
+  std::function<void()> tick;             // now and ten times a second
+  std::function<std::string()> describe;  // for the service's status, each second
+  std::function<void()> tidy = nullptr;   // every ten seconds
+};
+// Until the loop is stopped. From the loop the service is told that it turns.
+void run(net::Loop& loop, Service& service, const Work& work);
 
 }  // namespace rollcall::app

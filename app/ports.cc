@@ -1,6 +1,5 @@
 #include "app/ports.h"
 
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -33,12 +32,6 @@ void log_note(const Note& note) {
   std::vector<Field> fields;
   for (const auto& [k, v] : note.fields) fields.push_back({k, v});
   log(level, note.text, std::span<const Field>(fields));
-}
-
-std::uint64_t random_seed() {
-  std::uint64_t seed = 0;
-  if (getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) std::abort();
-  return seed;
 }
 
 std::string machine_id() {

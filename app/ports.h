@@ -23,8 +23,6 @@ namespace rollcall::app {
 
 void log_note(const Note& note);
 
-// A random seed from the kernel.
-std::uint64_t random_seed();
 // What tells this machine from a clone of it: /etc/machine-id, else the host name.
 std::string machine_id();
 

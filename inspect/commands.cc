@@ -3,11 +3,11 @@
 #include <atomic>
 #include <future>
 #include <memory>
-#include <random>
 #include <ranges>
 #include <string>
 
 #include "app/durations.h"
+#include "app/random.h"
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
 #include "protocol/agent_version.h"
@@ -117,8 +117,7 @@ bool read_agents(const std::string& text, CommandRequest& request) {
 }
 
 std::string random_id() {
-  std::random_device random;
-  return to_hex(std::uint64_t{random()} << 32 | random());
+  return to_hex(app::random_seed());
 }
 
 std::expected<CommandRequest, Response> read_request(const Request& request) {

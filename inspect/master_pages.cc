@@ -6,6 +6,7 @@
 #include "inspect/master_json.h"
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
+#include "inspect/readiness.h"
 #include "inspect/why.h"
 
 namespace rollcall::inspect {
@@ -171,25 +172,9 @@ Response MasterPages::healthz() const {
 }
 
 Response MasterPages::readyz() const {
-  struct Ready {
-    bool time = false;
-    std::string log_error;
-  };
   return answered(
-      post_,
-      [this] {
-        return Ready{view_.driver.ready(), view_.driver.log_error()};
-      },
-      [](const Ready& ready) {
-        std::vector<std::string> why;
-        if (!ready.time) {
-          why.push_back("the time cannot be told yet: the log holds no reservation for it");
-        }
-        if (!ready.log_error.empty()) {
-          why.push_back("the log cannot be written: " + ready.log_error);
-        }
-        return readiness(why);
-      });
+      post_, [this] { return why_not_ready(view_.driver); },
+      [](const std::vector<std::string>& why) { return readiness(why); });
 }
 
 Response MasterPages::status() const {

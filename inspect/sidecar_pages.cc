@@ -4,6 +4,7 @@
 
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
+#include "inspect/readiness.h"
 #include "inspect/texts.h"
 
 namespace rollcall::inspect {
@@ -282,20 +283,8 @@ Response SidecarPages::healthz() const {
 
 Response SidecarPages::readyz() const {
   return answered(
-      post_, [this] { return moment(); },
-      [](const Moment& m) {
-        std::vector<std::string> why;
-        if (!m.store_error.empty()) why.push_back("the store cannot be written: " + m.store_error);
-        if (m.source.by_looks && !m.core.looked_at_all) {
-          why.push_back("the source was not looked at as a whole yet" +
-                        (m.source.last_error.empty() ? "" : ": " + m.source.last_error));
-        }
-        if (m.core.link != SidecarCore::Link::streaming) {
-          why.push_back("nothing is streamed to the master" +
-                        (m.link_error.empty() ? "" : ": " + m.link_error));
-        }
-        return readiness(why);
-      });
+      post_, [this] { return why_not_ready(view_); },
+      [](const std::vector<std::string>& why) { return readiness(why); });
 }
 
 Response SidecarPages::status() const {

@@ -11,8 +11,10 @@
 #include "app/logging.h"
 #include "app/master_driver.h"
 #include "app/ports.h"
+#include "app/random.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/readiness.h"
 #include "inspect/token.h"
 #include "master/sink/sink.h"
 #include "net/loop.h"
@@ -143,7 +145,9 @@ class Master {
 
   // The error is why nobody can connect.
   std::expected<void, Error> run() {
-    app::run(loop_, [this] { tick(); });
+    app::run(
+        loop_, service_,
+        {.tick = [this] { tick(); }, .describe = [this] { return inspect::describe(driver_); }});
     driver_.stop();  // before those who wait for it
     http_.stop();
     sink_.stop();
@@ -198,10 +202,12 @@ class Master {
               {"listen", app::to_text({config_.listen.address.host, listener_->port()})},
               {"inspect", app::to_text({config_.inspect.address.host, http_.port()})},
               {"agents", std::to_string(driver_.core().state().agents().size())}});
+    service_.ready();
     return {};
   }
 
   const app::MasterConfig& config_;
+  app::Service service_ = app::Service::from_environment();
   net::TlsContext context_;
   app::SystemClock clock_;
   net::Loop loop_;

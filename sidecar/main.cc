@@ -9,10 +9,12 @@
 #include "app/daemon.h"
 #include "app/logging.h"
 #include "app/ports.h"
+#include "app/random.h"
 #include "app/sidecar_driver.h"
 #include "app/stored_infos.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
+#include "inspect/readiness.h"
 #include "inspect/token.h"
 #include "net/loop.h"
 #include "persist/lmdb_session_store.h"
@@ -81,10 +83,8 @@ class Sidecar {
     }
     info_port_.attach(news_->infos());
     const auto post = [this](auto task) { return loop_.post(std::move(task)); };
-    inspect::add_sidecar_pages(
-        http_, post, {driver_, clock_, [this] { return news_->status(); }, ROLLCALL_VERSION});
-    inspect::add_sidecar_actions(
-        http_, post, [this] { return driver_.send_inventory(); }, token);
+    inspect::add_sidecar_pages(http_, post, view_);
+    inspect::add_sidecar_actions(http_, post, [this] { return driver_.send_inventory(); }, token);
     inspect::add_drain_actions(http_, post, driver_, config.handoff.grace.count(), token);
   }
 
@@ -99,13 +99,16 @@ class Sidecar {
               {"node", config_.node.name},
               {"inspect", app::to_text({config_.inspect.address.host, http_.port()})},
               {"agents", std::to_string(driver_.core().tracker().agents().size())}});
+    // Not once the master or wazuh-db answers: what waits for this would wait for them.
+    service_.ready();
     return {};
   }
 
   void run() {
-    app::run(
-        loop_, [this] { driver_.tick(); },
-        [] { malloc_trim(0); });  // what a storm of events took is not needed again soon
+    app::run(loop_, service_,
+             {.tick = [this] { driver_.tick(); },
+              .describe = [this] { return inspect::describe(view_); },
+              .tidy = [] { malloc_trim(0); }});  // a storm of events took what is not needed soon
     http_.stop();
     driver_.bye(ByeReason::shutdown, config_.handoff.back_within.count());
     driver_.stop();
@@ -117,6 +120,7 @@ class Sidecar {
 
  private:
   const app::SidecarConfig& config_;
+  app::Service service_ = app::Service::from_environment();
   app::SystemClock clock_;
   net::Loop loop_;
   app::DiskThread disk_;
@@ -126,6 +130,8 @@ class Sidecar {
   app::SidecarDriver driver_;
   std::unique_ptr<sidecar::News> news_;
   sidecar::AgentPort agents_;
+  const inspect::SidecarView view_{driver_, clock_, [this] { return news_->status(); },
+                                   ROLLCALL_VERSION};
   inspect::HttpServer http_;
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "app/ports.h"
+#include "app/random.h"
 #include "app/stored_infos.h"
 #include "sidecar/event_port.h"
 #include "sidecar/source/event_socket.h"

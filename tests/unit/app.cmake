@@ -8,6 +8,7 @@ rollcall_test(app_test THREADS
     app/durations_test.cc
   app/revocation_test.cc
     app/logging_test.cc
+    app/service_test.cc
   LIBS rollcall_app
   LABELS unit
 )

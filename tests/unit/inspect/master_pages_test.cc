@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "inspect/readiness.h"
 #include "tests/unit/inspect/master_pages_fixture.h"
 
 namespace rollcall::inspect {
@@ -39,6 +40,13 @@ TEST_F(MasterPages, IsReadyUntilTheLogCannotBeWritten) {
     EXPECT_THAT(json::parse(answer.body)["why"].get<std::string>(),
                 HasSubstr("the log cannot be written: "));
   }
+}
+
+TEST_F(MasterPages, TheStatusLineSaysWhatThereIsAndWhyItIsNotReady) {
+  const std::lock_guard loop(loop_);
+  EXPECT_EQ(describe(driver_),
+            "0 connections, 0 agents; not ready: the time cannot be told yet: the log holds no "
+            "reservation for it");
 }
 
 TEST_F(MasterPages, AnAgentIsShownWithAllItsFieldsKnownOrNull) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "inspect/pages.h"
+#include "inspect/readiness.h"
 #include "tests/unit/app/fixture.h"
 #include "tests/unit/inspect/pages_fixture.h"
 
@@ -15,7 +16,9 @@ using nlohmann::json;
 using sidecar::Row;
 using sidecar::RowStatus;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 class SidecarPages : public PagesTest,
                      public app::SidecarDriver::Link,
@@ -99,6 +102,17 @@ TEST_F(SidecarPages, IsReadyAfterACompleteLookWhileItStreams) {
     driver_.link_closed("the cable is out");
   }
   EXPECT_EQ(why_not_ready(), "nothing is streamed to the master: the cable is out");
+}
+
+TEST_F(SidecarPages, TheStatusLineSaysWhatThereIsAndWhyItIsNotReady) {
+  const SidecarView view{driver_, clock_, [this] { return source_; }, "1"};
+  stream();
+  look(11, {row(7, RowStatus::active, 9)});
+  const std::lock_guard loop(loop_);
+  EXPECT_THAT(describe(view), MatchesRegex("1 agent, [0-9]+ events? to be acked"));
+  driver_.link_closed("the cable is out");
+  EXPECT_THAT(describe(view),
+              EndsWith("; not ready: nothing is streamed to the master: the cable is out"));
 }
 
 TEST_F(SidecarPages, ASourceThatTellsByItselfNeedNotBeLookedAt) {
