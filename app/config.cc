@@ -547,6 +547,7 @@ void add_tls_keys(std::vector<Key>& keys, TlsConfig& tls) {
   keys.push_back({"tls", "certificate", path_into(tls.certificate)});
   keys.push_back({"tls", "key", path_into(tls.key)});
   keys.push_back({"tls", "revoked", path_into(tls.revoked)});
+  keys.push_back({"tls", "crl", path_into(tls.crl)});
 }
 
 }  // namespace
@@ -623,6 +624,10 @@ void follow_home(Reader& reader, std::string_view section, std::string_view key,
               key_text(section, "wazuh_home") + ": " + outcome.error().message);
 }
 
+void finish_tls(const Reader& reader, TlsConfig& tls) {
+  if (!reader.given("tls", "crl")) tls.crl = tls.ca.substr(0, tls.ca.rfind('/')) + "/ca.crl";
+}
+
 std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
                                                          std::string_view file) {
   using namespace std::chrono_literals;
@@ -674,6 +679,7 @@ std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
   follow_home(reader, "source", "agent_socket", config.source.agent_socket,
               config.source.wazuh_home + "/queue/alerts/ar");
   if (!reader.given("source", "node_name")) config.source.node_name = config.node.name;
+  finish_tls(reader, config.tls);
   if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();
   if (!origin) return std::unexpected(origin.error());
@@ -753,6 +759,7 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
                           " is too small for segments of " + size_text(config.store.segment) +
                           "; allowed is four segments and more");
   }
+  finish_tls(reader, config.tls);
   if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();
   if (!origin) return std::unexpected(origin.error());

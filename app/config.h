@@ -46,7 +46,8 @@ struct TlsConfig {
   std::string ca;
   std::string certificate;
   std::string key;
-  std::string revoked = {};  // file of revoked serials, see revocation.h; empty: none
+  std::string revoked = {};  // file of revoked serials, see net/revocation.h; empty: none
+  std::string crl = {};      // lists of revoked certificates; ca.crl beside `ca` unless given
   bool operator==(const TlsConfig&) const = default;
 };
 
@@ -102,7 +103,8 @@ struct SidecarConfig {
     std::string name = "master";
     bool operator==(const Master&) const = default;
   } master;
-  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/node.crt", "/etc/rollcall/node.key"};
+  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/node.crt", "/etc/rollcall/node.key", "",
+                "/etc/rollcall/ca.crl"};
   struct Store {
     std::string path = "/var/lib/rollcall/sidecar";
     std::uint64_t max_events = 1'000'000;
@@ -138,7 +140,8 @@ struct MasterConfig {
     Address address{"0.0.0.0", 9471};
     bool operator==(const Listen&) const = default;
   } listen;
-  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/master.crt", "/etc/rollcall/master.key"};
+  TlsConfig tls{"/etc/rollcall/ca.crt", "/etc/rollcall/master.crt", "/etc/rollcall/master.key", "",
+                "/etc/rollcall/ca.crl"};
   std::vector<std::string> allow;  // [tls] allow: node names; empty allows every certified node
   struct Store {
     std::string path = "/var/lib/rollcall/master";

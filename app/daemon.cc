@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <utility>
 
 #include "app/command_line.h"
@@ -33,7 +34,10 @@ std::string_view key_at_fault(const TlsConfig& tls, std::string_view reason) {
   std::size_t longest = 0;
   for (const auto& [name, path] : {std::pair<std::string_view, const std::string&>{"ca", tls.ca},
                                    {"certificate", tls.certificate},
-                                   {"key", tls.key}}) {
+                                   {"key", tls.key},
+                                   {"crl", tls.crl},
+                                   {"revoked", tls.revoked}}) {
+    if (path.empty()) continue;
     const std::size_t at = std::min(reason.find(path), reason.size());
     if (at > first || (at == first && path.size() <= longest)) continue;
     first = at;
@@ -71,12 +75,12 @@ std::expected<Config, int> configured(int argc, char** argv, const Program& prog
 }
 
 template <typename Config>
-std::expected<Credentials, Error> begun(const Config& config, TlsRole role) {
+std::expected<net::TlsContext, Error> begun(const Config& config, TlsRole role) {
   set_log_level(config.log.level);
   set_log_format(config.log.format);
-  auto credentials = load_credentials(config.tls, config.origin, config.node.name, role);
-  if (credentials) warn_of_validity(*credentials, config.tls);
-  return credentials;
+  auto context = load_credentials(config.tls, config.origin, config.node.name, role);
+  if (context) warn_of_validity(*context, config.tls);
+  return context;
 }
 
 }  // namespace
@@ -91,24 +95,30 @@ int fail(const Program& program, int status, std::string_view message) {
   return status;
 }
 
-std::expected<Credentials, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
-                                                   std::string_view node, TlsRole role) {
+net::TlsFiles tls_files(const TlsConfig& tls, const Origin& origin) {
+  std::error_code unknown;  // then opening it says why
+  const bool crl =
+      origin.lines.contains("[tls] crl") || std::filesystem::exists(tls.crl, unknown) || unknown;
+  return {tls.ca, tls.certificate, tls.key, crl ? tls.crl : "", tls.revoked};
+}
+
+std::expected<net::TlsContext, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
+                                                       std::string_view node, TlsRole role) {
   const auto at = [&](std::string_view key, std::string_view reason) {
     return std::unexpected(Error{origin.of("tls", key) + std::string(reason)});
   };
-  const net::TlsFiles files{tls.ca, tls.certificate, tls.key};
+  const auto files = tls_files(tls, origin);
   auto context =
       role == TlsRole::master ? net::TlsContext::server(files) : net::TlsContext::client(files);
   if (!context) return at(key_at_fault(tls, context.error().message), context.error().message);
+  if (const auto wrong = context->own_wrong_use(); !wrong.empty()) return at("certificate", wrong);
   const auto& names = context->own_certificate().names;
   if (std::ranges::find(names, node) == names.end()) {
     return at("certificate", "the certificate " + tls.certificate + " is for " + joined(names) +
                                  ", not for " + std::string(node) +
                                  ": issue one for that name, or mend [node] name");
   }
-  auto revoked = RevokedSerials::load(tls.revoked);
-  if (!revoked) return at("revoked", revoked.error().message);
-  return Credentials{*std::move(context), *std::move(revoked)};
+  return context;
 }
 
 std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
@@ -124,8 +134,8 @@ std::string validity_problem(const net::CertificateInfo& certificate, const std:
   return "";
 }
 
-void warn_of_validity(const Credentials& credentials, const TlsConfig& tls) {
-  const auto problem = validity_problem(credentials.context.own_certificate(), tls.certificate,
+void warn_of_validity(const net::TlsContext& context, const TlsConfig& tls) {
+  const auto problem = validity_problem(context.own_certificate(), tls.certificate,
                                         std::chrono::system_clock::now());
   if (!problem.empty()) {
     log(Level::Warn, "other nodes will refuse this node's certificate", {{"why", problem}});
@@ -134,16 +144,17 @@ void warn_of_validity(const Credentials& credentials, const TlsConfig& tls) {
 
 std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
                                   TlsRole role, TimePoint now) {
-  const auto credentials = load_credentials(tls, origin, node, role);
-  if (!credentials) return {credentials.error().message};
-  const auto& own = credentials->context.own_certificate();
+  const auto context = load_credentials(tls, origin, node, role);
+  if (!context) return {context.error().message};
+  const auto& own = context->own_certificate();
   std::vector<std::string> found;
   if (const auto expired = validity_problem(own, tls.certificate, now); !expired.empty()) {
     found.push_back(origin.of("tls", "certificate") + expired);
   }
-  if (credentials->revoked.contains(own.serial)) {
-    found.push_back(origin.of("tls", "revoked") + "this node's own certificate " + tls.certificate +
-                    " is revoked (serial " + own.serial + "): issue a new one");
+  if (const auto by = context->own_revoked_by(); !by.empty()) {
+    found.push_back(origin.of("tls", by == tls.crl ? "crl" : "revoked") +
+                    "this node's own certificate " + tls.certificate + " is revoked (serial " +
+                    own.serial + "): issue a new one");
   }
   return found;
 }
@@ -156,11 +167,11 @@ std::expected<MasterConfig, int> master_config(int argc, char** argv, const Prog
   return configured<MasterConfig>(argc, argv, program, TlsRole::master, load_master_config);
 }
 
-std::expected<Credentials, Error> set_up(const SidecarConfig& config) {
+std::expected<net::TlsContext, Error> set_up(const SidecarConfig& config) {
   return begun(config, TlsRole::sidecar);
 }
 
-std::expected<Credentials, Error> set_up(const MasterConfig& config) {
+std::expected<net::TlsContext, Error> set_up(const MasterConfig& config) {
   return begun(config, TlsRole::master);
 }
 

@@ -12,7 +12,6 @@
 
 #include "app/clock.h"
 #include "app/config.h"
-#include "app/revocation.h"
 #include "app/service.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -32,17 +31,15 @@ struct Program {
 // Prints each line of `message` and returns `status`.
 int fail(const Program& program, int status, std::string_view message);
 
-struct Credentials {
-  net::TlsContext context;
-  RevokedSerials revoked;
-};
-
 enum class TlsRole { sidecar, master };
+
+// The files that a configuration names. ca.crl beside the CA file counts from when it is there.
+net::TlsFiles tls_files(const TlsConfig& tls, const Origin& origin);
 
 // The certificates that a configuration names, ready for use: readable, of the cluster's CA, made
 // for `node`. The error says at which line of the configuration to mend what.
-std::expected<Credentials, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
-                                                   std::string_view node, TlsRole role);
+std::expected<net::TlsContext, Error> load_credentials(const TlsConfig& tls, const Origin& origin,
+                                                       std::string_view node, TlsRole role);
 
 // Why the certificate does not count at `now`; empty if it does.
 std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
@@ -50,7 +47,7 @@ std::string validity_problem(const net::CertificateInfo& certificate, const std:
 
 // Logs it. No reason not to start: it may be this machine's clock that is wrong, and the other side
 // judges by its own.
-void warn_of_validity(const Credentials& credentials, const TlsConfig& tls);
+void warn_of_validity(const net::TlsContext& context, const TlsConfig& tls);
 
 // What --check-config says beside reading the file: one line for each problem.
 std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
@@ -62,8 +59,8 @@ std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Pr
 std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program);
 
 // The log as configured, and the certificates, with a warning if other nodes will refuse them.
-std::expected<Credentials, Error> set_up(const SidecarConfig& config);
-std::expected<Credentials, Error> set_up(const MasterConfig& config);
+std::expected<net::TlsContext, Error> set_up(const SidecarConfig& config);
+std::expected<net::TlsContext, Error> set_up(const MasterConfig& config);
 
 // Differs after a boot of the machine.
 std::uint64_t boot_number(Clock& clock);

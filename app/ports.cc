@@ -108,11 +108,10 @@ void DiskLog::retain() {
 }
 
 TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
-                 std::string expected_name, RevokedSerials revoked)
+                 std::string expected_name)
     : connector_(loop, std::move(context)),
       masters_(std::move(masters)),
-      expected_name_(std::move(expected_name)),
-      revoked_(std::move(revoked)) {}
+      expected_name_(std::move(expected_name)) {}
 
 void TlsLink::connect() {
   const Address& to = masters_[next_++ % masters_.size()];
@@ -121,11 +120,6 @@ void TlsLink::connect() {
       log(Level::Warn, "the master cannot be reached; trying again",
           {{"why", stream.error().message}});
       driver_->link_closed(stream.error().message);
-      return;
-    }
-    if (revoked_.contains((*stream)->peer().serial)) {
-      driver_->link_closed(to_text(to) + ": its certificate is revoked (serial " +
-                           (*stream)->peer().serial + ")");
       return;
     }
     --next_;  // this one answers: it is tried first the next time
@@ -162,14 +156,6 @@ void TlsLink::stop() {
 }
 
 void TlsLinks::accepted(std::unique_ptr<net::TlsStream> stream) {
-  if (revoked_.contains(stream->peer().serial)) {
-    log(Level::Warn, "connection refused: its certificate is revoked",
-        {{"peer", stream->peer().address},
-         {"serial", stream->peer().serial},
-         {"node", stream->peer().names.empty() ? "?" : stream->peer().names.front()}});
-    stream->close("the certificate is revoked");
-    return;
-  }
   const master::ConnId conn{++last_};
   net::TlsStream& s = *stream;
   streams_.emplace(conn, std::move(stream));

@@ -11,7 +11,6 @@
 #include "app/config.h"
 #include "app/disk_thread.h"
 #include "app/master_driver.h"
-#include "app/revocation.h"
 #include "app/sidecar_driver.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
@@ -64,7 +63,7 @@ class DiskLog final : public MasterDriver::Log {
 class TlsLink final : public SidecarDriver::Link {
  public:
   TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
-          std::string expected_name, RevokedSerials revoked);
+          std::string expected_name);
   void attach(SidecarDriver& driver) { driver_ = &driver; }
   void connect() override;
   void send(std::string bytes) override;
@@ -76,7 +75,6 @@ class TlsLink final : public SidecarDriver::Link {
   std::vector<Address> masters_;
   std::size_t next_ = 0;
   std::string expected_name_;
-  RevokedSerials revoked_;
   SidecarDriver* driver_ = nullptr;
   std::unique_ptr<net::TlsStream> stream_;
 };
@@ -87,7 +85,6 @@ class TlsLinks final : public MasterDriver::Links {
   // Above this many bytes that a worker does not take, it is cut off: it will connect again.
   static constexpr std::size_t kMaxUnsent = 8u << 20;
 
-  explicit TlsLinks(RevokedSerials revoked) : revoked_(std::move(revoked)) {}
   void attach(MasterDriver& driver) { driver_ = &driver; }
   void accepted(std::unique_ptr<net::TlsStream> stream);
   void send(master::ConnId conn, std::string bytes) override;
@@ -96,7 +93,6 @@ class TlsLinks final : public MasterDriver::Links {
   void stop();
 
  private:
-  RevokedSerials revoked_;
   MasterDriver* driver_ = nullptr;
   std::map<master::ConnId, std::unique_ptr<net::TlsStream>> streams_;
   std::set<master::ConnId> cut_;  // of these, closed for what they did not take

@@ -7,23 +7,31 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
+#include "cli/text.h"
 #include "net/pki.h"
 
 namespace rollcall::cli {
 namespace {
 
 constexpr const char* kDefaultDir = "/etc/rollcall/pki";
+constexpr int kSoonDays = 30;
+using Clock = std::chrono::system_clock;
 
 struct Options {
   std::string dir = kDefaultDir;
   std::string cluster = "rollcall";
   net::CertificateRequest request;
+  net::RevokeRequest revoke;
+  std::vector<std::string> files;
+  bool finish = false;
+  bool json = false;
 };
 
-std::string day_text(std::chrono::system_clock::time_point time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+std::string day_text(Clock::time_point time) {
+  const std::time_t seconds = Clock::to_time_t(time);
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 16> text{};
@@ -31,36 +39,155 @@ std::string day_text(std::chrono::system_clock::time_point time) {
   return text.data();
 }
 
-Exit report(const std::expected<net::IssuedCertificate, Error>& issued) {
-  if (!issued) {
-    std::fprintf(stderr, "rollcall pki: %s\n", issued.error().message.c_str());
-    return Exit::kFailed;
-  }
-  std::printf("certificate  %s\nkey          %s\nserial       %s\nvalid until  %s\n",
+Exit fail_with(const Error& error) {
+  return fail("rollcall pki: " + error.message);
+}
+
+Exit report(const std::expected<net::IssuedCertificate, Error>& issued, const std::string& next) {
+  if (!issued) return fail_with(issued.error());
+  std::printf("certificate  %s\nkey          %s\nserial       %s\nvalid until  %s\n\n%s",
               issued->certificate_path.c_str(), issued->key_path.c_str(), issued->serial.c_str(),
-              day_text(issued->not_after).c_str());
+              day_text(issued->not_after).c_str(), next.c_str());
   return Exit::kDone;
 }
 
 Exit init(const Options& options) {
-  const auto issued = net::pki_init(options.dir, options.cluster, std::chrono::system_clock::now());
-  const Exit exit = report(issued);
-  if (issued) {
-    std::printf(
-        "\nKeep the key here and nowhere else: who has it can speak for any node.\n"
-        "Next: rollcall pki issue NODE, for the master and for each worker.\n");
-  }
-  return exit;
+  return report(net::pki_init(options.dir, options.cluster, Clock::now()),
+                "Keep the key here and nowhere else: who has it can speak for any node.\n"
+                "Next: rollcall pki issue NODE, for the master and for each worker.\n");
 }
 
 Exit issue(const Options& options) {
-  const auto issued =
-      net::pki_issue(options.dir, options.request, std::chrono::system_clock::now());
-  const Exit exit = report(issued);
-  if (issued) {
-    std::printf("\nThe node needs these two files and %s/ca.crt.\n", options.dir.c_str());
+  return report(net::pki_issue(options.dir, options.request, Clock::now()),
+                "The node needs these two files and " + options.dir + "/ca.crt.\n");
+}
+
+Exit renew(const Options& options) {
+  return report(
+      net::pki_renew(options.dir, options.request.node, options.request.days, Clock::now()),
+      "Copy both to the node; its daemon takes them within seconds, without a restart.\n"
+      "The certificate before goes on counting: `rollcall pki revoke " +
+          options.request.node + " --renewed` ends that.\n");
+}
+
+Exit revoke(const Options& options) {
+  const auto& asked = options.revoke;
+  if (asked.node.empty() && asked.files.empty() && asked.serials.empty())
+    return fail("rollcall pki: name a node, or a certificate with --file or --serial",
+                Exit::kUsage);
+  const auto revoked = net::pki_revoke(options.dir, asked, Clock::now());
+  if (!revoked) return fail_with(revoked.error());
+  for (const auto& serial : revoked->serials) std::printf("revoked  %s\n", serial.c_str());
+  if (revoked->serials.empty()) std::printf("All of this was revoked before.\n");
+  std::printf(
+      "\nCopy %s beside ca.crt of every node: the daemons take it within seconds, without a\n"
+      "restart, and end the connections of whoever is on it.\n",
+      revoked->list_path.c_str());
+  return Exit::kDone;
+}
+
+Exit change_ca(const Options& options) {
+  if (!options.finish) {
+    return report(
+        net::pki_begin_change(options.dir, Clock::now()),
+        "From now on this CA signs, and ca.crt holds the older one too. In this order:\n"
+        "1. copy " +
+            options.dir +
+            "/ca.crt to every node,\n"
+            "2. rollcall pki renew NODE, for the master and each worker, and copy the pairs,\n"
+            "3. rollcall pki change-ca --finish, and copy ca.crt (and ca.crl) again.\n");
   }
-  return exit;
+  if (const auto ended = net::pki_end_change(options.dir); !ended) return fail_with(ended.error());
+  std::printf("The older CA is gone. Copy %s/ca.crt (and ca.crl, if there is one) to every node.\n",
+              options.dir.c_str());
+  return Exit::kDone;
+}
+
+std::string_view state_of(const net::ListedCertificate& one, Clock::time_point now) {
+  if (!one.revoked_by.empty()) return "revoked";
+  if (one.info.not_before > now) return "not valid yet";
+  if (one.info.not_after <= now) return "expired";
+  if (!one.is_of_this_ca && one.use == net::ListedCertificate::Use::kNode) return "of another CA";
+  return net::days_left(one.info.not_after, now) < kSoonDays ? "expires soon" : "good";
+}
+
+Json json_of(const net::ListedCertificate& one, Clock::time_point now) {
+  return {{"subject", one.info.subject},
+          {"names", one.info.names},
+          {"serial", one.info.serial},
+          {"file", one.info.file},
+          {"not_before", day_text(one.info.not_before)},
+          {"not_after", day_text(one.info.not_after)},
+          {"days_left", net::days_left(one.info.not_after, now)},
+          {"use", one.use == net::ListedCertificate::Use::kCa ? "ca" : "node"},
+          {"signs", one.signs},
+          {"state", state_of(one, now)},
+          {"revoked_by", one.revoked_by.empty() ? Json(nullptr) : Json(one.revoked_by)},
+          {"key", one.key_trouble.empty() ? Json(nullptr) : Json(one.key_trouble)}};
+}
+
+std::string name_of(const net::ListedCertificate& one) {
+  if (one.use == net::ListedCertificate::Use::kCa) return one.signs ? "CA (signs)" : "CA";
+  return one.info.names.empty() ? one.info.subject : one.info.names.front();
+}
+
+void print(const std::vector<net::ListedCertificate>& all, Clock::time_point now) {
+  Table table({"NAME", "STATE", "UNTIL", "DAYS", "FILE"});
+  for (const auto& one : all) {
+    table.add({harmless(name_of(one)), std::string(state_of(one, now)),
+               day_text(one.info.not_after),
+               std::to_string(net::days_left(one.info.not_after, now)), one.info.file});
+  }
+  table.print();
+  std::printf("\n");
+  for (const auto& one : all) print_field(harmless(name_of(one)), one.info.serial);
+  for (const auto& one : all) {
+    if (!one.key_trouble.empty()) std::printf("%s\n", wrapped(one.key_trouble).c_str());
+  }
+}
+
+Exit show(const Options& options) {
+  std::vector<net::ListedCertificate> all;
+  const auto take = [&](const std::expected<std::vector<net::ListedCertificate>, Error>& read) {
+    if (!read) return fail_with(read.error());
+    all.insert(all.end(), read->begin(), read->end());
+    return Exit::kDone;
+  };
+  if (options.files.empty()) {
+    if (take(net::pki_list(options.dir)) != Exit::kDone) return Exit::kFailed;
+  }
+  for (const auto& file : options.files) {
+    if (take(net::pki_read(file)) != Exit::kDone) return Exit::kFailed;
+  }
+  const auto now = Clock::now();
+  if (!options.json) {
+    print(all, now);
+    return Exit::kDone;
+  }
+  Json list = Json::array();
+  for (const auto& one : all) list.push_back(json_of(one, now));
+  std::printf("%s\n", Json{{"certificates", list}}.dump().c_str());
+  return Exit::kDone;
+}
+
+using Shared = std::shared_ptr<Options>;
+
+CLI::App* add(CLI::App& pki, Run& run, const Shared& options, const std::string& name,
+              const std::string& about, Exit (*what)(const Options&)) {
+  CLI::App* command = pki.add_subcommand(name, about);
+  command->add_option("--dir", options->dir, "Folder of the CA")->capture_default_str();
+  command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
+  return command;
+}
+
+CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& to,
+                      const std::string& about) {
+  return command.add_option(name, to, about)->take_all()->expected(1)->allow_extra_args(false);
+}
+
+void add_days(CLI::App& command, const Shared& options) {
+  command.add_option("--days", options->request.days, "How long it is valid")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -68,29 +195,40 @@ Exit issue(const Options& options) {
 void add_pki(CLI::App& app, Run& run) {
   // Lives as long as the callbacks that use it.
   const auto options = std::make_shared<Options>();
-  CLI::App* pki = app.add_subcommand("pki", "Make the cluster's CA and its certificates");
+  CLI::App* pki = app.add_subcommand("pki", "Make and manage the cluster's CA and certificates");
   pki->require_subcommand(1);
 
-  CLI::App* init_command = pki->add_subcommand("init", "Make a new CA (ca.crt, ca.key)");
-  init_command->add_option("--dir", options->dir, "Folder of the CA")->capture_default_str();
-  init_command->add_option("--cluster", options->cluster, "Name of the cluster")
-      ->capture_default_str();
-  init_command->callback([&run, options] { run = [options] { return init(*options); }; });
+  CLI::App* command = add(*pki, run, options, "init", "Make a new CA (ca.crt, ca.key)", init);
+  command->add_option("--cluster", options->cluster, "Name of the cluster")->capture_default_str();
 
-  CLI::App* issue_command =
-      pki->add_subcommand("issue", "Issue a certificate for a node (NODE.crt, NODE.key)");
-  issue_command->add_option("NODE", options->request.node, "Name of the node, as it calls itself")
+  command = add(*pki, run, options, "issue", "Issue a certificate for a node (NODE.crt, NODE.key)",
+                issue);
+  command->add_option("NODE", options->request.node, "Name of the node, as it calls itself")
       ->required();
-  issue_command->add_option("--dir", options->dir, "Folder of the CA")->capture_default_str();
-  issue_command->add_option("--days", options->request.days, "How long it is valid")
-      ->capture_default_str();
-  issue_command
-      ->add_option("--dns", options->request.dns_names,
-                   "A further name of the node; may be given again")
-      ->take_all()
-      ->expected(1)
-      ->allow_extra_args(false);
-  issue_command->callback([&run, options] { run = [options] { return issue(*options); }; });
+  add_days(*command, options);
+  add_list(*command, "--dns", options->request.dns_names,
+           "A further name of the node; may be given again");
+
+  command = add(*pki, run, options, "renew",
+                "Put a new pair with the same names in the place of a node's", renew);
+  command->add_option("NODE", options->request.node, "Name of the node")->required();
+  add_days(*command, options);
+
+  command = add(*pki, run, options, "revoke", "Put certificates on the list ca.crl", revoke);
+  command->add_option("NODE", options->revoke.node, "All certificates of this node");
+  command->add_flag("--renewed", options->revoke.only_renewed,
+                    "Of NODE all but the newest one, once that is in use");
+  add_list(*command, "--file", options->revoke.files, "This certificate; may be given again");
+  add_list(*command, "--serial", options->revoke.serials,
+           "The certificate with this serial number; may be given again");
+
+  command = add(*pki, run, options, "show", "What there is, and how long it is valid", show);
+  command->add_option("FILE", options->files, "Certificates in these files, not those of --dir");
+  command->add_flag("--json", options->json, "As JSON");
+
+  command = add(*pki, run, options, "change-ca",
+                "Begin a change of the CA: both count, the new one signs", change_ca);
+  command->add_flag("--finish", options->finish, "End it: the older CA counts no more");
 }
 
 }  // namespace rollcall::cli

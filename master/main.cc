@@ -102,12 +102,11 @@ void make_room_for_connections(const app::MasterConfig::Limits& limits) {
 
 class Master {
  public:
-  Master(const app::MasterConfig& config, app::Credentials credentials, persist::EventLog& log,
+  Master(const app::MasterConfig& config, net::TlsContext context, persist::EventLog& log,
          const persist::LogRecovery& recovery, master::State state, const inspect::Token& token)
       : config_(config),
-        context_(std::move(credentials.context)),
+        context_(std::move(context)),
         log_(loop_, disk_, log, {config.store.retention, config.store.max_size}),
-        links_(std::move(credentials.revoked)),
         driver_(core_of(config, clock_), options_of(config, recovery), std::move(state),
                 recovery.torn_tail_dropped ? "the end of the log was torn" : "", app::random_seed(),
                 clock_, log_, links_, app::log_note),
@@ -226,8 +225,8 @@ int fail(const Error& error) {
 }
 
 int run(const app::MasterConfig& config) {
-  auto credentials = app::set_up(config);
-  if (!credentials) return app::fail(kProgram, app::kExitConfig, credentials.error().message);
+  auto context = app::set_up(config);
+  if (!context) return app::fail(kProgram, app::kExitConfig, context.error().message);
   make_room_for_connections(config.limits);
 
   persist::LogRecovery recovery;
@@ -245,7 +244,7 @@ int run(const app::MasterConfig& config) {
   const auto token = inspect::Token::load_or_make(config.inspect.token, ::geteuid());
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
-  Master master(config, *std::move(credentials), **log, recovery, *std::move(state), *token);
+  Master master(config, *std::move(context), **log, recovery, *std::move(state), *token);
   if (auto started = master.start(std::move(history), std::move(feed)); !started)
     return fail(started.error());
   const auto ended = master.run();

@@ -7,74 +7,18 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <ctime>
 #include <utility>
 
 #include "net/owned.h"
+#include "net/trust.h"
 #include "net/x509.h"
 
 namespace rollcall::net {
 namespace {
 
-using Bio = Owned<BIO, BIO_free_all>;
-using Certificate = Owned<X509, X509_free>;
-using PrivateKey = Owned<EVP_PKEY, EVP_PKEY_free>;
-
-constexpr std::size_t kMaxPemFileBytes = std::size_t{1} << 20;
 constexpr long kMaxChainBytes = 32L << 10;
-
-std::string openssl_reason(unsigned long code) {
-  const char* reason = ERR_reason_error_string(code);
-  return reason != nullptr ? reason : "unknown reason";
-}
-
-// ---- certificates in words
-
-std::vector<std::string> dns_names(const X509* certificate) {
-  std::vector<std::string> names;
-  const Owned<GENERAL_NAMES, GENERAL_NAMES_free> alternatives(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; i < sk_GENERAL_NAME_num(alternatives.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternatives.get(), i);
-    if (name->type != GEN_DNS) continue;
-    const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
-    std::string dns(text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
-    // A zero inside would end the name early for whoever prints or compares it as a C string.
-    if (dns.find('\0') == std::string::npos) names.push_back(std::move(dns));
-  }
-  return names;
-}
-
-std::string time_text(const ASN1_TIME* time) {
-  std::tm parts{};
-  std::array<char, 32> text{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1 ||
-      std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-    return "unreadable";
-  }
-  return text.data();
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "no name" : text;
-}
-
-std::string called(X509* certificate) {
-  const auto names = dns_names(certificate);
-  if (!names.empty()) return "the certificate of " + joined(names);
-  const Bio text(BIO_new(BIO_s_mem()));
-  X509_NAME_print_ex(text.get(), X509_get_subject_name(certificate), 0, XN_FLAG_ONELINE);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(text.get(), &data);
-  return "the certificate \"" + std::string(data, static_cast<std::size_t>(size)) + "\"";
-}
 
 bool same_name(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
@@ -108,102 +52,24 @@ std::string verify_failure_text(X509_STORE_CTX* store) {
   }
 }
 
-// ---- files
-
-std::expected<std::string, Error> read_file(const std::string& path, const std::string& what) {
-  const Owned<std::FILE, [](std::FILE* file) { std::fclose(file); }> file(
-      std::fopen(path.c_str(), "rbe"));
-  if (file == nullptr) {
-    const int error = errno;
-    std::string advice;
-    if (error == EACCES) advice = ": let this program's user read it";
-    if (error == ENOENT) advice = ": check the path, or make it with `rollcall pki`";
-    return fail(what + " " + path + " cannot be opened (" + std::strerror(error) + ")" + advice);
-  }
-  std::string content;
-  std::array<char, 4096> buffer;
-  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get())) {
-    content.append(buffer.data(), count);
-    if (content.size() > kMaxPemFileBytes) {
-      return fail(what + " " + path + " is larger than 1 MiB: this is not a PEM file");
-    }
-  }
-  if (std::ferror(file.get()) != 0) {
-    return fail(what + " " + path + " cannot be read: is it a file?");
-  }
-  return content;
-}
-
-std::expected<std::vector<Certificate>, Error> read_certificates(const std::string& path,
-                                                                 const std::string& what) {
-  const auto content = read_file(path, what);
-  if (!content) return std::unexpected(content.error());
-  const Bio bio(BIO_new_mem_buf(content->data(), static_cast<int>(content->size())));
-  std::vector<Certificate> certificates;
-  ERR_clear_error();
-  while (Certificate certificate{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
-    certificates.push_back(std::move(certificate));
-  }
-  const unsigned long code = ERR_peek_last_error();
-  const bool at_end =
-      ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
-  ERR_clear_error();
-  if (!at_end) {
-    return fail(what + " " + path + " is damaged (" + openssl_reason(code) +
-                "): copy or issue it again");
-  }
-  if (certificates.empty()) {
-    return fail(what + " " + path +
-                " holds no certificate: a PEM file with BEGIN CERTIFICATE is needed");
-  }
-  return certificates;
-}
-
-std::expected<PrivateKey, Error> read_key(const std::string& path) {
-  auto content = read_file(path, "the key file");
-  if (!content) return std::unexpected(content.error());
-  const Bio bio(BIO_new_mem_buf(content->data(), static_cast<int>(content->size())));
-  bool wants_passphrase = false;
-  ERR_clear_error();
-  PrivateKey key(PEM_read_bio_PrivateKey(
-      bio.get(), nullptr,
-      // Instead of asking on the terminal, which a daemon does not have.
-      [](char*, int, int, void* asked) {
-        *static_cast<bool*>(asked) = true;
-        return -1;
-      },
-      &wants_passphrase));
-  const unsigned long code = ERR_peek_last_error();
-  ERR_clear_error();
-  OPENSSL_cleanse(content->data(), content->size());
-  if (key != nullptr) return key;
-  if (wants_passphrase) {
-    return fail("the key file " + path +
-                " is protected by a passphrase: store it without (openssl pkey -in OLD -out NEW)");
-  }
-  return fail("the key file " + path + " holds no private key in PEM form (" +
-              openssl_reason(code) + ")");
-}
-
-// What the other side would say, but now, and with the names of the files.
-bool signed_by_ca(X509_STORE* ca, X509* certificate, STACK_OF(X509) * chain) {
+// Dates aside: clocks differ, and a connection outlives its certificates.
+std::expected<void, std::string> signed_by_ca(X509_STORE* ca, X509* certificate,
+                                              STACK_OF(X509) * chain) {
   const Owned<X509_STORE_CTX, X509_STORE_CTX_free> check(X509_STORE_CTX_new());
-  if (X509_STORE_CTX_init(check.get(), ca, certificate, chain) != 1) return false;
+  if (X509_STORE_CTX_init(check.get(), ca, certificate, chain) != 1) {
+    return std::unexpected("OpenSSL is out of memory");
+  }
   X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(check.get()), X509_V_FLAG_NO_CHECK_TIME);
   const bool good = X509_verify_cert(check.get()) == 1;
   ERR_clear_error();
-  return good;
-}
-
-std::chrono::system_clock::time_point to_time_point(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  if (!good) return std::unexpected(verify_failure_text(check.get()));
+  return {};
 }
 
 // ---- the peer's certificate
 
 struct Verification {
+  std::shared_ptr<const Trust> trust;
   std::string expected_name;
   std::string failure;  // the first one, in words
 };
@@ -217,8 +83,14 @@ int on_verify(int verified, X509_STORE_CTX* store) {
     if (wanted.failure.empty()) wanted.failure = verify_failure_text(store);
     return 0;
   }
+  X509* certificate = X509_STORE_CTX_get_current_cert(store);
+  if (const auto by = wanted.trust->revoked_by(certificate); !by.empty()) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REVOKED);
+    wanted.failure = revoked_text(certificate, by);
+    return 0;
+  }
   if (X509_STORE_CTX_get_error_depth(store) != 0 || wanted.expected_name.empty()) return 1;
-  const auto names = dns_names(X509_STORE_CTX_get_current_cert(store));
+  const auto names = dns_names(certificate);
   for (const auto& name : names) {
     if (same_name(name, wanted.expected_name)) return 1;
   }
@@ -273,6 +145,9 @@ struct TlsContext::Impl {
   Owned<SSL_CTX, SSL_CTX_free> ssl;
   bool server = false;
   CertificateInfo own;
+  std::shared_ptr<const Trust> trust;
+  std::string own_revoked_by;
+  std::string own_wrong_use;
 };
 
 std::expected<TlsContext, Error> TlsContext::server(const TlsFiles& files) {
@@ -287,13 +162,21 @@ const CertificateInfo& TlsContext::own_certificate() const {
   return impl_->own;
 }
 
-std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool server) {
-  auto impl = std::make_shared<Impl>();
-  impl->server = server;
-  impl->ssl.reset(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
-  SSL_CTX* ssl = impl->ssl.get();
-  if (ssl == nullptr) return fail("OpenSSL cannot start: " + openssl_reason(ERR_peek_last_error()));
+std::vector<CertificateInfo> TlsContext::authorities() const {
+  return impl_->trust->infos();
+}
 
+std::string TlsContext::own_wrong_use() const {
+  return impl_->own_wrong_use;
+}
+
+std::string TlsContext::own_revoked_by() const {
+  return impl_->own_revoked_by;
+}
+
+namespace {
+
+void set_protocol(SSL_CTX* ssl) {
   SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION);
   // AES-128 first: the fastest, and strong enough for what is sent.
@@ -307,18 +190,10 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
   SSL_CTX_set_max_cert_list(ssl, kMaxChainBytes);
   // No automatic chain: the peer has the CA, it need not travel with each handshake.
   SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+}
 
-  auto authorities = read_certificates(files.ca, "the CA file");
-  if (!authorities) return std::unexpected(authorities.error());
-  for (const auto& authority : *authorities) {
-    if (X509_check_ca(authority.get()) == 0) {
-      return fail("the CA file " + files.ca + " holds " + called(authority.get()) +
-                  ", which is not a CA: put ca.crt there");
-    }
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority.get());
-    if (server) SSL_CTX_add_client_CA(ssl, authority.get());
-  }
-
+// The node's own certificate with its intermediates, and its key.
+std::expected<X509*, Error> use_own(SSL_CTX* ssl, const TlsFiles& files) {
   const auto chain = read_certificates(files.certificate, "the certificate file");
   if (!chain) return std::unexpected(chain.error());
   X509* own = chain->front().get();
@@ -329,7 +204,6 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
   for (auto it = chain->begin() + 1; it != chain->end(); ++it) {
     SSL_CTX_add1_chain_cert(ssl, it->get());
   }
-
   const auto key = read_key(files.key);
   if (!key) return std::unexpected(key.error());
   ERR_clear_error();
@@ -339,16 +213,51 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
     return fail("the key file " + files.key + " does not belong to the certificate " +
                 files.certificate + ": take both from the same `rollcall pki issue`");
   }
+  return SSL_CTX_get0_certificate(ssl);
+}
 
+// As the other side will judge it, but now, and with the names of the files.
+std::expected<void, Error> check_own(SSL_CTX* ssl, X509* own, const TlsFiles& files) {
   STACK_OF(X509)* extra = nullptr;
   SSL_CTX_get0_chain_certs(ssl, &extra);
   if (!signed_by_ca(SSL_CTX_get_cert_store(ssl), own, extra)) {
     return fail("the certificate " + files.certificate + " is not signed by the CA in " + files.ca +
                 ": issue it again with that CA, or use the ca.crt that belongs to it");
   }
+  return {};
+}
 
-  impl->own = {dns_names(own), serial_text(own), to_time_point(X509_get0_notAfter(own)),
-               to_time_point(X509_get0_notBefore(own))};
+std::string wrong_use(X509* own, bool server, const std::string& path) {
+  const int purpose = server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
+  if (X509_check_purpose(own, purpose, 0) == 1) return "";
+  return "the certificate " + path + " is not made for this use: it needs " +
+         (server ? "serverAuth" : "clientAuth") +
+         " in its extended key usage; `rollcall pki issue` makes one with both";
+}
+
+}  // namespace
+
+std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool server) {
+  auto impl = std::make_shared<Impl>();
+  impl->server = server;
+  impl->ssl.reset(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
+  SSL_CTX* ssl = impl->ssl.get();
+  if (ssl == nullptr) return fail("OpenSSL cannot start: " + openssl_reason(ERR_peek_last_error()));
+  set_protocol(ssl);
+
+  auto trust = Trust::load({files.ca, files.crl, files.revoked});
+  if (!trust) return std::unexpected(trust.error());
+  for (const auto& authority : trust->authorities()) {
+    X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority.get());
+    if (server) SSL_CTX_add_client_CA(ssl, authority.get());
+  }
+  const auto own = use_own(ssl, files);
+  if (!own) return std::unexpected(own.error());
+  if (auto good = check_own(ssl, *own, files); !good) return std::unexpected(good.error());
+  impl->own = info_of(*own, files.certificate);
+  impl->own_revoked_by = trust->revoked_by(*own);
+  impl->own_wrong_use = wrong_use(*own, server, files.certificate);
+  impl->trust = std::make_shared<const Trust>(*std::move(trust));
   return TlsContext(std::move(impl));
 }
 
@@ -396,6 +305,7 @@ struct TlsEngine::Impl {
 
 TlsEngine::TlsEngine(const TlsContext& context, std::string expected_name)
     : impl_(std::make_unique<Impl>()) {
+  impl_->verification.trust = context.impl_->trust;
   impl_->verification.expected_name = std::move(expected_name);
   impl_->ssl.reset(SSL_new(context.impl_->ssl.get()));
   impl_->input = BIO_new(BIO_s_mem());
@@ -492,6 +402,18 @@ const std::vector<std::string>& TlsEngine::peer_names() const {
 
 const std::string& TlsEngine::peer_serial() const {
   return impl_->serial;
+}
+
+std::expected<void, Error> TlsEngine::check_peer(const TlsContext& context) const {
+  X509* peer = SSL_get0_peer_certificate(impl_->ssl.get());
+  if (peer == nullptr) return {};
+  const auto& other = *context.impl_;
+  const auto good = signed_by_ca(SSL_CTX_get_cert_store(other.ssl.get()), peer,
+                                 SSL_get_peer_cert_chain(impl_->ssl.get()));
+  if (!good) return fail(good.error());
+  if (const auto by = other.trust->revoked_by(peer); !by.empty())
+    return fail(revoked_text(peer, by));
+  return {};
 }
 
 }  // namespace rollcall::net

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/certificate.h"
 #include "protocol/error.h"
 
 namespace rollcall::net {
@@ -17,18 +18,14 @@ namespace rollcall::net {
 // own CA, no session tickets. No sockets here: bytes in, bytes out.
 
 // Paths of PEM files. `ca` may hold several CAs (two at a time while the CA is changed);
-// `certificate` may be followed by intermediates.
+// `certificate` may be followed by intermediates. `crl` holds lists of revoked certificates, each
+// signed by one of the CAs, `revoked` serials (revocation.h); empty: no such file.
 struct TlsFiles {
   std::string ca;
   std::string certificate;
   std::string key;
-};
-
-struct CertificateInfo {
-  std::vector<std::string> names;  // DNS names of the subjectAltName
-  std::string serial;              // upper-case hex, as `openssl x509 -serial` prints it
-  std::chrono::system_clock::time_point not_after;
-  std::chrono::system_clock::time_point not_before;
+  std::string crl = {};
+  std::string revoked = {};
 };
 
 // Certificates and settings, read once, shared by all connections. Copies are cheap. To use new
@@ -36,12 +33,18 @@ struct CertificateInfo {
 class TlsContext {
  public:
   // The error says which file is wrong and how to mend it. Refused: files that cannot be read or
-  // parsed, a key with a passphrase or of another certificate, a certificate of another CA. An
+  // parsed, a key with a passphrase or of another certificate, a certificate of another CA,
+  // a list of revoked ones that no CA here has signed. An
   // expired certificate is not refused here (clocks differ), see own_certificate().not_after.
   static std::expected<TlsContext, Error> server(const TlsFiles& files);
   static std::expected<TlsContext, Error> client(const TlsFiles& files);
 
   const CertificateInfo& own_certificate() const;
+  std::vector<CertificateInfo> authorities() const;
+  // The file by which this node's own certificate no longer counts; empty if it does.
+  std::string own_revoked_by() const;
+  // Why peers will refuse it for what its extended key usage says; empty if they will not.
+  std::string own_wrong_use() const;
 
  private:
   friend class TlsEngine;
@@ -83,6 +86,9 @@ class TlsEngine {
   // Of the peer's verified certificate; empty before the handshake is done.
   const std::vector<std::string>& peer_names() const;
   const std::string& peer_serial() const;
+  // Whether `context` would let this peer in too, dates aside; the error says why not. After the
+  // handshake.
+  std::expected<void, Error> check_peer(const TlsContext& context) const;
 
  private:
   struct Impl;

@@ -50,7 +50,7 @@ class Slot {
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  void is_now(std::size_t Census::*kind) {
+  void is_now(std::size_t Census::* kind) {
     --count();
     kind_ = kind;
     ++count();
@@ -62,7 +62,7 @@ class Slot {
 
   std::shared_ptr<Census> census_;
   std::map<std::string, std::size_t, std::less<>>::iterator host_;
-  std::size_t Census::*kind_ = &Census::handshakes;
+  std::size_t Census::* kind_ = &Census::handshakes;
 };
 
 }  // namespace
@@ -335,6 +335,10 @@ void TlsStream::close(std::string reason) {
 
 const Peer& TlsStream::peer() const {
   return impl_->peer;
+}
+
+std::expected<void, Error> TlsStream::check_peer(const TlsContext& context) const {
+  return impl_->engine.check_peer(context);
 }
 
 // ---- listener

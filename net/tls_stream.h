@@ -57,6 +57,8 @@ class TlsStream {
   void close(std::string reason);
 
   const Peer& peer() const;
+  // Whether `context` would let this peer in too, dates aside; the error says why not.
+  std::expected<void, Error> check_peer(const TlsContext& context) const;
 
  private:
   std::shared_ptr<Impl> impl_;

@@ -65,12 +65,11 @@ class InfoPort final : public app::SidecarDriver::Source {
 
 class Sidecar {
  public:
-  Sidecar(const app::SidecarConfig& config, app::Credentials credentials,
-          persist::SessionStore& store, const inspect::Token& token)
+  Sidecar(const app::SidecarConfig& config, net::TlsContext context, persist::SessionStore& store,
+          const inspect::Token& token)
       : config_(config),
         disk_store_(loop_, disk_, store),
-        link_(loop_, std::move(credentials.context), config.master.addresses, config.master.name,
-              std::move(credentials.revoked)),
+        link_(loop_, std::move(context), config.master.addresses, config.master.name),
         driver_(core_of(config, clock_), app::random_seed(), clock_, disk_store_, link_, info_port_,
                 app::log_note),
         news_(sidecar::make_news(config, loop_, clock_, disk_, store, driver_)),
@@ -136,8 +135,8 @@ class Sidecar {
 };
 
 int run(const app::SidecarConfig& config) {
-  auto credentials = app::set_up(config);
-  if (!credentials) return app::fail(kProgram, app::kExitConfig, credentials.error().message);
+  auto context = app::set_up(config);
+  if (!context) return app::fail(kProgram, app::kExitConfig, context.error().message);
   auto store = persist::LmdbSessionStore::open(config.store.path);
   if (!store) return app::fail(kProgram, 1, store.error().message);
   auto contents = app::load_with_infos(**store);
@@ -146,7 +145,7 @@ int run(const app::SidecarConfig& config) {
   const auto token = inspect::Token::load_or_make(config.inspect.token, ::geteuid());
   if (!token) return app::fail(kProgram, app::kExitConfig, token.error().message);
 
-  Sidecar sidecar(config, *std::move(credentials), **store, *token);
+  Sidecar sidecar(config, *std::move(context), **store, *token);
   if (auto started = sidecar.start(*contents); !started)
     return app::fail(kProgram, 1, started.error().message);
   *contents = {};

@@ -2,12 +2,13 @@
 // with it and where.
 #include "app/config.h"
 #include "app/durations.h"
-#include "app/revocation.h"
+#include "net/revocation.h"
 #include "tests/fuzz/input.h"
 
 using namespace rollcall;
 using namespace rollcall::app;
 using fuzz::must;
+using net::RevokedSerials;
 
 namespace {
 

@@ -6,7 +6,6 @@ rollcall_test(app_test THREADS
     app/disk_thread_test.cc
     app/drivers_test.cc
     app/durations_test.cc
-  app/revocation_test.cc
     app/logging_test.cc
     app/service_test.cc
   LIBS rollcall_app

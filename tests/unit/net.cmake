@@ -8,4 +8,6 @@ rollcall_test(net_test THREADS
     net/tls_stream_test.cc
     net/tls_test.cc
     net/unix_datagram_test.cc
-    net/unix_stream_test.cc)
+    net/unix_stream_test.cc
+    net/pki_change_test.cc
+    net/revocation_test.cc)

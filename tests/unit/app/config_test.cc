@@ -164,7 +164,7 @@ TEST(SidecarConfig, TakesEveryKey) {
       "node_name = node01\nonly_node_name = true\nscan = 2m\nagent_timeout = 90s\n"
       "agent_socket = /run/ar\n"
       "[master]\naddress = m1, [::1]:1234 , 10.0.0.1:99\nname = boss\n"
-      "[tls]\nca = /a\ncertificate = /b\nkey = /c\n"
+      "[tls]\nca = /a\ncrl = /d\ncertificate = /b\nkey = /c\n"
       "[store]\npath = /s\nmax_events = 5000\nmax_bytes = 1GiB\n"
       "[handoff]\ngrace = 1m\nmanager_restart_grace = 30s\nback_within = 0s\n"
       "[inspect]\naddress = [::1]:0\nhosts = Rc.Example.org, 10.0.0.5\ntoken = /t\n"
@@ -176,7 +176,7 @@ TEST(SidecarConfig, TakesEveryKey) {
   EXPECT_THAT(config.master.addresses,
               ElementsAre(Address{"m1", 9471}, Address{"::1", 1234}, Address{"10.0.0.1", 99}));
   EXPECT_EQ(config.master.name, "boss");
-  EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
+  EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c", "", "/d"}));
   EXPECT_EQ(config.store, (SidecarConfig::Store{"/s", 5000, 1ULL << 30}));
   EXPECT_EQ(config.handoff, (SidecarConfig::Handoff{1min, 30s, 0s}));
   EXPECT_EQ(config.inspect, (InspectConfig{{"::1", 0}, {"rc.example.org", "10.0.0.5"}, "/t"}));
@@ -213,7 +213,7 @@ TEST(SidecarConfig, TakesTheKeysOfAnEventsSource) {
 TEST(MasterConfig, TakesEveryKey) {
   const MasterConfig config = master(
       "[node]\nname = m\ncluster = c\n[listen]\naddress = [::]:0\n"
-      "[tls]\nca = /a\ncertificate = /b\nkey = /c\nallow = w1,w2 , w3\n"
+      "[tls]\nca = /a\ncrl = /d\ncertificate = /b\nkey = /c\nallow = w1,w2 , w3\n"
       "[store]\npath = /s\nsnapshot_every = 1000\nsegment = 64KiB\n"
       "[inspect]\naddress = localhost\n[timing]\nheartbeat = 1s\nttl = 2s\n"
       "grace = 0ms\ninventory = 2h\ninventory_differs = 3m\nkeep_removed = 1h\n"
@@ -222,7 +222,7 @@ TEST(MasterConfig, TakesEveryKey) {
       "connections_per_address = 3\nfeed = 1000\nstreams = 0\nflapping = 2\n");
   EXPECT_EQ(config.node, (MasterConfig::Node{"m", "c"}));
   EXPECT_EQ(config.listen, (MasterConfig::Listen{{"::", 0}}));
-  EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c"}));
+  EXPECT_EQ(config.tls, (TlsConfig{"/a", "/b", "/c", "", "/d"}));
   EXPECT_THAT(config.allow, ElementsAre("w1", "w2", "w3"));
   EXPECT_EQ(config.store, (MasterConfig::Store{"/s", 1000, 64 << 10}));
   EXPECT_EQ(config.inspect.address, (Address{"localhost", 9472}));

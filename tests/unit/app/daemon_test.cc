@@ -167,5 +167,20 @@ TEST_F(Daemons, AListOfRevokedSerialsIsReadAndTheNodesOwnMustNotBeInIt) {
                "rollcalld: " + dir + "/s.ini:9: [tls] revoked: this node's own certificate");
 }
 
+TEST_F(Daemons, AListBesideTheCaCountsWithoutBeingNamedAndMustBeWholeIfItIsThere) {
+  EXPECT_EQ(check(sidecar_ini()).code, 0) << "none is there";
+  ASSERT_TRUE(net::pki_revoke(dir, {"w1"}, system_clock::now()));
+  expect_fault(check(sidecar_ini()), "rollcalld: " + dir +
+                                         "/s.ini: [tls] crl (the default): this node's own "
+                                         "certificate " +
+                                         dir + "/w1.crt is revoked");
+  write("ca.crl", "half of it");
+  expect_fault(check(sidecar_ini()),
+               "rollcalld: " + dir + "/s.ini: [tls] crl (the default): the list of revoked");
+  expect_fault(check(sidecar_ini("w1", tls_keys("w1") + "crl = " + dir + "/none\n")),
+               "rollcalld: " + dir + "/s.ini:9: [tls] crl: the list of revoked certificates " +
+                   dir + "/none cannot be opened");
+}
+
 }  // namespace
 }  // namespace rollcall

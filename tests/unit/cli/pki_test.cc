@@ -46,7 +46,33 @@ TEST_F(PkiCommand, FailsWithOneAndAReason) {
   EXPECT_THAT(issued.output, HasSubstr("run `rollcall pki init` first"));
 }
 
+TEST_F(PkiCommand, RenewsRevokesAndShows) {
+  ASSERT_EQ(rollcall("pki init --dir " + dir).code, 0);
+  ASSERT_EQ(rollcall("pki issue w --dir " + dir).code, 0);
+  const auto renewed = rollcall("pki renew w --days 5 --dir " + dir);
+  EXPECT_EQ(renewed.code, 0) << renewed.output;
+  const auto revoked = rollcall("pki revoke w --renewed --dir " + dir);
+  EXPECT_EQ(revoked.code, 0) << revoked.output;
+  EXPECT_THAT(revoked.output, HasSubstr(dir + "/ca.crl"));
+  const auto shown = rollcall("pki show --dir " + dir);
+  EXPECT_EQ(shown.code, 0) << shown.output;
+  EXPECT_THAT(shown.output, HasSubstr("revoked"));
+  EXPECT_THAT(shown.output, HasSubstr("expires soon"));
+  EXPECT_THAT(rollcall("pki show --json " + dir + "/w.crt").output, HasSubstr("\"days_left\":4"));
+  EXPECT_EQ(rollcall("pki show /nonexistent").code, 1);
+}
+
+TEST_F(PkiCommand, ChangesTheCa) {
+  ASSERT_EQ(rollcall("pki init --dir " + dir).code, 0);
+  const auto begun = rollcall("pki change-ca --dir " + dir);
+  EXPECT_EQ(begun.code, 0) << begun.output;
+  EXPECT_THAT(begun.output, HasSubstr("change-ca --finish"));
+  EXPECT_EQ(rollcall("pki change-ca --finish --dir " + dir).code, 0);
+  EXPECT_EQ(rollcall("pki change-ca --finish --dir " + dir).code, 1);
+}
+
 TEST_F(PkiCommand, CalledWronglyEndsWithTwo) {
+  EXPECT_EQ(rollcall("pki revoke").code, 2);
   EXPECT_EQ(rollcall("").code, 2);
   EXPECT_EQ(rollcall("pki").code, 2);
   EXPECT_EQ(rollcall("pki issue").code, 2);

@@ -1,10 +1,10 @@
-#include "app/revocation.h"
+#include "net/revocation.h"
 
 #include <fstream>
 #include <iterator>
 #include <optional>
 
-namespace rollcall::app {
+namespace rollcall::net {
 namespace {
 
 // Upper-case digits without leading zeros; nothing if it is no serial.
@@ -70,4 +70,4 @@ bool RevokedSerials::contains(std::string_view serial) const {
   return s && serials_.contains(*s);
 }
 
-}  // namespace rollcall::app
+}  // namespace rollcall::net

@@ -1,8 +1,8 @@
-#include "app/revocation.h"
+#include "net/revocation.h"
 
 #include <gmock/gmock.h>
 
-namespace rollcall::app {
+namespace rollcall::net {
 namespace {
 
 TEST(RevokedSerials, NothingIsRevokedWithoutAFile) {
@@ -42,4 +42,4 @@ TEST(RevokedSerials, AMissingFileIsAnErrorThatNamesIt) {
 }
 
 }  // namespace
-}  // namespace rollcall::app
+}  // namespace rollcall::net

@@ -8,7 +8,7 @@
 
 #include "protocol/error.h"
 
-namespace rollcall::app {
+namespace rollcall::net {
 
 class RevokedSerials {
  public:
@@ -24,4 +24,4 @@ class RevokedSerials {
   std::set<std::string, std::less<>> serials_;
 };
 
-}  // namespace rollcall::app
+}  // namespace rollcall::net
