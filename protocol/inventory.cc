@@ -23,9 +23,9 @@ std::int64_t unzigzag(std::uint64_t v) {
   return static_cast<std::int64_t>(v >> 1 ^ (~(v & 1) + 1));
 }
 
-class Reader {
+class EntryReader {
  public:
-  explicit Reader(std::string_view bytes) : left_(bytes) {}
+  explicit EntryReader(std::string_view bytes) : left_(bytes) {}
   bool at_end() const { return left_.empty(); }
 
   std::optional<std::uint64_t> number() {
@@ -74,7 +74,7 @@ std::expected<std::vector<InventoryEntry>, Error> unpack_entries(std::string_vie
                                                                  std::size_t count) {
   std::vector<InventoryEntry> entries;
   entries.reserve(std::min(count, bytes.size() / 5));
-  Reader in(bytes);
+  EntryReader in(bytes);
   const auto wrong = [&entries](std::string_view what) {
     return std::unexpected(
         Error{"entry " + std::to_string(entries.size()) + ": " + std::string(what)});

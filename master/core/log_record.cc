@@ -37,7 +37,7 @@ wire::Limits limits() {
   return l;
 }
 
-Error bad(std::string_view what) {
+Error bad_record(std::string_view what) {
   return Error{"log record: " + std::string(what) + " is not as this version writes it"};
 }
 
@@ -188,7 +188,7 @@ std::expected<void, Error> unpack_events(const Value& record, Decided& d) {
   const Value events = record.at(5);
   const auto rules = record.at(6).as_bin();
   if (!events.is_array() || !rules || rules->size() != events.size())
-    return std::unexpected(bad("a decision"));
+    return std::unexpected(bad_record("a decision"));
   d.events.reserve(events.size());
   for (std::size_t i = 0; i < events.size(); ++i) {
     auto e = unpack_event(events.at(i));
@@ -203,11 +203,11 @@ std::expected<AgentsForgotten, Error> unpack_forgotten(const Value& record, std:
   AgentsForgotten f;
   f.at = {at_us};
   const Value agents = record.at(2);
-  if (!agents.is_array()) return std::unexpected(bad("a list of agents"));
+  if (!agents.is_array()) return std::unexpected(bad_record("a list of agents"));
   f.agents.reserve(agents.size());
   for (std::size_t i = 0; i < agents.size(); ++i) {
     const auto id = agents.at(i).as_u64();
-    if (!id || *id > UINT32_MAX) return std::unexpected(bad("an agent"));
+    if (!id || *id > UINT32_MAX) return std::unexpected(bad_record("an agent"));
     f.agents.push_back(AgentId{static_cast<std::uint32_t>(*id)});
   }
   return f;
@@ -220,7 +220,7 @@ std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view byt
   if (!doc) return std::unexpected(doc.error());
   const Value v = doc->root();
   const auto type = v.at(0).as_u64();
-  if (!type) return std::unexpected(bad("its number"));
+  if (!type) return std::unexpected(bad_record("its number"));
   bool ok = true;
   auto u64 = [&](std::size_t i) {
     const auto x = v.at(i).as_u64();
@@ -302,7 +302,7 @@ std::expected<LogRecord, Error> decode_log_record_by_values(std::string_view byt
           Error{"log record of number " + std::to_string(*type) +
                 ": written by a newer version of rollcall-master; run that one"});
   }
-  if (!ok) return std::unexpected(bad("a field"));
+  if (!ok) return std::unexpected(bad_record("a field"));
   return out;
 }
 

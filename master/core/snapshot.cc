@@ -119,7 +119,7 @@ void State::write_feed(Packer& p) const {
 
 namespace {
 
-Error bad(std::string_view what) {
+Error bad_snapshot(std::string_view what) {
   return Error{"snapshot: " + std::string(what) + " is not as this version writes it"};
 }
 
@@ -307,7 +307,7 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
   Reader in(bytes);
   std::uint32_t parts = 0;
   std::uint64_t format = 0;
-  if (!in.array(parts) || !take(in, format)) return std::unexpected(bad("its format"));
+  if (!in.array(parts) || !take(in, format)) return std::unexpected(bad_snapshot("its format"));
   if (format > kSnapshotFormat) {
     return std::unexpected(
         Error{"snapshot: format " + std::to_string(format) +
@@ -317,13 +317,13 @@ std::expected<State, Error> State::decode(std::string_view bytes) {
   const std::uint32_t expected_parts = format == 1 ? 9 : format == 2 ? 12 : 14;
   if (parts != expected_parts || !take(in, s.master_) || !take(in, s.term_) ||
       !take(in, s.time_.until))
-    return std::unexpected(bad("its head"));
-  if (!s.read_nodes(in)) return std::unexpected(bad("a node"));
-  if (!s.read_agents(in)) return std::unexpected(bad("an agent"));
+    return std::unexpected(bad_snapshot("its head"));
+  if (!s.read_nodes(in)) return std::unexpected(bad_snapshot("a node"));
+  if (!s.read_agents(in)) return std::unexpected(bad_snapshot("an agent"));
   if (!take(in, s.time_.began) || !take(in, s.time_.boot) || !in.i64(s.time_.offset_us) ||
       (format > 1 && !s.read_beside(in)) || (format > 2 && !s.read_feed(in)) ||
       (format > 2 && !s.migrations_.read(in)) || !in.at_end())
-    return std::unexpected(bad("what stands beside its agents"));
+    return std::unexpected(bad_snapshot("what stands beside its agents"));
   if (format < 3) s.feed_.began_ = {std::max<std::int64_t>(s.time_.until.us, 1)};
   if (format == 1) {
     for (const auto& [id, record] : s.agents_) {
