@@ -71,14 +71,6 @@ Json gone_json(const Read& r) {
           {"last", r.last}};
 }
 
-std::string text_of(const Json& j) {
-  return j.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-std::string event_text(std::string_view name, const Json& data) {
-  return "event: " + std::string(name) + "\ndata: " + text_of(data) + "\n\n";
-}
-
 class EventStream final : public Stream {
  public:
   EventStream(Post post, app::MasterDriver& driver, std::uint64_t after)
@@ -100,11 +92,8 @@ class EventStream final : public Stream {
     return part;
   }
 
-  // Whole events only: what has begun is ended, what has not is for the next stream.
   std::string farewell(std::string_view unsent, std::string_view why) const override {
-    const std::size_t end = unsent.find("\n\n");
-    std::string text(unsent.substr(0, end == unsent.npos ? 0 : end + 2));
-    return text + event_text("closed", {{"why", why}});
+    return whole_events(unsent, why);
   }
 
  private:
@@ -191,11 +180,8 @@ Response FeedPages::events(const Request& request) const {
 Response FeedPages::stream(const Read& read) const {
   Json place = place_json(read);
   place["after"] = read.after;
-  Response response;
-  response.content_type = "text/event-stream";
-  response.body = "retry: 2000\n" + event_text("feed", place);
-  response.stream = std::make_shared<EventStream>(post_, view_.driver, read.after);
-  return response;
+  return live_response(std::make_shared<EventStream>(post_, view_.driver, read.after),
+                       event_text("feed", place));
 }
 
 Response FeedPages::contested(const Request& request) const {

@@ -59,6 +59,7 @@ struct Connection {
   std::size_t served = 0;
   std::shared_ptr<Stream> stream;                                  // the answer that is under way
   std::uint64_t seen = 0;                                          // it waits for news beyond
+  std::chrono::milliseconds pause{0}, idle{0};                     // as the stream's last part had
   std::optional<std::chrono::steady_clock::time_point> answer_by;  // a request that waits
   std::chrono::steady_clock::time_point since;                     // in this state
   std::chrono::steady_clock::time_point deadline;

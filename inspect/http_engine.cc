@@ -198,6 +198,7 @@ class HttpEngine::Impl final : private httplib::Server {
                       .body = from.body,
                       .authorization = from.get_header_value("Authorization"),
                       .last_event_id = call_->head.last_event_id,
+                      .if_none_match = call_->head.if_none_match,
                       .event_stream = call_->head.event_stream,
                       .waited = call_->waited};
       for (const auto& [name, value] : from.params) request.query.try_emplace(name, value);

@@ -169,6 +169,8 @@ std::expected<Head, Refusal> parse_head(std::string_view text, const HeadLimits&
       });
     } else if (name == "last-event-id") {
       head.last_event_id = value;
+    } else if (name == "if-none-match") {
+      head.if_none_match = value;
     } else if (name == "accept-encoding") {
       each_item(value, [&](const std::string& item) { head.gzip |= accepts_gzip(item); });
     }

@@ -29,6 +29,7 @@ struct Head {
   std::string authorization = {};
   bool event_stream = false;  // Accept names text/event-stream
   std::string last_event_id = {};
+  std::string if_none_match = {};
 };
 
 struct Refusal {

@@ -1,7 +1,6 @@
 #include "inspect/http_server.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -22,6 +21,7 @@
 
 #include "inspect/http_connection.h"
 #include "inspect/http_engine.h"
+#include "inspect/http_listener.h"
 #include "inspect/http_workers.h"
 
 namespace rollcall::inspect {
@@ -31,7 +31,6 @@ using SteadyClock = std::chrono::steady_clock;
 using TimePoint = SteadyClock::time_point;
 using State = ConnectionState;
 
-constexpr int kBacklog = 1'024;  // the system may cut it to net.core.somaxconn
 constexpr std::size_t kReadBytes = 64 << 10;
 constexpr std::chrono::milliseconds kDrainTime{1'000};
 constexpr std::chrono::milliseconds kStopTime{2'000};
@@ -60,35 +59,11 @@ struct Answer {
   std::variant<HttpEngine::Answer, Stream::Part> what;
 };
 
-std::unexpected<Error> cannot(std::string_view what, const HttpOptions& options, const char* why) {
-  const bool v6 = options.host.find(':') != std::string::npos;
-  return std::unexpected(Error{"HTTP cannot " + std::string(what) + " " +
-                               (v6 ? "[" + options.host + "]" : options.host) + ":" +
-                               std::to_string(options.port) + ": " + why +
-                               "; set [inspect] address to an address of this machine with a free "
-                               "port"});
-}
-
-std::expected<Fd, Error> listen_on(const HttpOptions& options) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* raw = nullptr;
-  const int problem =
-      ::getaddrinfo(options.host.c_str(), std::to_string(options.port).c_str(), &hints, &raw);
-  if (problem != 0) return cannot("resolve", options, ::gai_strerror(problem));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(raw, ::freeaddrinfo);
-  int error = 0;
-  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
-    Fd fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol));
-    const int on = 1;
-    if (fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-        ::bind(fd.get(), at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd.get(), kBacklog) == 0) {
-      return fd;
-    }
-    error = errno;
-  }
-  return cannot("listen on", options, std::strerror(error));
+// What is shown without the token although reading asks for it: whether the daemon is well, and the
+// web page's own files, in which nothing is of this daemon.
+bool is_for_all(std::string_view pattern) {
+  return pattern == "/healthz" || pattern == "/readyz" || pattern == "/" ||
+         pattern.starts_with("/page/");
 }
 
 }  // namespace
@@ -108,8 +83,7 @@ class HttpServer::Impl {
       std::fputs("HttpServer::route() was called after start()\n", stderr);
       std::abort();
     }
-    const bool health = pattern == "/healthz" || pattern == "/readyz";
-    if (options_.guard_reads && method == "GET" && !health)
+    if (options_.guard_reads && method == "GET" && !is_for_all(pattern))
       handler = options_.guard_reads(std::move(handler));
     routes_.push_back(Route{std::move(method), std::move(pattern), std::move(handler)});
   }
@@ -158,7 +132,8 @@ class HttpServer::Impl {
   void take(ConnectionId id, Connection& c, HttpEngine::Answer answer, TimePoint now);
   void take(ConnectionId id, Connection& c, Stream::Part part, TimePoint now);
   bool is_due(const Connection& c, TimePoint now) const {
-    return c.state == State::Waiting && (news_ > c.seen || now >= c.deadline);
+    return c.state == State::Waiting &&
+           ((news_ > c.seen && now >= c.since + c.pause) || now >= c.deadline);
   }
   std::size_t streams() const;
   void wait_for_news(Connection& c, std::uint64_t seen, TimePoint now);
@@ -202,16 +177,10 @@ std::expected<void, Error> HttpServer::Impl::start() {
   }
   auto listener = listen_on(options_);
   if (!listener) return std::unexpected(listener.error());
-  sockaddr_storage bound{};
-  socklen_t size = sizeof bound;
-  if (::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-    return cannot("listen on", options_, std::strerror(errno));
-  }
-  port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                            : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return cannot("wake its thread for", options_, std::strerror(errno));
-  listener_ = *std::move(listener);
+  listener_ = std::move(listener->fd);
+  port_ = listener->port;
   wake_ = std::move(wake);
   workers_.emplace(std::max<std::size_t>(options_.threads, 1), options_.queued);
   front_ = std::jthread([this] { run(); });
@@ -258,6 +227,7 @@ TimePoint HttpServer::Impl::prepare(Polled& polled, TimePoint now, TimePoint nex
       polled.add(c.fd, POLLRDHUP, id);
       // If it is due already, a worker's answer wakes this thread.
       if (now < c.deadline) next = std::min(next, c.deadline);
+      if (news_ > c.seen && now < c.since + c.pause) next = std::min(next, c.since + c.pause);
       continue;
     }
     polled.add(c.fd, c.state == State::Sending ? POLLOUT : POLLIN, id);
@@ -531,7 +501,7 @@ std::size_t HttpServer::Impl::streams() const {
 
 void HttpServer::Impl::wait_for_news(Connection& c, std::uint64_t seen, TimePoint now) {
   c.seen = seen;
-  enter(c, State::Waiting, now, options_.stream_idle);
+  enter(c, State::Waiting, now, c.idle.count() > 0 ? c.idle : options_.stream_idle);
   if (c.answer_by) c.deadline = *c.answer_by;
 }
 
@@ -563,6 +533,8 @@ void HttpServer::Impl::take(ConnectionId id, Connection& c, HttpEngine::Answer a
   c.answer_by.reset();
   c.head.reset();
   c.stream = std::move(answer.stream);
+  c.pause = {};
+  c.idle = std::chrono::milliseconds(c.stream && c.stream->starts_at_once() ? 1 : 0);
   c.close = answer.close || (c.close && !c.stream);
   c.out = std::move(answer.text);
   c.sent = 0;
@@ -576,6 +548,8 @@ void HttpServer::Impl::take(ConnectionId id, Connection& c, HttpEngine::Answer a
 
 void HttpServer::Impl::take(ConnectionId id, Connection& c, Stream::Part part, TimePoint now) {
   c.seen = part.seen;
+  c.pause = part.pause;
+  c.idle = part.idle;
   c.close = part.last;
   c.out = std::move(part.text);
   c.sent = 0;

@@ -39,6 +39,7 @@ struct Request {
   std::string body;
   std::string authorization = {};  // the header of this name
   std::string last_event_id = {};  // and of this
+  std::string if_none_match = {};  // and of this
   bool event_stream = false;       // it accepts text/event-stream
   bool waited = false;             // as long as it may: an answer is due
 };
@@ -64,7 +65,8 @@ struct HttpOptions {
   // Names besides 127.0.0.1, localhost and ::1 that a Host or Origin header may have (lower case).
   std::vector<std::string> allowed_hosts;
 
-  // Put around the handler of each GET but /healthz and /readyz, if it is there.
+  // Put around the handler of each GET but /healthz, /readyz and the web page's own files, if it is
+  // there.
   std::function<Handler(Handler)> guard_reads = {};
 
   std::size_t threads = 8;

@@ -39,6 +39,9 @@ struct NodeView {
 Json node_json(const NodeView& n);
 Json lease_json(const master::MasterCore::NodeStatus& status);
 
+struct MasterView;
+Json status_json(const MasterView& view);  // /status; loop thread
+
 // What the sink says of itself, for /status and /sink.
 Json sink_json(const master::SinkCore& sink);
 Json feed_json(const master::FeedEntry& e);

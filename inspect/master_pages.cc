@@ -1,5 +1,8 @@
 // The master's pages.
 #include <algorithm>
+#include <array>
+#include <charconv>
+#include <iterator>
 #include <map>
 #include <memory>
 
@@ -7,6 +10,7 @@
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
+#include "inspect/web_page.h"
 #include "inspect/why.h"
 
 namespace rollcall::inspect {
@@ -42,14 +46,33 @@ struct NameFilter {
   }
 };
 
+// What people type: how an id begins, or a part of a name or of an address, in any case.
+struct WordFilter {
+  std::string text;  // in lower case
+  bool takes(AgentId id, const AgentRecord& a) const {
+    std::array<char, 16> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), id_of(id)).ptr;
+    if (std::string_view(digits.data(), end).starts_with(text)) return true;
+    if (!a.info) return false;
+    return std::ranges::any_of(std::array{"name", "ip"}, [&](const char* field) {
+      const auto found = a.info->find(field);
+      return found != a.info->end() &&
+             !std::ranges::search(found->second, text, {}, lower_case).empty();
+    });
+  }
+  static char lower_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+};
+
 struct AgentFilter {
   std::optional<std::string_view> status;
   std::optional<NodeName> node;
   std::optional<NameFilter> name;
+  std::optional<WordFilter> word;
 
-  bool takes(const AgentRecord& a, const NodeStanding& standing) const {
+  bool takes(AgentId id, const AgentRecord& a, const NodeStanding& standing) const {
     return (!status || status_text(a, standing) == *status) &&
-           (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a));
+           (!node || (a.has_session() && a.top.node == *node)) && (!name || name->takes(a)) &&
+           (!word || word->takes(id, a));
   }
 };
 
@@ -70,6 +93,13 @@ std::vector<Parameter> parameters_of(AgentFilter& filter, Paging& page) {
                    NameFilter name{text, text.ends_with('*')};
                    if (name.prefix) name.text.pop_back();
                    filter.name = std::move(name);
+                   return !text.empty();
+                 }});
+  all.push_back({"q", "how an agent's id begins, or a part of its name or address",
+                 [&filter](const std::string& text) {
+                   filter.word.emplace();
+                   std::ranges::transform(text, std::back_inserter(filter.word->text),
+                                          WordFilter::lower_case);
                    return !text.empty();
                  }});
   return all;
@@ -179,54 +209,7 @@ Response MasterPages::readyz() const {
 
 Response MasterPages::status() const {
   return answered(
-      post_,
-      [this] {
-        auto& core = view_.driver.core();
-        const auto& c = core.counters();
-        Json rules = Json::object();
-        for (auto rule = Rule::first; rule <= Rule::contact;
-             rule = Rule{static_cast<std::uint8_t>(static_cast<std::uint8_t>(rule) + 1)}) {
-          const auto n = c.by_rule.find(to_string(rule));
-          rules[to_string(rule)] = n == c.by_rule.end() ? 0 : n->second;
-        }
-        Json j;
-        j["version"] = view_.version;
-        j["master"] = id_or_null(static_cast<std::uint64_t>(core.state().master()));
-        j["term"] = id_or_null(static_cast<std::uint64_t>(core.state().term()));
-        j["ready"] = core.ready();
-        j["master_time"] = core.ready() ? Json(core.time(view_.clock.now()).us) : Json(nullptr);
-        const auto counts = core.state().counts();
-        j["agents"] = core.state().agents().size();
-        j["active"] = counts.active;
-        j["migrating"] = counts.migrating;
-        j["unreachable"] = counts.unreachable;
-        j["disconnected"] = counts.disconnected;
-        j["in_doubt"] = core.in_doubt();
-        j["leases"] = leases_json(core.state());
-        j["frozen"] = frozen_json(core.state());
-        j["connections"] = core.connections();
-        j["decisions"] = std::move(rules);
-        j["frames"] = c.frames;
-        j["events"] = c.events;
-        j["duplicates"] = c.duplicates;
-        j["superseded_sent"] = c.superseded_sent;
-        j["challenges_sent"] = c.challenges_sent;
-        j["refused_connections"] = c.refused_connections;
-        j["repairs"] = repairs_json(c);
-        j["digests"] = {{"equal", c.digests_equal}, {"differ", c.digest_mismatches}};
-        j["inventories"] = {{"full", c.inventories_full},
-                            {"partial", c.inventories_partial},
-                            {"refused", c.inventories_refused}};
-        j["commands"] = commands_json(core.commands());
-        const auto l = view_.listener();
-        j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
-                         {"over_address", l.over_address}, {"gave_way", l.gave_way},
-                         {"too_slow", l.too_slow},         {"failed", l.failed}};
-        j["sink"] = view_.sink ? sink_json(view_.sink()) : Json(nullptr);
-        j["log_error"] = or_null(view_.driver.log_error());
-        return j;
-      },
-      [](const Json& j) { return json(j); });
+      post_, [this] { return status_json(view_); }, [](const Json& j) { return json(j); });
 }
 
 AgentBeside MasterPages::beside(AgentId id, const AgentRecord& record, const Now& now) const {
@@ -265,7 +248,7 @@ Response MasterPages::page_of(const Table& table, const AgentFilter& filter,
   answer.total = table.agents.size();
   for (auto it = table.agents.after(after); it != table.agents.end(); ++it) {
     const auto [id, record] = *it;
-    if (!filter.takes(record, table.standing_of(record))) continue;
+    if (!filter.takes(id, record, table.standing_of(record))) continue;
     if (answer.rows.size() == page.limit) {
       answer.next = id_of(answer.rows.back().first);
       break;
@@ -353,7 +336,10 @@ Response MasterPages::history(const Request& request) const {
         }
         const std::size_t shown = std::min<std::size_t>(found.entries.size(), limit);
         Json list = Json::array();
-        for (std::size_t i = 0; i < shown; ++i) list.push_back(history_json(found.entries[i]));
+        for (std::size_t i = 0; i < shown; ++i) {
+          list.push_back(history_json(found.entries[i]));
+          list.back()["text"] = decision_text(found.entries[i]);
+        }
         const bool more = found.entries.size() > limit;
         Json j;
         j["agent"] = id_of(id);
@@ -446,9 +432,58 @@ Response MasterPages::decisions(const Request& request) const {
 
 }  // namespace
 
+Json status_json(const MasterView& view) {
+  auto& core = view.driver.core();
+  const auto& c = core.counters();
+  Json rules = Json::object();
+  for (auto rule = Rule::first; rule <= Rule::contact;
+       rule = Rule{static_cast<std::uint8_t>(static_cast<std::uint8_t>(rule) + 1)}) {
+    const auto n = c.by_rule.find(to_string(rule));
+    rules[to_string(rule)] = n == c.by_rule.end() ? 0 : n->second;
+  }
+  Json j;
+  j["version"] = view.version;
+  j["master"] = id_or_null(static_cast<std::uint64_t>(core.state().master()));
+  j["term"] = id_or_null(static_cast<std::uint64_t>(core.state().term()));
+  j["ready"] = core.ready();
+  j["master_time"] = core.ready() ? Json(core.time(view.clock.now()).us) : Json(nullptr);
+  const auto counts = core.state().counts();
+  j["agents"] = core.state().agents().size();
+  j["active"] = counts.active;
+  j["migrating"] = counts.migrating;
+  j["unreachable"] = counts.unreachable;
+  j["disconnected"] = counts.disconnected;
+  j["in_doubt"] = core.in_doubt();
+  j["leases"] = leases_json(core.state());
+  j["frozen"] = frozen_json(core.state());
+  j["connections"] = core.connections();
+  j["decisions"] = std::move(rules);
+  j["frames"] = c.frames;
+  j["events"] = c.events;
+  j["duplicates"] = c.duplicates;
+  j["superseded_sent"] = c.superseded_sent;
+  j["challenges_sent"] = c.challenges_sent;
+  j["refused_connections"] = c.refused_connections;
+  j["repairs"] = repairs_json(c);
+  j["digests"] = {{"equal", c.digests_equal}, {"differ", c.digest_mismatches}};
+  j["inventories"] = {{"full", c.inventories_full},
+                      {"partial", c.inventories_partial},
+                      {"refused", c.inventories_refused}};
+  j["commands"] = commands_json(core.commands());
+  const auto l = view.listener();
+  j["listener"] = {{"accepted", l.accepted},         {"over_limit", l.over_limit},
+                   {"over_address", l.over_address}, {"gave_way", l.gave_way},
+                   {"too_slow", l.too_slow},         {"failed", l.failed}};
+  j["sink"] = view.sink ? sink_json(view.sink()) : Json(nullptr);
+  j["log_error"] = or_null(view.driver.log_error());
+  return j;
+}
+
 void add_master_pages(HttpServer& server, Post post, MasterView view) {
   add_migration_pages(server, post, view);
   add_balance_page(server, post, view);
+  add_master_live(server, post, view);
+  add_web_page(server, "master.html");
   if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });

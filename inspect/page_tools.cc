@@ -98,6 +98,25 @@ std::optional<Response> read_parameters(const Request& request,
   return std::nullopt;
 }
 
+std::string event_text(std::string_view name, const Json& data) {
+  return "event: " + std::string(name) +
+         "\ndata: " + data.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n\n";
+}
+
+std::string whole_events(std::string_view unsent, std::string_view why) {
+  const std::size_t end = unsent.find("\n\n");
+  std::string text(unsent.substr(0, end == unsent.npos ? 0 : end + 2));
+  return text + event_text("closed", {{"why", why}});
+}
+
+Response live_response(std::shared_ptr<Stream> stream, const std::string& begin) {
+  Response response;
+  response.content_type = "text/event-stream";
+  response.body = "retry: 2000\n" + begin;
+  response.stream = std::move(stream);
+  return response;
+}
+
 void add_page(HttpServer& server, std::string pattern, std::function<Response()> page) {
   server.route("GET", std::move(pattern), [page = std::move(page)](const Request& request) {
     if (auto refused = read_parameters(request, {})) return *std::move(refused);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -58,6 +59,13 @@ Parameter one_of(std::string name, std::optional<Value>& into,
 // Reads them; an answer if one is not allowed here, or says something that is not.
 std::optional<Response> read_parameters(const Request& request,
                                         const std::vector<Parameter>& allowed);
+
+// One server-sent event.
+std::string event_text(std::string_view name, const Json& data);
+// A stream's last words: what has begun is ended, what has not is for the next stream.
+std::string whole_events(std::string_view unsent, std::string_view why);
+// The answer that begins a stream of events; `begin`: its first ones.
+Response live_response(std::shared_ptr<Stream> stream, const std::string& begin = "");
 
 // A page that takes no parameters.
 void add_page(HttpServer& server, std::string pattern, std::function<Response()> page);

@@ -72,6 +72,7 @@ struct MasterView {
 void add_master_pages(HttpServer& server, Post post, MasterView view);
 void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them
 void add_balance_page(HttpServer& server, Post post, MasterView view);     // and of them
+void add_master_live(HttpServer& server, Post post, MasterView view);      // and of them: /live
 // /events and /contested. The server is to be told of news: HttpServer::news() with what
 // core().feed().last() has come to.
 void add_feed_pages(HttpServer& server, Post post, MasterView view);

@@ -1,11 +1,13 @@
 // The sidecar's pages.
 #include <algorithm>
+#include <chrono>
 #include <memory>
 
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
 #include "inspect/texts.h"
+#include "inspect/web_page.h"
 
 namespace rollcall::inspect {
 namespace {
@@ -225,6 +227,50 @@ Json source_json(const Moment& m) {
           {"error", or_null(m.source.last_error)}};
 }
 
+Json status_json(const Moment& m, const std::string& version) {
+  Json j;
+  j["version"] = version;
+  j["node"] = m.node;
+  j["agents"] = m.agents;
+  j["open_sessions"] = m.open_sessions;
+  j["link"] = link_json(m);
+  j["agreement"] = agreement_json(m);
+  j["backlog"] = {{"events", m.core.unacked},
+                  {"unsent", m.core.unsent},
+                  {"bytes", m.core.backlog_bytes},
+                  {"oldest_us", or_null(m.core.oldest_unacked_us)},
+                  {"folded", m.core.folded}};
+  j["clock"] = clock_json(m);
+  j["source"] = source_json(m);
+  j["store"] = {{"id", id_or_null(static_cast<std::uint64_t>(m.core.store))},
+                {"error", or_null(m.store_error)}};
+  j["answers"] = {{"superseded", m.core.superseded},
+                  {"challenged", m.core.challenged},
+                  {"future_epoch", m.core.future_epoch},
+                  {"need_info", m.core.need_info}};
+  j["commands"] = commands_json(m);
+  return j;
+}
+
+Json sync_json(const Moment& m) {
+  Json j;
+  j["unacked_events"] = m.core.unacked;
+  j["unsent_events"] = m.core.unsent;
+  j["oldest_us"] = or_null(m.core.oldest_unacked_us);
+  j["last_ack"] = nullptr;
+  if (m.core.acked_ago_us) {
+    j["last_ack"] = {{"ago_us", *m.core.acked_ago_us}, {"seq", m.core.acked_seq}};
+  }
+  j["link"] = link_json(m);
+  j["agreement"] = agreement_json(m);
+  j["clock"] = clock_json(m);
+  j["source"] = {{"connected", m.source.connected},
+                 {"error", or_null(m.source.last_error)},
+                 {"looked_at_all", m.core.looked_at_all},
+                 {"last_look", last_look_json(m)}};
+  return j;
+}
+
 class SidecarPages {
  public:
   SidecarPages(Post post, SidecarView view) : post_(std::move(post)), view_(std::move(view)) {}
@@ -236,6 +282,8 @@ class SidecarPages {
   Response agents(const Request& request) const;
   Response agent(const Request& request) const;
   Response why(const Request& request) const;
+  // What the web page follows, as it stands; nothing if the loop does not answer.
+  std::optional<Json> live() const;
 
  private:
   Moment moment() const;  // loop thread
@@ -290,53 +338,24 @@ Response SidecarPages::readyz() const {
 Response SidecarPages::status() const {
   return answered(
       post_, [this] { return moment(); },
-      [this](const Moment& m) {
-        Json j;
-        j["version"] = view_.version;
-        j["node"] = m.node;
-        j["agents"] = m.agents;
-        j["open_sessions"] = m.open_sessions;
-        j["link"] = link_json(m);
-        j["agreement"] = agreement_json(m);
-        j["backlog"] = {{"events", m.core.unacked},
-                        {"unsent", m.core.unsent},
-                        {"bytes", m.core.backlog_bytes},
-                        {"oldest_us", or_null(m.core.oldest_unacked_us)},
-                        {"folded", m.core.folded}};
-        j["clock"] = clock_json(m);
-        j["source"] = source_json(m);
-        j["store"] = {{"id", id_or_null(static_cast<std::uint64_t>(m.core.store))},
-                      {"error", or_null(m.store_error)}};
-        j["answers"] = {{"superseded", m.core.superseded},
-                        {"challenged", m.core.challenged},
-                        {"future_epoch", m.core.future_epoch},
-                        {"need_info", m.core.need_info}};
-        j["commands"] = commands_json(m);
-        return json(j);
-      });
+      [this](const Moment& m) { return json(status_json(m, view_.version)); });
 }
 
 Response SidecarPages::sync() const {
   return answered(
-      post_, [this] { return moment(); },
-      [](const Moment& m) {
-        Json j;
-        j["unacked_events"] = m.core.unacked;
-        j["unsent_events"] = m.core.unsent;
-        j["oldest_us"] = or_null(m.core.oldest_unacked_us);
-        j["last_ack"] = nullptr;
-        if (m.core.acked_ago_us) {
-          j["last_ack"] = {{"ago_us", *m.core.acked_ago_us}, {"seq", m.core.acked_seq}};
-        }
-        j["link"] = link_json(m);
-        j["agreement"] = agreement_json(m);
-        j["clock"] = clock_json(m);
-        j["source"] = {{"connected", m.source.connected},
-                       {"error", or_null(m.source.last_error)},
-                       {"looked_at_all", m.core.looked_at_all},
-                       {"last_look", last_look_json(m)}};
-        return json(j);
-      });
+      post_, [this] { return moment(); }, [](const Moment& m) { return json(sync_json(m)); });
+}
+
+std::optional<Json> SidecarPages::live() const {
+  const auto answer = ask(post_, [this] {
+    return std::pair{moment(), view_.driver.core().tracker().drain().has_value()};
+  });
+  if (!answer) return std::nullopt;
+  const auto& [m, drained] = *answer;
+  return Json{{"daemon", "sidecar"},
+              {"drained", drained},
+              {"status", status_json(m, view_.version)},
+              {"sync", sync_json(m)}};
 }
 
 AgentView SidecarPages::view_of(AgentId id, const AgentState& state) const {
@@ -475,6 +494,24 @@ Response SidecarPages::why(const Request& request) const {
       });
 }
 
+class LiveStream final : public Stream {
+ public:
+  explicit LiveStream(std::shared_ptr<const SidecarPages> pages) : pages_(std::move(pages)) {}
+  bool starts_at_once() const override { return true; }
+  Part next() override {
+    // Nobody tells the server of news here, so it is asked twice a second.
+    constexpr std::chrono::milliseconds kIdle{500};
+    const auto now = pages_->live();
+    return {.text = now ? event_text("now", *now) : ": the daemon is busy\n\n", .idle = kIdle};
+  }
+  std::string farewell(std::string_view unsent, std::string_view why) const override {
+    return whole_events(unsent, why);
+  }
+
+ private:
+  std::shared_ptr<const SidecarPages> pages_;
+};
+
 }  // namespace
 
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
@@ -484,6 +521,11 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
   add_page(server, "/readyz", [pages] { return pages->readyz(); });
   add_page(server, "/status", [pages] { return pages->status(); });
   add_page(server, "/sync", [pages] { return pages->sync(); });
+  server.route("GET", "/live", [pages](const Request& request) {
+    if (auto refused = read_parameters(request, {})) return *std::move(refused);
+    return live_response(std::make_shared<LiveStream>(pages));
+  });
+  add_web_page(server, "sidecar.html");
   server.route("GET", "/agents", [pages](const Request& r) { return pages->agents(r); });
   server.route("GET", "/agents/{}", [pages](const Request& r) { return pages->agent(r); });
   server.route("GET", "/agents/{}/why", [pages](const Request& r) { return pages->why(r); });

@@ -48,29 +48,47 @@ std::string status_sentence(const WhyFacts& f) {
 // What the decision was about, in relation to what it met.
 std::string met_words(const Entry& e) {
   if (e.rule == Rule::first) return "nothing was known of the agent before";
+  if (e.rule == Rule::contact)
+    return "it may have heard the agent, which is no stay: only the latest contact is kept";
+  if (e.rule == Rule::future_epoch)
+    return "its stay would have begun later than it is by the master's time";
   if (e.met.top.epoch == kUnstamped) return "no stay of the agent was known before";
   const std::string theirs =
       e.met.top.node + "'s, which was " + std::string(to_string(e.met.phase));
-  if (e.version.same_session(e.met.top)) return "it goes on with the stay that was known";
+  if (e.version.same_session(e.met.top)) {
+    if (e.rule == Rule::duplicate) return "this was known already";
+    if (e.rule == Rule::conflict)
+      return "it says something else than what is known under the same version, and that stands";
+    if (e.rule == Rule::older)
+      return "a later change of the same stay was known already, so it changes nothing";
+    return "it goes on with the stay that was known";
+  }
   const auto ahead =
       static_cast<std::int64_t>(e.version.epoch) - static_cast<std::int64_t>(e.met.top.epoch);
+  if (e.rule == Rule::older) {
+    if (ahead == 0)
+      return "it is older by the names of the workers than " + theirs + ", so it changes nothing";
+    return "its stay began " + length_text(-ahead) + " before " + theirs +
+           ", so it changes nothing";
+  }
   if (ahead == 0) return "it is newer by the names of the workers than " + theirs;
   return "its stay began " + length_text(ahead) + " after " + theirs;
 }
 
+std::string said_words(const Entry& e) {
+  if (e.cause == master::Cause::told) return e.node + " said " + in_quotes(to_string(e.kind));
+  return "The master found " + in_quotes(to_string(e.kind)) + " on " + e.node + " out itself (" +
+         std::string(to_string(e.cause)) + ")";
+}
+
+std::string late_words(const Entry& e) {
+  return length_text(std::max<std::int64_t>(0, e.at.us - e.evidence.hi.us)) +
+         " after what it speaks of";
+}
+
 std::string decision_sentence(const Entry& e) {
-  const auto late = std::max<std::int64_t>(0, e.at.us - e.evidence.hi.us);
-  std::string text;
-  if (e.cause != master::Cause::told) {
-    text = " The master found " + in_quotes(to_string(e.kind)) + " on " + e.node + " out itself (" +
-           std::string(to_string(e.cause)) + ")";
-  } else {
-    text = " " + e.node + " said " + in_quotes(to_string(e.kind));
-  }
-  text += ", decided at " + time_text(e.at) + ", " + length_text(late) +
-          " after what it speaks of, by the rule " + in_quotes(to_string(e.rule)) + ": " +
-          met_words(e) + ".";
-  return text;
+  return " " + said_words(e) + ", decided at " + time_text(e.at) + ", " + late_words(e) +
+         ", by the rule " + in_quotes(to_string(e.rule)) + ": " + met_words(e) + ".";
 }
 
 std::string export_command(const WhyFacts& f) {
@@ -144,6 +162,13 @@ std::string doubt_sentence(const WhyFacts& f) {
 }
 
 }  // namespace
+
+std::string decision_text(const Entry& e) {
+  std::string text = said_words(e);
+  if (e.reason != Reason::none) text += " (" + std::string(to_string(e.reason)) + ")";
+  return text + ", " + late_words(e) + (accepted(e.rule) ? ". Taken: " : ". Refused: ") +
+         met_words(e) + ".";
+}
 
 Json why_json(const WhyFacts& f) {
   const auto decision = decision_of(f);

@@ -24,6 +24,9 @@ struct WhyFacts {
   std::string log_directory;
 };
 
+// One decision in a sentence: who said what, how late, and why it counts or does not.
+std::string decision_text(const master::History::Entry& e);
+
 // `text` says in a few sentences what the other fields say.
 Json why_json(const WhyFacts& facts);
 

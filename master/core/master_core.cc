@@ -718,6 +718,8 @@ MasterCore::NodeStatus MasterCore::node_status(const NodeName& node, const Now& 
   }
   s.lease_left_us = leases_.left_us(state_, node, now);
   s.frozen_until = state_.frozen_until(node);
+  if (const auto agreed = agreed_mono_us_.find(node); agreed != agreed_mono_us_.end())
+    s.agreed_ago_us = now.mono_us - agreed->second;
   const ConnId id = conn_of(node);
   if (id == ConnId{}) return s;
   const Conn& c = conns_.at(id);

@@ -151,6 +151,8 @@ class MasterCore {
     std::uint64_t open_sessions_reported = 0;
     bool blind = false;                        // it cannot look at its agents
     Agreement agreement = Agreement::unknown;  // as the connection last compared it
+    // Since its digest was last equal, over any connection; nothing: never since the start.
+    std::optional<std::int64_t> agreed_ago_us;
     Lease lease;
     // Until it lapses, or until it expires. Nothing: held, frozen or expired.
     std::optional<std::int64_t> lease_left_us;
@@ -345,6 +347,7 @@ class MasterCore {
   std::map<ConnId, Conn> conns_;
   std::map<NodeName, ConnId> by_node_;
   std::map<NodeName, Pace> paces_;
+  std::map<NodeName, std::int64_t> agreed_mono_us_;
   std::vector<Waiting> waiting_;
 
   std::vector<std::string> pending_;  // records that no group has taken yet

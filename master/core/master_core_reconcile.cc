@@ -83,6 +83,7 @@ Agreement MasterCore::compare(Conn& conn, const Digest& theirs, const Now& now, 
     ++counters_.digest_mismatches;
   } else {
     ++counters_.digests_equal;
+    agreed_mono_us_[conn.node] = now.mono_us;
     r.walk.reset();
     r.walks = 0;
     log_lease(leases_.confirmed(state_, conn.node, lease_times(), now), now, out);

@@ -11,6 +11,7 @@ rollcall_test(inspect_test THREADS
     inspect/sink_page_test.cc
     inspect/texts_test.cc
     inspect/token_test.cc
+    inspect/web_page_test.cc
     inspect/why_test.cc
   LIBS rollcall_inspect rollcall_standin
   LABELS unit

@@ -34,11 +34,12 @@ TEST(HttpHead, AConnectionStaysOpenUnlessItIsHttp10OrAsksToClose) {
 TEST(HttpHead, AskingForAnEventStreamIsSeenAndWhereItWasCut) {
   const auto head = parse(
       "GET /events HTTP/1.1\r\nAccept: text/html, Text/Event-Stream;q=0.9\r\n"
-      "Last-Event-ID: 12\r\n" +
+      "Last-Event-ID: 12\r\nIf-None-Match: W/\"a\"\r\n" +
       kHost + "\r\n");
   ASSERT_TRUE(head);
   EXPECT_TRUE(head->event_stream);
   EXPECT_EQ(head->last_event_id, "12");
+  EXPECT_EQ(head->if_none_match, "W/\"a\"");
   EXPECT_FALSE(parse("GET / HTTP/1.1\r\nAccept: text/*\r\n" + kHost + "\r\n")->event_stream);
 }
 

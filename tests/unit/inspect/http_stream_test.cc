@@ -49,6 +49,21 @@ class HttpStream : public ::testing::Test {
     std::uint64_t said_ = 0;
   };
 
+  // Says the same again and again.
+  class Often final : public Stream {
+   public:
+    explicit Often(const HttpStream& of) : of_(of) {}
+    bool starts_at_once() const override { return true; }
+    Part next() override {
+      ++of_.often_;
+      return of_.first_;
+    }
+    std::string farewell(std::string_view, std::string_view) const override { return ""; }
+
+   private:
+    const HttpStream& of_;
+  };
+
   void start() {
     options_.report = [this](std::string_view text) {
       const std::lock_guard lock(mutex_);
@@ -64,6 +79,9 @@ class HttpStream : public ::testing::Test {
                         .stream = std::make_shared<Numbers>(*this, bytes)};
       });
     }
+    server_->route("GET", "/often", [this](const Request&) {
+      return Response{.body = "begin\n", .stream = std::make_shared<Often>(*this)};
+    });
     server_->route("GET", "/next", [this](const Request& r) {
       if (newest_ == 0 && !r.waited) return Response{.wait = Wait{0, at_most_}};
       return Response{.body = std::to_string(newest_)};
@@ -89,7 +107,8 @@ class HttpStream : public ::testing::Test {
   HttpOptions options_;
   std::chrono::milliseconds at_most_{60'000};
   std::atomic<std::uint64_t> newest_ = 0, last_ = 0;
-  mutable std::atomic<int> asked_ = 0;
+  mutable std::atomic<int> asked_ = 0, often_ = 0;
+  Stream::Part first_;
   std::mutex mutex_;
   std::vector<std::string> reports_;
   std::optional<HttpServer> server_;
@@ -139,6 +158,26 @@ TEST_F(HttpStream, IsAskedNowAndThenWithoutNews) {
   const auto client = asks("/numbers");
   client->read_until("begin\n");
   for (int was = asked_; asked_ < was + 3;) ASSERT_EQ(health(), 200);
+}
+
+TEST_F(HttpStream, OneThatStartsAtOnceIsAskedAgainAfterItsOwnTime) {
+  first_ = Stream::Part{.text = "now\n", .idle = 1ms};
+  start();
+  const auto client = asks("/often");
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(client->read_until("now\n"), EndsWith("now\n"));
+}
+
+TEST_F(HttpStream, HoweverMuchIsNewItIsLeftAloneForItsPause) {
+  first_ = Stream::Part{.text = "now\n", .pause = 1h, .idle = 2h};
+  start();
+  const auto client = asks("/often");
+  client->read_until("now\n");
+  const auto other = asks("/next");
+  news(7);
+  EXPECT_EQ(other->read_answer().body, "7") << "the server had time to ask them both";
+  news(8);
+  EXPECT_EQ(health(), 200);
+  EXPECT_EQ(often_, 1);
 }
 
 TEST_F(HttpStream, ARequestWaitsForNews) {

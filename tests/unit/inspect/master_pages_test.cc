@@ -181,7 +181,7 @@ TEST_F(MasterPages, AgentsComeInPagesAlsoThroughAFilter) {
 TEST_F(MasterPages, ParametersThatAreNotKnownAreRefusedWithThoseThatAre) {
   tell();
   EXPECT_EQ(refused("/agents?stauts=active"),
-            "unknown parameter 'stauts'; allowed: after, limit, status, node, name");
+            "unknown parameter 'stauts'; allowed: after, limit, status, node, name, q");
   EXPECT_EQ(refused("/agents?status=Active"),
             "status takes one of active, migrating, unreachable, disconnected, unknown");
   EXPECT_EQ(refused("/agents?limit=1001"), "limit takes a whole number, 1 to 1000");
@@ -227,6 +227,9 @@ TEST_F(MasterPages, AHistoryTellsEachDecisionWithWhatItMetAndHowLateItCame) {
   EXPECT_EQ(late["version"]["node"], "w2");
   EXPECT_EQ(late["met"]["node"], "w1");
   EXPECT_EQ(late["met_phase"], "open");
+  EXPECT_EQ(late["text"],
+            "w2 said \"closed\" (shutdown), 26 s after what it speaks of. Refused: its stay began "
+            "11 s before w1's, which was open, so it changes nothing.");
   const json& first = history["decisions"][2];
   EXPECT_EQ(first["rule"], "first");
   EXPECT_EQ(first["reason"], nullptr);

@@ -64,6 +64,32 @@ TEST_F(Why, TellsTheDecisionWhatItMetAndHowLateItCame) {
   EXPECT_EQ(j["since"], (Json{{"older", 1}}));
 }
 
+TEST(DecisionText, SaysWhyItCountsOrDoesNot) {
+  auto e = entry(version(20, "w1", 2), EventKind::info, Rule::newer, 30, 29);
+  const auto said = [&e](Rule rule, const Version& met) {
+    e.rule = rule;
+    e.met = {met, Phase::open};
+    return decision_text(e);
+  };
+  const Version same = version(20, "w1", 1), other = version(0, "w2");
+  EXPECT_EQ(said(Rule::first, {}),
+            "w1 said \"info\", 1 s after what it speaks of. Taken: nothing was known of the agent "
+            "before.");
+  EXPECT_THAT(said(Rule::newer, same), HasSubstr("Taken: it goes on with the stay"));
+  EXPECT_THAT(said(Rule::newer, other), HasSubstr("Taken: its stay began 20 s after w2's"));
+  EXPECT_THAT(said(Rule::older, same), HasSubstr("Refused: a later change of the same stay"));
+  EXPECT_THAT(said(Rule::older, version(25, "w2")),
+              HasSubstr("Refused: its stay began 5 s before w2's, which was open"));
+  EXPECT_THAT(said(Rule::older, version(20, "w2")), HasSubstr("older by the names of the workers"));
+  EXPECT_THAT(said(Rule::duplicate, same), HasSubstr("Refused: this was known already"));
+  EXPECT_THAT(said(Rule::conflict, same), HasSubstr("Refused: it says something else"));
+  EXPECT_THAT(said(Rule::future_epoch, other),
+              HasSubstr("Refused: its stay would have begun later"));
+  EXPECT_THAT(said(Rule::contact, other), HasSubstr("only the latest contact is kept"));
+  e.cause = master::Cause::missed_open;
+  EXPECT_THAT(said(Rule::newer, other), HasSubstr("The master found \"info\" on w1 out itself ("));
+}
+
 TEST_F(Why, NewInfoIsNotWhatMadeItActive) {
   facts.record.top = version(20, "w1", 1);
   auto info = entry(version(20, "w1", 1), EventKind::info, Rule::newer, 30, 29);

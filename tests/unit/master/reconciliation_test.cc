@@ -144,6 +144,8 @@ TEST_F(ReconciliationTest, EqualDigestsAreConfirmed) {
   EXPECT_EQ(w1.heartbeat(21), "1 HEARTBEAT_ACK, equal");
   EXPECT_EQ(m.core.counters().digests_equal, 1u);
   EXPECT_EQ(m.core.node_status("w1", at(21)).agreement, Agreement::equal);
+  EXPECT_EQ(m.core.node_status("w1", at(24)).agreed_ago_us, 3'000'000);
+  EXPECT_EQ(m.core.node_status("w2", at(24)).agreed_ago_us, std::nullopt);
 }
 
 TEST_F(ReconciliationTest, AHeartbeatWithoutADigestIsNotCompared) {
