@@ -8,7 +8,7 @@ set(ROLLCALL_SOURCES ${PROJECT_SOURCE_DIR}/build/sources CACHE PATH "Where packa
 add_library(rollcall_arc4random OBJECT ${PROJECT_SOURCE_DIR}/cmake/arc4random.c)
 
 # Debian packages whose code is linked in; their licences are shown.
-set(ROLLCALL_LINKED_IN libspdlog-dev libfmt-dev libcpp-httplib-dev libsimdjson-dev)
+set(ROLLCALL_LINKED_IN prometheus-cpp-dev)
 
 # rollcall_archive(NAME FILE DEBIAN_PACKAGE)
 function(rollcall_archive name file package)
@@ -47,3 +47,11 @@ rollcall_source(folder simdjson src/simdjson.cpp)
 add_library(simdjson_archive STATIC ${folder}/src/simdjson.cpp)
 target_include_directories(simdjson_archive PRIVATE ${folder}/src SYSTEM PUBLIC ${folder}/include)
 add_library(simdjson::simdjson ALIAS simdjson_archive)
+
+# The registry and its text only. The header of exports is made by its own build, and is in Debian's package.
+rollcall_source(folder prometheus-cpp core/src/registry.cc)
+file(GLOB files ${folder}/core/src/*.cc ${folder}/core/src/detail/*.cc)
+add_library(prometheus_archive STATIC EXCLUDE_FROM_ALL ${files})
+target_compile_definitions(prometheus_archive PUBLIC PROMETHEUS_CPP_CORE_STATIC_DEFINE)
+target_include_directories(prometheus_archive SYSTEM PUBLIC ${folder}/core/include)
+add_library(PkgConfig::PROMETHEUS ALIAS prometheus_archive)

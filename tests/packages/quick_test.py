@@ -114,7 +114,7 @@ class Rpm(unittest.TestCase):
             there = {file.name for file in folder.iterdir() if file.stat().st_size > 500}
             self.assertLessEqual({"LICENSE", "libuv1", "liblmdb", "libinih", "libxxhash", "libzstd",
                                   "libspdlog", "libfmt", "libsimdjson", "libcpp-httplib",
-                                  "libmsgpack-cxx", "libcli11", "nlohmann-json3"}, there)
+                                  "libmsgpack-cxx", "libcli11", "nlohmann-json3", "prometheus-cpp"}, there)
 
     def test_configuration_is_kept_over_upgrades(self):
         for name in SERVICES:
