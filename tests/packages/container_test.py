@@ -181,7 +181,8 @@ class Installation(unittest.TestCase):
         for unit in SERVICES:
             soon = self.path(f"/etc/systemd/system.control/{unit}.d/soon.conf")
             soon.parent.mkdir(parents=True, exist_ok=True)
-            soon.write_text("[Service]\nWatchdogSec=3s\n")
+            # A process that is stopped does not hear what ends one that is stuck.
+            soon.write_text("[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n")
             self.debian.run("systemctl", "daemon-reload")
             self.debian.run("systemctl", "restart", unit)
             before = self.debian.shown(unit, "MainPID")
