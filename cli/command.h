@@ -25,12 +25,15 @@ enum class Exit : int {
 using Run = std::function<Exit()>;
 
 void add_pki(CLI::App& app, Run& run);
-void add_show(CLI::App& app, Run& run);     // status, nodes, agents, agent, why
-void add_events(CLI::App& app, Run& run);   // events, contested
-void add_operate(CLI::App& app, Run& run);  // confirm, freeze, unfreeze, forget, inventory
-void add_drain(CLI::App& app, Run& run);    // drain, undrain, migrations
-void add_restart(CLI::App& app, Run& run);  // restart
-void add_log(CLI::App& app, Run& run);      // log verify, replay, export, repair
+void add_show(CLI::App& app, Run& run);        // status, nodes, agent, why
+void add_agents(CLI::App& app, Run& run);      // agents
+void add_top(CLI::App& app, Run& run);         // top
+void add_events(CLI::App& app, Run& run);      // events, contested
+void add_operate(CLI::App& app, Run& run);     // confirm, freeze, unfreeze, forget, inventory
+void add_drain(CLI::App& app, Run& run);       // drain, undrain, migrations
+void add_restart(CLI::App& app, Run& run);     // restart
+void add_log(CLI::App& app, Run& run);         // log verify, replay, export, repair
+void add_completion(CLI::App& app, Run& run);  // completion bash, of all that was added before
 
 // Says it on standard error.
 Exit fail(const std::string& message, Exit how = Exit::kFailed);

@@ -69,8 +69,10 @@ void add_target(CLI::App& command, Target& target, Asks asks) {
   target.asks = asks;
   CLI::Option* master = nullptr;
   if (asks != Asks::kSidecar) {
-    master = command.add_option("--master", target.master,
-                                "Address of the master's HTTP side (default 127.0.0.1:9472)");
+    master = command
+                 .add_option("--master", target.master,
+                             "Address of the master's HTTP side (127.0.0.1:9472)")
+                 ->type_name("HOST:PORT");
   }
   if (asks != Asks::kMaster) {
     CLI::Option* sidecar = command
@@ -80,14 +82,16 @@ void add_target(CLI::App& command, Target& target, Asks asks) {
                                      target.asks_sidecar = true;
                                      target.sidecar = address;
                                    },
-                                   "Ask a sidecar, at this address (default 127.0.0.1:9470)")
-                               ->expected(0, 1);
+                                   "Ask a sidecar, at this address (127.0.0.1:9470)")
+                               ->expected(0, 1)
+                               ->type_name("[HOST:PORT]");
     if (master) sidecar->excludes(master);
   }
   if (asks == Asks::kSidecar) target.asks_sidecar = true;
-  command.add_option("--config", target.config,
-                     "The daemon's ini file, for its address and its token");
-  command.add_option("--token", target.token, "The daemon's token file");
+  command
+      .add_option("--config", target.config, "The daemon's ini file, for its address and its token")
+      ->type_name("FILE");
+  command.add_option("--token", target.token, "The daemon's token file")->type_name("FILE");
 }
 
 std::expected<Daemon, Exit> Daemon::of(const Target& target) {
@@ -126,60 +130,87 @@ std::string Daemon::address() const {
   return app::to_text({host_, static_cast<std::uint16_t>(port_)});
 }
 
-std::expected<std::string, Exit> Daemon::get(const std::string& path) const {
+namespace {
+
+// Says what is wrong, and how the command ends with it.
+std::unexpected<Exit> said(const Daemon::Failure& failure) {
+  return std::unexpected(fail(failure.message, failure.how));
+}
+
+}  // namespace
+
+std::expected<std::string, Daemon::Failure> Daemon::try_get(const std::string& path) const {
   // The token goes only to a daemon that wants it of those who read, too.
   auto answer = ask(Method::kGet, path, Shows::kNothing);
   if (answer && answer->status == 401) answer = ask(Method::kGet, path, Shows::kToken);
-  return done(answer);
+  return body_of(answer);
+}
+
+std::expected<std::string, Exit> Daemon::get(const std::string& path) const {
+  auto body = try_get(path);
+  if (!body) return said(body.error());
+  return *std::move(body);
 }
 
 std::expected<std::string, Exit> Daemon::post(const std::string& path) const {
-  return done(ask(Method::kPost, path, Shows::kToken));
+  auto body = body_of(ask(Method::kPost, path, Shows::kToken));
+  if (!body) return said(body.error());
+  return *std::move(body);
 }
 
 std::expected<Daemon::Answer, Exit> Daemon::put(const std::string& path,
                                                 const std::string& body) const {
   auto answer = ask(Method::kPut, path, Shows::kToken, body);
-  if (!answer) return answer;
+  if (!answer) return said(answer.error());
   const auto json = Json::parse(answer->body, nullptr, false);
-  if (json.is_object() && json.contains("failed")) return answer;
-  const auto refused = done(answer);
-  return std::unexpected(refused ? Exit::kFailed : refused.error());
+  if (json.is_object() && json.contains("failed")) return *std::move(answer);
+  const auto refused = body_of(answer);
+  if (!refused) return said(refused.error());
+  return std::unexpected(Exit::kFailed);
 }
 
-std::expected<std::string, Exit> Daemon::done(const std::expected<Answer, Exit>& answer) const {
+std::expected<std::string, Daemon::Failure> Daemon::body_of(const Asked& answer) const {
   if (!answer) return std::unexpected(answer.error());
   if (answer->status == 200) return answer->body;
-  return std::unexpected(fail(address() + " answers " + std::to_string(answer->status) + ": " +
-                              reason_in(answer->body)));
+  return std::unexpected(Failure{address() + " answers " + std::to_string(answer->status) + ": " +
+                                 reason_in(answer->body)});
 }
 
-std::expected<Daemon::Answer, Exit> Daemon::ask(Method method, const std::string& path, Shows shows,
-                                                const std::string& body) const {
+std::string Daemon::why_not(int error) const {
+  const char* whose = sidecar_ ? "the sidecar" : "the master";
+  if (static_cast<httplib::Error>(error) == httplib::Error::Read) {
+    return std::string(whose) + " at " + address() + " took the request and did not answer: is " +
+           program(sidecar_) + " busy, or stopped? Its log, and /healthz, say more";
+  }
+  return std::string("cannot reach ") + whose + " at " + address() + ": is " + program(sidecar_) +
+         " running? If its [inspect] address is another one, name its ini file with --config, or "
+         "the address with --" +
+         (sidecar_ ? "sidecar" : "master");
+}
+
+Daemon::Asked Daemon::ask(Method method, const std::string& path, Shows shows,
+                          const std::string& body) const {
   httplib::Headers headers;
   if (shows == Shows::kToken) {
     const auto secret = inspect::Token::load(token_file_);
     if (!secret) {
-      return std::unexpected(fail(secret.error().message + "; run this as the user that " +
-                                  program(sidecar_) + " runs as, or name the file with --token"));
+      return std::unexpected(Failure{secret.error().message + "; run this as the user that " +
+                                     program(sidecar_) +
+                                     " runs as, or name the file with --token"});
     }
     headers.emplace("Authorization", secret->authorization());
   }
+  const bool hurries = patience_.count() > 0;
+  const std::chrono::seconds usual(method == Method::kPut ? 90 : 30);
   httplib::Client client(host_, port_);
-  client.set_connection_timeout(std::chrono::seconds(5));
-  client.set_read_timeout(std::chrono::seconds(method == Method::kPut ? 90 : 30));
+  client.set_connection_timeout(hurries ? patience_ : std::chrono::seconds(5));
+  client.set_read_timeout(hurries ? patience_ : usual);
   const auto answer = method == Method::kGet ? client.Get(path, headers)
                       : method == Method::kPut
                           ? client.Put(path, headers, body, "text/plain")
                           : client.Post(path, headers, body, "application/json");
-  if (!answer) {
-    return std::unexpected(
-        fail(std::string("no ") + program(sidecar_) + " answers at " + address() +
-                 ": is it running? If its [inspect] address is another one, name its ini file "
-                 "with --config, or the address with --" +
-                 (sidecar_ ? "sidecar" : "master"),
-             Exit::kNoAnswer));
-  }
+  if (!answer)
+    return std::unexpected(Failure{why_not(static_cast<int>(answer.error())), Exit::kNoAnswer});
   return Answer{answer->status, answer->body};
 }
 

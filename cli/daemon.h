@@ -1,5 +1,6 @@
 #pragma once
 // Where a daemon is asked, and how: HTTP on loopback, with the token for what changes something.
+#include <chrono>
 #include <expected>
 #include <string>
 
@@ -27,6 +28,14 @@ class Daemon {
 
   std::expected<std::string, Exit> get(const std::string& path) const;   // the body
   std::expected<std::string, Exit> post(const std::string& path) const;  // with the token
+  // As get(), for who asks again and again: what is wrong is not said yet.
+  struct Failure {
+    std::string message;
+    Exit how = Exit::kFailed;
+  };
+  std::expected<std::string, Failure> try_get(const std::string& path) const;
+  // How long it may take to answer, from now on; without it as long as a daemon may need.
+  void hurry(std::chrono::seconds patience) { patience_ = patience; }
   // With the token, and waiting for as long as agents may be waited for. What it says of each agent
   // comes with any status that has a list of them.
   struct Answer {
@@ -35,19 +44,22 @@ class Daemon {
   };
   std::expected<Answer, Exit> put(const std::string& path, const std::string& body) const;
   bool is_sidecar() const { return sidecar_; }
+  std::string address() const;
 
  private:
   enum class Method { kGet, kPost, kPut };
   enum class Shows { kNothing, kToken };
-  std::expected<Answer, Exit> ask(Method method, const std::string& path, Shows shows,
-                                  const std::string& body = "") const;
-  std::expected<std::string, Exit> done(const std::expected<Answer, Exit>& answer) const;
-  std::string address() const;
+  using Asked = std::expected<Answer, Failure>;
+  Asked ask(Method method, const std::string& path, Shows shows,
+            const std::string& body = "") const;
+  std::expected<std::string, Failure> body_of(const Asked& answer) const;
+  std::string why_not(int error) const;
 
   std::string host_;
   int port_ = 0;
   bool sidecar_ = false;
   std::string token_file_;
+  std::chrono::seconds patience_{0};
 };
 
 // `text` with what is not a letter, a digit or one of ".-_" as %XX.

@@ -1,5 +1,4 @@
 // rollcall drain, undrain, migrations: a worker is emptied, and where its agents went.
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -25,12 +24,13 @@ struct Options {
   std::string move;  // "" without --move
   bool no_wait = false;
   bool status = false;
-  std::string agent;
+  std::string agent, node;
+  std::uint64_t limit = 0;
 };
 
 // Written over on a terminal; elsewhere a line whenever it changes.
 Exit follow(const Daemon& daemon) {
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  const bool terminal = screen().terminal;
   std::string before;
   std::size_t lines = 0;  // that it takes on the terminal
   for (;; std::this_thread::sleep_for(kLookAgain)) {
@@ -44,7 +44,7 @@ Exit follow(const Daemon& daemon) {
     }
     const std::string line = drain_line(drain);
     if (terminal) {
-      const auto over = rewritten(line, lines);
+      const auto over = rewritten(line, lines, screen().columns);
       std::fputs(over.bytes.c_str(), stdout);
       lines = over.lines;
     } else if (line != before) {
@@ -97,23 +97,38 @@ Exit undrain(const Options& options) {
   return Exit::kDone;
 }
 
+// "?node=w1&limit=5"
+std::string query(const Options& options) {
+  std::string text;
+  const auto add = [&text](const char* name, const std::string& value) {
+    text += (text.empty() ? "?" : "&") + std::string(name) + escaped(value);
+  };
+  if (!options.node.empty()) add("node=", options.node);
+  if (options.limit != 0) add("limit=", std::to_string(options.limit));
+  return text;
+}
+
 Exit migrations(const Options& options) {
   const auto daemon = Daemon::of(options.target);
   if (!daemon) return daemon.error();
-  const auto answer = daemon->get(
-      options.agent.empty() ? "/migrations" : "/agents/" + escaped(options.agent) + "/migrations");
+  const std::string of =
+      options.agent.empty() ? "/migrations" : "/agents/" + escaped(options.agent) + "/migrations";
+  const auto answer = daemon->get(of + query(options));
   if (!answer) return answer.error();
   if (options.json) {
     std::fputs(answer->c_str(), stdout);
     return Exit::kDone;
   }
   const Json page = parsed(*answer);
-  const auto session = [](const Json& of) { return shown(field(of, "node")); };
-  Table table({"agent", "from", "to", "taken", "gap", "end"});
+  const auto node = [](const Json& session) { return shown(field(session, "node")); };
+  Table table({number_column("AGENT"), cut_column("FROM"), cut_column("TO"), "OFFERED", "TAKEN",
+               number_column("GAP"), "END"});
   for (const Json& m : field(page, "migrations")) {
-    table.add({shown(field(m, "agent")), session(field(m, "from")), session(field(m, "to")),
-               shown_time(field(m, "taken")), shown_length(field(m, "gap_us")),
-               shown(field(m, "end"))});
+    const bool under_way = field(m, "end").is_null();
+    table.add({shown(field(m, "agent")), node(field(m, "from")), node(field(m, "to")),
+               clock_of(shown_time(field(m, "offered"))),
+               shown_time(field(m, "taken")).substr(0, 19), shown_length(field(m, "gap_us")),
+               under_way ? Cell("under way", Tone::notice) : Cell(shown(field(m, "end")))});
   }
   table.print();
   return Exit::kDone;
@@ -130,7 +145,8 @@ Exit balance(const Options& options) {
     return Exit::kDone;
   }
   const Json page = parsed(*answer);
-  Table table({"NODE", "LEASE", "AGENTS", "IN/MIN", "OUT/MIN", "A DRAIN WOULD"});
+  Table table({cut_column("NODE"), "LEASE", number_column("AGENTS"), number_column("IN/MIN"),
+               number_column("OUT/MIN"), "A DRAIN WOULD"});
   for (const Json& n : field(page, "nodes")) {
     const Json& drain = field(n, "drain");
     const std::string does = field(drain, "each_gets").is_null()
@@ -138,8 +154,9 @@ Exit balance(const Options& options) {
                                  : "give " + shown(field(drain, "each_gets")) + " to each of " +
                                        shown(field(drain, "others")) + ", in " +
                                        shown(field(drain, "takes_s")) + " s";
-    table.add({shown(field(n, "node")), shown(field(n, "lease")), shown(field(n, "agents")),
-               shown(field(n, "came_last_minute")), shown(field(n, "left_last_minute")), does});
+    table.add({shown(field(n, "node")), toned_cell(shown(field(n, "lease"))),
+               shown(field(n, "agents")), shown(field(n, "came_last_minute")),
+               shown(field(n, "left_last_minute")), does});
   }
   table.print();
   return Exit::kDone;
@@ -176,6 +193,8 @@ void add_drain(CLI::App& app, Run& run) {
   const auto [moves, which] =
       add("migrations", "Agents that went from one worker to another", Asks::kMaster, migrations);
   moves->add_option("ID", which->agent, "Of this agent only");
+  moves->add_option("--node", which->node, "Only those from or to this worker");
+  moves->add_option("--limit", which->limit, "At most so many (100)");
   const auto [balanced, rate] =
       add("balance", "How agents are spread over the workers, and what a drain of each would do",
           Asks::kMaster, balance);

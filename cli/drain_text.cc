@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::size_t kBar = 30;
 
-std::size_t number_of(const Json& value) {
-  return value.is_number_integer() && value >= 0 ? value.get<std::size_t>() : 0;
+std::size_t count_of(const Json& value) {
+  return static_cast<std::size_t>(std::max<std::int64_t>(0, number_of(value)));
 }
 
 std::string joined(const std::vector<std::string>& parts) {
@@ -22,7 +22,7 @@ std::string joined(const std::vector<std::string>& parts) {
 }  // namespace
 
 std::size_t drain_left(const Json& drain) {
-  return number_of(field(drain, "left"));
+  return count_of(field(drain, "left"));
 }
 
 std::string drain_line(const Json& drain) {
@@ -32,8 +32,8 @@ std::string drain_line(const Json& drain) {
     gone += agents;
     if (agents > 0) where.push_back(to + " " + std::to_string(agents));
   };
-  for (const auto& [node, agents] : field(drain, "taken").items()) went(node, number_of(agents));
-  went("nowhere", number_of(field(drain, "expired")));
+  for (const auto& [node, agents] : field(drain, "taken").items()) went(node, count_of(agents));
+  went("nowhere", count_of(field(drain, "expired")));
 
   const std::size_t left = drain_left(drain), all = gone + left;
   const std::size_t filled = all == 0 ? kBar : gone * kBar / all;
@@ -47,18 +47,18 @@ std::string drain_line(const Json& drain) {
   for (const auto& [name, text] :
        {std::pair("waiting", " not offered yet"), std::pair("offered", " offered"),
         std::pair("stayed", " stayed")}) {
-    if (const std::size_t agents = number_of(field(drain, name)); agents > 0)
+    if (const std::size_t agents = count_of(field(drain, name)); agents > 0)
       kinds.push_back(std::to_string(agents) + text);
   }
   if (!kinds.empty()) line += ": " + joined(kinds);
-  if (const std::size_t failed = number_of(field(drain, "asked_failed")); failed > 0)
+  if (const std::size_t failed = count_of(field(drain, "asked_failed")); failed > 0)
     line += "; " + std::to_string(failed) +
             " could not be asked to go: " + shown(field(drain, "asked_error"));
   return harmless(line);
 }
 
-Rewritten rewritten(const std::string& text, std::size_t lines) {
-  std::string shown = wrapped(text);
+Rewritten rewritten(const std::string& text, std::size_t lines, std::size_t columns) {
+  std::string shown = wrapped(text, columns);
   shown.pop_back();  // the cursor stays on the last line
   std::string bytes = "\r";
   if (lines > 1) bytes += "\x1b[" + std::to_string(lines - 1) + "A";

@@ -19,6 +19,6 @@ struct Rewritten {
   std::string bytes;
   std::size_t lines = 0;
 };
-Rewritten rewritten(const std::string& text, std::size_t lines);
+Rewritten rewritten(const std::string& text, std::size_t lines, std::size_t columns);
 
 }  // namespace rollcall::cli

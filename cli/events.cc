@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/daemon.h"
+#include "cli/top_text.h"
 
 namespace rollcall::cli {
 namespace {
@@ -25,25 +26,12 @@ struct Options {
   std::optional<std::uint64_t> after;
 };
 
-std::string place_of(const Json& standing) {
-  return standing.is_null() ? "-" : shown(field(standing, "node"));
-}
-
-// "2026-01-01 10:00:00  12  agent 7  migrate w1 -> w2"
-std::string line_of(const Json& e) {
-  const std::string from = place_of(field(e, "from")), to = place_of(field(e, "to"));
-  const std::string event = shown(field(e, "event"));
-  std::string text = shown_time(field(e, "at")).substr(0, 19) + "  " + shown(field(e, "seq")) +
-                     "  agent " + shown(field(e, "agent")) + "  " + event + " ";
-  if (event == "migrate" || event == "contested") {
-    text += from + " -> " + to;
-  } else {
-    text += event == "disconnect" ? from : to;
-  }
-  for (const char* why : {"reason", "lease_cause"}) {
-    if (!field(e, why).is_null()) text += " (" + shown(field(e, why)) + ")";
-  }
-  return text;
+// "2026-01-01T10:00:00Z      12  agent     7  migrate      w1 -> w2"
+std::string line_of(const Json& e, const Screen& where) {
+  char begin[128];
+  std::snprintf(begin, sizeof begin, "%.19sZ  %6s  agent %5s  ", shown_time(field(e, "at")).c_str(),
+                shown(field(e, "seq")).c_str(), shown(field(e, "agent")).c_str());
+  return begin + toned(harmless(event_text(e)), tone_of(shown(field(e, "event"))), where.colours);
 }
 
 // Where the newest ones begin.
@@ -64,13 +52,14 @@ Exit events(const Options& options) {
       options.after ? std::expected<std::uint64_t, Exit>(*options.after) : newest(*daemon);
   if (!begin) return begin.error();
   const std::string wait = options.follow ? "10s" : "0s";
+  const Screen where = screen();
   for (std::uint64_t after = *begin;;) {
     const auto body =
         daemon->get("/events?limit=1000&wait=" + wait + "&after=" + std::to_string(after));
     if (!body) return body.error();
     const Json page = parsed(*body);
     for (const Json& e : field(page, "events")) {
-      std::printf("%s\n", options.json ? e.dump().c_str() : harmless(line_of(e)).c_str());
+      std::printf("%s\n", (options.json ? e.dump() : line_of(e, where)).c_str());
     }
     after = field(page, "after").get<std::uint64_t>();
     if (!options.follow && field(page, "events").empty()) return Exit::kDone;

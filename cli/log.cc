@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/log_fold.h"
 #include "cli/log_json.h"
+#include "cli/progress.h"
 #include "cli/text.h"
 #include "inspect/master_json.h"
 #include "inspect/texts.h"
@@ -323,8 +324,10 @@ Exit export_records(const Options& options) {
   }
   std::optional<std::string> failed;
   bool begun = !from->time;
+  Progress progress("Reading the log");
   auto read =
       log->for_each(from->record.value_or(first), [&](std::uint64_t index, std::string_view bytes) {
+        progress.show(index, log->verdict().next_index);
         const auto record = master::decode_log_record(bytes);
         if (!record) {
           failed = fault_at(*log, index, record.error().message);
@@ -356,6 +359,17 @@ Exit repair(const Options& options) {
   const auto log = LogReader::open(options.directory);
   if (!log) return fail(log.error().message);
   const auto& v = log->verdict();
+  if (options.json) {
+    Json verdict = verdict_json(options, v, {}, !v.damage);
+    verdict["cut"] = nullptr;
+    if (v.damage && options.drop_tail) {
+      const auto done = persist::cut_log_at_damage(options.directory);
+      if (!done) return fail(done.error().message);
+      verdict["cut"] = *done;
+    }
+    print(verdict);
+    return v.damage && !options.drop_tail ? Exit::kDamaged : Exit::kDone;
+  }
   if (!v.damage) {
     say("The log in " + options.directory + " is not damaged: nothing was changed.");
     return Exit::kDone;
@@ -409,6 +423,7 @@ void add_log(CLI::App& app, Run& run) {
       "repair", "Say what is damaged, and mend it if told how; the master must be stopped", repair);
   repair_command->add_flag("--drop-tail", repaired->drop_tail,
                            "Cut the log at the damage; what is cut off is kept in .cut files");
+  repair_command->add_flag("--json", repaired->json, "As one JSON object");
 }
 
 }  // namespace rollcall::cli

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <variant>
 
+#include "cli/progress.h"
+
 namespace rollcall::cli {
 
 using persist::Reading;
@@ -59,7 +61,10 @@ std::expected<Fold, Error> begin_fold(const persist::LogReader& log,
 
 std::expected<void, Error> go_on(const persist::LogReader& log, Fold& fold, const Before& before,
                                  const After& after) {
+  Progress progress("Reading the log");
+  const std::uint64_t all = log.verdict().next_index;
   return log.for_each(fold.upto + 1, [&](std::uint64_t index, std::string_view bytes) {
+    progress.show(index, all);
     auto record = master::decode_log_record(bytes);
     if (!record) {
       fold.fault = fault_at(log, index, record.error().message);

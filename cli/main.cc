@@ -13,6 +13,19 @@ namespace {
 
 using rollcall::cli::Exit;
 
+// docs/cli.md has it too.
+constexpr const char* kEnds =
+    "It ends with\n"
+    "  0  done\n"
+    "  1  it failed, was refused, or its output could not be written; standard error says why\n"
+    "  2  it was called wrongly\n"
+    "  3  a log is not whole\n"
+    "  4  no daemon answers\n"
+    "  5  restart: some of the agents were told, and some were not\n"
+    "\nEach command has its own --help, and --json for programs. Colours are for terminals only, "
+    "and\n"
+    "off if NO_COLOR is set.";
+
 // What is not written is not done; a full disk shows at the latest when the rest is flushed.
 Exit flushed(Exit how) {
   errno = 0;
@@ -34,12 +47,16 @@ int main(int argc, char** argv) {
 
     rollcall::cli::Run run;
     rollcall::cli::add_show(app, run);
+    rollcall::cli::add_agents(app, run);
+    rollcall::cli::add_top(app, run);
     rollcall::cli::add_events(app, run);
     rollcall::cli::add_operate(app, run);
     rollcall::cli::add_drain(app, run);
     rollcall::cli::add_restart(app, run);
     rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);
+    rollcall::cli::add_completion(app, run);
+    app.footer(kEnds);  // of this help only: whoever asks for a command's knows the rest
 
     try {
       app.parse(argc, argv);

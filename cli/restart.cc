@@ -1,13 +1,16 @@
 // rollcall restart: has agents restarted by the workers that they are connected to.
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/command.h"
 #include "cli/daemon.h"
+#include "cli/progress.h"
 
 namespace rollcall::cli {
 namespace {
@@ -56,12 +59,26 @@ void print(const Json& answer) {
               shown_length(field(answer, "took_us")).c_str(), shown(field(answer, "id")).c_str());
 }
 
+// Shows meanwhile how many agents still have no end: those that move are waited for.
+std::expected<Daemon::Answer, Exit> told(const Daemon& daemon, const std::string& path,
+                                         const std::string& body) {
+  auto answer = std::async(std::launch::async, [&] { return daemon.put(path, body); });
+  Progress progress("Waiting for agents that have no answer yet");
+  while (answer.wait_for(std::chrono::milliseconds(300)) != std::future_status::ready) {
+    const auto status = daemon.try_get("/status");
+    if (!status) continue;  // what is wrong is the answer's to say
+    const Json waiting = field(field(parsed(*status), "commands"), "waiting_agents");
+    progress.show(static_cast<std::uint64_t>(number_of(waiting)), 0);
+  }
+  return answer.get();
+}
+
 Exit restart(const Options& options) {
   if (options.all == !options.agents.empty())
     return fail("name the agents to restart, or --all", Exit::kUsage);
   const auto daemon = Daemon::of(options.target);
   if (!daemon) return daemon.error();
-  const auto answer = daemon->put("/agents/restart" + query(options), listed(options));
+  const auto answer = told(*daemon, "/agents/restart" + query(options), listed(options));
   if (!answer) return answer.error();
   if (options.json) {
     std::fputs(answer->body.c_str(), stdout);

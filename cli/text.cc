@@ -1,5 +1,7 @@
 #include "cli/text.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -9,21 +11,6 @@
 
 namespace rollcall::cli {
 namespace {
-
-// Counts code points; the bytes are UTF-8, or bad luck.
-std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
-std::string cut_to(std::string_view text, std::size_t columns) {
-  if (width_of(text) <= columns) return std::string(text);
-  std::size_t at = 0;
-  for (std::size_t seen = 0; at < text.size(); ++at) {
-    if ((text[at] & 0xc0) != 0x80 && ++seen == columns) break;
-  }
-  return std::string(text.substr(0, at)) + "~";
-}
 
 constexpr std::size_t kFieldColumns = 13;
 
@@ -35,7 +22,12 @@ std::string host_of(const std::string& address) {
 }  // namespace
 
 Exit fail(const std::string& message, Exit how) {
-  std::fprintf(stderr, "rollcall: %s\n", harmless(message).c_str());
+  const std::string text = "rollcall: " + harmless(message);
+  const Screen where = screen_of(STDERR_FILENO);
+  // In a file it stays one line, which can be searched for.
+  const std::string said =
+      where.terminal ? wrapped(text, std::min(where.columns, kProse)) : text + "\n";
+  std::fputs(said.c_str(), stderr);
   return how;
 }
 
@@ -53,12 +45,12 @@ std::string harmless(std::string_view text) {
   return out;
 }
 
-std::string wrapped(std::string_view text) {
+std::string wrapped(std::string_view text, std::size_t columns) {
   std::string out, line;
   while (!text.empty()) {
     const std::size_t space = std::min(text.find(' '), text.size());
     const auto word = text.substr(0, space);
-    if (!line.empty() && width_of(line) + 1 + width_of(word) > kColumns) {
+    if (!line.empty() && width_of(line) + 1 + width_of(word) > columns) {
       out += line + "\n";
       line.clear();
     }
@@ -68,46 +60,23 @@ std::string wrapped(std::string_view text) {
   return out + line + "\n";
 }
 
-void Table::add(std::vector<std::string> row) {
-  for (auto& cell : row) cell = harmless(cell);
-  rows_.push_back(std::move(row));
+std::string wrapped(std::string_view text) {
+  return wrapped(text, std::min(screen().columns, kProse));
 }
 
-void Table::print() const {
-  std::vector<std::size_t> widths(rows_.front().size());
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
-  }
-  for (const auto& row : rows_) {
-    std::string line;
-    std::size_t column = 0;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      const bool last = i + 1 == row.size();
-      const std::size_t left = kColumns > column ? kColumns - column : 1;
-      line += last ? cut_to(row[i], std::max<std::size_t>(left, 8)) : row[i];
-      if (!last) line.append(widths[i] - width_of(row[i]) + 2, ' ');
-      column += widths[i] + 2;
-    }
-    while (line.ends_with(' ')) line.pop_back();
-    std::printf("%s\n", line.c_str());
-  }
-}
-
-void print_field(std::string_view name, std::string_view value) {
+void print_field(std::string_view name, std::string_view value, Tone tone) {
+  const Screen where = screen();
+  const std::size_t columns = std::min(where.columns, kProse);
   std::string left(name);
   left.resize(kFieldColumns, ' ');
-  std::string line;
-  std::string rest = harmless(value);
-  while (true) {
-    std::size_t end = rest.size();
-    if (rest.size() > kColumns - kFieldColumns) {
-      end = rest.rfind(' ', kColumns - kFieldColumns);
-      if (end == std::string::npos || end == 0) end = std::min(rest.find(' '), rest.size());
-    }
-    std::printf("%s%s\n", left.c_str(), rest.substr(0, end).c_str());
-    if (end >= rest.size()) return;
-    rest.erase(0, end + 1);
+  left = toned(left, Tone::dim, where.colours);
+  std::string text = wrapped(harmless(value), columns - std::min(columns, kFieldColumns));
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    std::printf("%s%s\n", left.c_str(),
+                toned(text.substr(at, end - at), tone, where.colours).c_str());
     left.assign(kFieldColumns, ' ');
+    at = end + 1;
   }
 }
 
@@ -133,33 +102,56 @@ std::string shown_length(const Json& us) {
   return us.is_number_integer() ? inspect::length_text(us.get<std::int64_t>()) : "-";
 }
 
+std::string clock_of(const std::string& time) {
+  return time.size() > 19 ? time.substr(11, 8) : time;
+}
+
+std::int64_t number_of(const Json& value) {
+  return value.is_number_integer() ? value.get<std::int64_t>() : 0;
+}
+
+std::string list_of(const Json& values) {
+  std::string text;
+  for (const Json& value : values) text += (text.empty() ? "" : ", ") + shown(value);
+  return text;
+}
+
+std::string grouped(std::int64_t number) {
+  std::string digits = std::to_string(number);
+  const std::size_t first = digits.starts_with('-') ? 1 : 0;
+  for (std::size_t at = digits.size(); at > first + 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
 Table agents_table() {
-  return Table({"ID", "STATUS", "NODE", "LAST REPORTED", "REASON", "NAME"});
+  return Table({number_column("ID"), "STATUS", cut_column("NODE"), "LAST REPORTED",
+                cut_column("REASON"), cut_column("NAME")});
 }
 
 void add_agents(Table& table, const Json& agents) {
   for (const Json& a : agents) {
-    table.add({shown(field(a, "id")), shown(field(a, "status")), shown(field(a, "node")),
-               shown_time(field(a, "evidence_hi")).substr(0, 19), shown(field(a, "reason")),
-               shown(field(field(a, "info"), "name"))});
+    table.add({shown(field(a, "id")), toned_cell(shown(field(a, "status"))),
+               shown(field(a, "node")), shown_time(field(a, "evidence_hi")).substr(0, 19),
+               shown(field(a, "reason")), shown(field(field(a, "info"), "name"))});
   }
 }
 
 Table contested_table() {
-  return Table({"AGENT", "CONTESTED", "FLAPPING", "WORKER", "ADDRESS", "CONTACT", "AGENT IP"});
+  return Table({number_column("AGENT"), "CONTESTED", "FLAPPING", cut_column("WORKER"), "ADDRESS",
+                "CONTACT", "AGENT IP"});
 }
 
 void add_contested(Table& table, const Json& agents) {
   for (const Json& agent : agents) {
     const std::string moves = ", " + std::to_string(field(agent, "moves").size());
     for (const Json& w : field(agent, "workers")) {
-      // Of "2026-01-01T10:00:00.000Z" the time: what is listed here is of the last hour.
-      const std::string contact = shown_time(field(w, "contact"));
-      table.add({shown(field(agent, "agent")), shown(field(agent, "contested")),
+      const bool contested = field(agent, "contested") == true;
+      table.add({shown(field(agent, "agent")),
+                 Cell(shown(field(agent, "contested")), contested ? Tone::warning : Tone::plain),
                  shown(field(agent, "flapping")) + moves,
                  shown(field(w, "node")) + (field(w, "on_top") == true ? " *" : ""),
                  host_of(shown(field(w, "address"))),
-                 contact.size() > 19 ? contact.substr(11, 8) : contact,
+                 clock_of(shown_time(field(w, "contact"))),  // what is listed is of the last hour
                  shown(field(w, "agent_ip"))});
     }
   }

@@ -1,37 +1,29 @@
 #pragma once
-// What goes to a terminal of 80 columns. What agents say of themselves is made harmless first.
+// What goes to a terminal. What agents say of themselves is made harmless first.
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "cli/table.h"
 #include "inspect/page_tools.h"
 
 namespace rollcall::cli {
 
 using inspect::Json;
 
-inline constexpr std::size_t kColumns = 80;
+// Sentences are no wider than this, however wide the screen is.
+inline constexpr std::size_t kProse = 100;
 
 // Without control characters, which could steer the terminal.
 std::string harmless(std::string_view text);
 
-// Lines of at most 80 columns, broken between words.
+// Lines of at most so many columns, broken between words; as standard output has room, without.
+std::string wrapped(std::string_view text, std::size_t columns);
 std::string wrapped(std::string_view text);
 
-// Columns as wide as what is in them; the last one is cut at the edge.
-class Table {
- public:
-  explicit Table(std::vector<std::string> head) : rows_{std::move(head)} {}
-  void add(std::vector<std::string> row);
-  void print() const;
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
-
 // "name       value", the value wrapped behind its column.
-void print_field(std::string_view name, std::string_view value);
+void print_field(std::string_view name, std::string_view value, Tone tone = Tone::plain);
 
 // A field of an answer; null if it is not there, as in those of another version.
 const Json& field(const Json& of, std::string_view name);
@@ -40,6 +32,14 @@ const Json& field(const Json& of, std::string_view name);
 std::string shown(const Json& value);
 std::string shown_time(const Json& us);
 std::string shown_length(const Json& us);
+// "10:00:00" of what shown_time() made; "-" stays.
+std::string clock_of(const std::string& time);
+// A number that is not there is 0.
+std::int64_t number_of(const Json& value);
+// "a, b"
+std::string list_of(const Json& values);
+// "50,000"
+std::string grouped(std::int64_t number);
 
 // The table of agents that a page of the master, or of a log, holds.
 Table agents_table();

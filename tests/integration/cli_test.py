@@ -92,7 +92,7 @@ class Shows(Cli):
 
     def test_errors_say_what_and_how_to_mend_it(self):
         said = self.run_cli("status", "--master", "127.0.0.1:1", status=4)
-        self.assertIn("no rollcall-master answers at 127.0.0.1:1", said)
+        self.assertIn("cannot reach the master at 127.0.0.1:1: is rollcall-master running?", said)
         self.assertIn("--config", said)
         self.assertIn("404", self.ask("agent 99", status=1))
         self.assertIn("400", self.ask("agents --status here", status=1))

@@ -193,7 +193,7 @@ class EventFeed(unittest.TestCase):
                                   capture_output=True, text=True, check=False, timeout=60)
 
         self.assertRegex(rollcall("events").stdout,
-                         r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d  1  agent 1  connect w1\n$")
+                         r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ +1  agent +1  connect +w1\n$")
         self.assertEqual(json.loads(rollcall("events", "--json").stdout)["event"], "connect")
         self.assertEqual(rollcall("events", "--after", "1").stdout, "")
         gone = rollcall("events", "--after", "2")
@@ -206,9 +206,9 @@ class EventFeed(unittest.TestCase):
         self.addCleanup(follow.stdout.close)
         self.addCleanup(follow.wait)
         self.addCleanup(follow.kill)
-        self.assertIn("connect w1", follow.stdout.readline())
+        self.assertRegex(follow.stdout.readline(), r"connect +w1$")
         self.agents.goodbye(1)
-        self.assertIn("disconnect w1 (shutdown)", follow.stdout.readline())
+        self.assertRegex(follow.stdout.readline(), r"disconnect +w1 \(shutdown\)$")
 
 
 if __name__ == "__main__":

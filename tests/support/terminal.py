@@ -22,11 +22,16 @@ class Terminal:
         self._set_size(columns, lines)
         self.process = subprocess.Popen(
             [str(argument) for argument in arguments], stdin=terminal, stdout=terminal,
-            stderr=terminal, start_new_session=True,
+            stderr=terminal, start_new_session=True, preexec_fn=self._own,
             env={**os.environ, "TERM": "xterm", **(environment or {})})
         os.close(terminal)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def _own():
+        """In the child: Ctrl-C on this terminal is for it."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def _set_size(self, columns, lines):
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

@@ -34,10 +34,12 @@ class AskedDaemon : public ::testing::Test {
 TEST_F(AskedDaemon, IsTheOneWhoseIniFileIsNamed) {
   const auto sidecar = rollcall("status --config sidecar.ini");
   EXPECT_EQ(sidecar.code, kNoAnswer) << sidecar.output;
-  EXPECT_THAT(sidecar.output, HasSubstr("no rollcalld answers at 127.0.0.1:1"));
+  EXPECT_THAT(sidecar.output,
+              HasSubstr("cannot reach the sidecar at 127.0.0.1:1: is rollcalld running?"));
   const auto master = rollcall("status --config master.ini");
   EXPECT_EQ(master.code, kNoAnswer) << master.output;
-  EXPECT_THAT(master.output, HasSubstr("no rollcall-master answers at 127.0.0.1:1"));
+  EXPECT_THAT(master.output,
+              HasSubstr("cannot reach the master at 127.0.0.1:1: is rollcall-master"));
 }
 
 TEST_F(AskedDaemon, IsNotASidecarWhereTheMasterIsMeant) {

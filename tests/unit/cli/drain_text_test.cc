@@ -54,10 +54,10 @@ TEST(DrainLine, OfAnOlderSidecarSaysWhatThatKnows) {
 
 TEST(Rewritten, GoesBackToWhereTheLinesBeforeBegan) {
   const std::string words(70, 'a');
-  const auto first = rewritten(words + " " + words, 0);
+  const auto first = rewritten(words + " " + words, 0, 80);
   EXPECT_EQ(first.bytes, "\r\x1b[J" + words + "\n" + words);
   EXPECT_EQ(first.lines, 2u);
-  const auto second = rewritten("short", first.lines);
+  const auto second = rewritten("short", first.lines, 80);
   EXPECT_EQ(second.bytes, "\r\x1b[1A\x1b[Jshort");
   EXPECT_EQ(second.lines, 1u);
 }

@@ -259,7 +259,7 @@ TEST_F(LogCommand, ReplayShowsTheTableOfAnyRecordAndOfAnyMoment) {
   const auto text = log("replay", "--until-record 6");
   EXPECT_THAT(text.output,
               AllOf(HasSubstr("after record 6, of 2 agents"), HasSubstr("LAST REPORTED"),
-                    HasSubstr("7   active  w1    2023-11-14T22:13:41")));
+                    HasSubstr(" 7  active  w1    2023-11-14T22:13:41")));
 }
 
 TEST_F(LogCommand, ReplayRefusesWhatWasDropped) {

@@ -54,6 +54,14 @@ TEST(Text, AFieldThatIsNotThereIsNull) {
   EXPECT_EQ(field(Json(7), "a"), nullptr);
 }
 
+TEST(Text, LargeNumbersAreGrouped) {
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(-1234567), "-1,234,567");
+  EXPECT_EQ(number_of(nullptr), 0);
+}
+
 TEST(Text, WhatIsNotKnownIsADash) {
   EXPECT_EQ(shown(nullptr), "-");
   EXPECT_EQ(shown_time(nullptr), "-");
@@ -77,9 +85,9 @@ TEST(Text, AContestShowsWhoFlapsWithBothWorkersAndAddressesInEightyColumns) {
   add_contested(table, agents);
   EXPECT_EQ(printed(table),
             "AGENT  CONTESTED  FLAPPING  WORKER  ADDRESS          CONTACT   AGENT IP\n"
-            "70     yes        yes, 6    w1      192.168.101.111  10:00:00  192.168.201.211\n"
-            "70     yes        yes, 6    w2 *    -                -         -\n"
-            "8      no         no, 1     w1 *    [2001:db8::1]    -         -\n");
+            "   70  yes        yes, 6    w1      192.168.101.111  10:00:00  192.168.201.211\n"
+            "   70  yes        yes, 6    w2 *    -                -         -\n"
+            "    8  no         no, 1     w1 *    [2001:db8::1]    -         -\n");
 }
 
 }  // namespace
