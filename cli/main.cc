@@ -16,12 +16,12 @@ using rollcall::cli::Exit;
 // docs/cli.md has it too.
 constexpr const char* kEnds =
     "It ends with\n"
-    "  0  done\n"
-    "  1  it failed, was refused, or its output could not be written; standard error says why\n"
-    "  2  it was called wrongly\n"
-    "  3  a log is not whole\n"
-    "  4  no daemon answers\n"
-    "  5  restart: some of the agents were told, and some were not\n"
+    "  0: done\n"
+    "  1: it failed, was refused, or its output could not be written; standard error says why\n"
+    "  2: it was called wrongly\n"
+    "  3: a log is not whole\n"
+    "  4: no daemon answers\n"
+    "  5: restart: some of the agents were told, and some were not\n"
     "\nEach command has its own --help, and --json for programs. Colours are for terminals only, "
     "and\n"
     "off if NO_COLOR is set.";

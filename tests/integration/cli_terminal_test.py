@@ -160,7 +160,7 @@ class OnATerminal(unittest.TestCase):
             self.assertIn("--json", self.piped(ROLLCALL, *command.split(), "--help"), command)
         told = self.piped(ROLLCALL, "--help")
         for status in range(6):
-            self.assertRegex(told, rf"\n  {status}  \S")
+            self.assertRegex(told, rf"\n  {status}: \S")
 
     def test_bash_completes_commands_and_options(self):
         script = self.piped(ROLLCALL, "completion", "bash")

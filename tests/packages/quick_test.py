@@ -184,6 +184,12 @@ class Manuals(unittest.TestCase):
         for command in commands:
             self.assertIn(f"rollcall {command}", page)
 
+    def test_bash_completes_the_commands(self):
+        for kind in ("deb", "rpm"):
+            script = (packages.unpacked["rollcall-cli", kind] /
+                      "usr/share/bash-completion/completions/rollcall").read_text()
+            self.assertIn('"rollcall log verify")', script)
+
     def test_daemons_have_one_each(self):
         for name, program in SERVICES.items():
             self.assertIn(f"{name}.ini", packages.page(name, "deb", f"{program}.8"))
