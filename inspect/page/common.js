@@ -219,12 +219,22 @@ async function* eventsOf(body, heard) {
   }
 }
 
+function openLive() {
+  const cut = new AbortController();
+  const response = ask('/live', { signal: cut.signal, headers: { Accept: 'text/event-stream' } });
+  response.catch(() => {}); // whoever awaits it hears of it
+  return { cut, response };
+}
+// Asked for before anything else of the page is there: it takes as long.
+let opened = openLive();
+
 // Follows /live for as long as the page is open. `onNow` gets each part, `onState` 'live' or 'cut'.
 export async function follow(onNow, onState) {
   const kSilenceMs = 6_000,
     kAgainMs = [300, 1_000, 2_000, 3_000];
   for (let failed = 0; ; ++failed) {
-    const cut = new AbortController();
+    const { cut, response: answer } = opened ?? openLive();
+    opened = null;
     let watch = setTimeout(() => cut.abort(), kSilenceMs);
     const heard = () => {
       clearTimeout(watch);
@@ -232,7 +242,7 @@ export async function follow(onNow, onState) {
     };
     let why = 'it ended the stream';
     try {
-      const response = await ask('/live', { signal: cut.signal, headers: { Accept: 'text/event-stream' } });
+      const response = await answer;
       if (!response.ok) throw new Error((await response.json()).error);
       for await (const event of eventsOf(response.body, heard)) {
         if (event.event === 'closed') {
@@ -241,7 +251,8 @@ export async function follow(onNow, onState) {
         }
         failed = 0;
         onState('live');
-        onNow(JSON.parse(event.data));
+        const part = JSON.parse(event.data);
+        queueMicrotask(() => onNow(part)); // what fails there is no fault of the stream
       }
     } catch (error) {
       why = cut.signal.aborted
@@ -315,6 +326,9 @@ export function seldom(everyMs, work) {
     again = false;
     try {
       await work();
+    } catch (error) {
+      // That the daemon does not answer the stream says already, and when it is back.
+      if (!(error instanceof TypeError) && error.status === undefined) throw error;
     } finally {
       runs = false;
     }

@@ -95,12 +95,29 @@ function happened(part) {
     .map((e) => ({ ...e, fresh: !part.whole }));
   if (part.skipped) fresh.push({ seq: `s${fresh.at(-1)?.seq}`, skipped: part.skipped, at: part.now });
   model.feed = [...fresh, ...model.feed].slice(0, kFeedRows);
+  readNames();
 }
 
 const readContested = seldom(1_500, async () => {
   model.contested =
     route().view === 'contested' ? await showContested(by('contested')) : await get('/contested?limit=50');
   draw();
+});
+
+// An agent that has just come is told before it has described itself: who has no name yet is looked up, a
+// few at a time, three times at most.
+const readNames = seldom(1_000, async () => {
+  const without = () => model.feed.filter((e) => e.agent && !e.name && (e.asked ?? 0) < 3);
+  for (const { agent } of without().slice(0, 5)) {
+    const page = await get(`/agents?limit=1&after=${agent - 1}`);
+    const name = page.agents[0]?.id === agent ? page.agents[0].info.name : null;
+    for (const e of model.feed.filter((one) => one.agent === agent)) {
+      e.asked = (e.asked ?? 0) + 1;
+      e.name ??= name;
+    }
+  }
+  draw();
+  if (without().length) setTimeout(readNames, 1_000);
 });
 
 // ---- the verdict: what is wrong, the worst first, and what to do
@@ -354,7 +371,13 @@ function renderFeed() {
   // Who reads further down is not moved.
   const top = feed.scrollTop,
     before = feed.scrollHeight;
-  keyed(feed, model.feed, (e) => e.seq, feedRow);
+  keyed(
+    feed,
+    model.feed,
+    (e) => e.seq,
+    feedRow,
+    (row, e) => e.name && setText(row.querySelector('a'), e.name),
+  );
   if (top > 8) feed.scrollTop = top + feed.scrollHeight - before;
   const minute = now() - 60e6;
   const fresh = model.feed.filter((e) => e.at > minute && !e.skipped).length;

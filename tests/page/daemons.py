@@ -91,7 +91,8 @@ class Cluster(Daemons):
     def begin_told(self, names):
         for name in names:
             self.sockets[name] = self.folder / f"{name}.events"
-            self.begin_sidecar(name, {"type": "events", "events_socket": self.sockets[name]})
+            self.begin_sidecar(name, {"type": "events", "events_socket": self.sockets[name],
+                                      "keepalive": "10s"})
         for name in names:
             self.until(f"{name} is connected", lambda name=name: self.streaming(name))
 
@@ -146,15 +147,20 @@ class Cluster(Daemons):
         return self.tell(worker, events)
 
     def move(self, agents, to):
-        """They come to another worker; the one they left hears it from the master."""
-        return self.connect(to, agents)
+        """They come to another worker; returns when the one they left has heard it from the master."""
+        left = [(agent, self.where[agent]) for agent in agents if self.where[agent] != to]
+        self.connect(to, agents)
+        for agent, worker in left:
+            self.until(f"{worker} knows that {agent} went", lambda agent=agent, worker=worker: self.http[
+                worker].get(f"/agents/{agent}")["session"]["phase"] != "open")
+        return len(left)
 
     def mix(self, count, seed=0):
         """So many agents of those that can move go elsewhere."""
         chance = random.Random(seed or time.time_ns())
         for to in self.sockets:
             some = [agent for agent, where in self.where.items() if where != to]
-            self.move(chance.sample(some, min(len(some), count // len(self.sockets) + 1)), to)
+            self.connect(to, chance.sample(some, min(len(some), count // len(self.sockets) + 1)))
         return count
 
     def start(self, name):
