@@ -353,7 +353,7 @@ class Reader {
 
   // All that was wrong, in the order of the lines; where the keys stood if nothing was.
   std::expected<Origin, Error> outcome() {
-    if (problems_.empty()) return Origin{file_, std::move(seen_)};
+    if (problems_.empty()) return Origin{file_, std::move(seen_), std::move(values_)};
     std::string text;
     std::size_t told = 0;
     for (const auto& [line, problem] : problems_) {
@@ -448,6 +448,7 @@ class Reader {
       return fail(line_, before->first + " was given in line " + std::to_string(before->second) +
                              " already; allowed is once");
     }
+    values_.emplace(before->first, value);
     if (const Outcome outcome = key->set(value); !outcome) {
       fail(line_, before->first + ": " + outcome.error().message);
     }
@@ -477,7 +478,8 @@ class Reader {
   const std::vector<Key>& keys_;
   int line_ = 0;
   bool skipping_ = false;
-  std::map<std::string, int> seen_;           // "[section] key" -> line
+  std::map<std::string, int> seen_;  // "[section] key" -> line
+  std::map<std::string, std::string> values_;
   std::map<std::string, int> sections_;       // -> line of its first header
   std::multimap<int, std::string> problems_;  // by line
 };

@@ -70,7 +70,8 @@ struct InspectConfig {
 // are equal wherever they say it.
 struct Origin {
   std::string file;
-  std::map<std::string, int> lines = {};  // "[section] key"
+  std::map<std::string, int> lines = {};           // "[section] key"
+  std::map<std::string, std::string> values = {};  // as they were written
   // "file:line: [section] key: "; without a line if it is the default that is meant.
   std::string of(std::string_view section, std::string_view key) const;
   bool operator==(const Origin&) const { return true; }

@@ -1,5 +1,7 @@
 #include "app/daemon.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -15,17 +17,6 @@ namespace rollcall::app {
 namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
-
-std::string day_text(TimePoint when) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
-  std::tm parts{};
-  char text[32] = "";
-  if (::gmtime_r(&seconds, &parts) == nullptr ||
-      std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
-    return "an unreadable time";
-  }
-  return text;
-}
 
 // The key at fault, by the file that the reason names; a reason that names two is about the first.
 std::string_view key_at_fault(const TlsConfig& tls, std::string_view reason) {
@@ -78,12 +69,24 @@ template <typename Config>
 std::expected<net::TlsContext, Error> begun(const Config& config, TlsRole role) {
   set_log_level(config.log.level);
   set_log_format(config.log.format);
-  auto context = load_credentials(config.tls, config.origin, config.node.name, role);
-  if (context) warn_of_validity(*context, config.tls);
-  return context;
+  // Until it is listened to; its default would end this process.
+  std::signal(SIGHUP, SIG_IGN);
+  warn_of_key(config.tls);
+  return load_credentials(config.tls, config.origin, config.node.name, role);
 }
 
 }  // namespace
+
+std::string time_text(TimePoint when) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(when);
+  std::tm parts{};
+  char text[32] = "";
+  if (::gmtime_r(&seconds, &parts) == nullptr ||
+      std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+    return "an unreadable time";
+  }
+  return text;
+}
 
 int fail(const Program& program, int status, std::string_view message) {
   while (!message.empty()) {
@@ -124,22 +127,25 @@ std::expected<net::TlsContext, Error> load_credentials(const TlsConfig& tls, con
 std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
                              TimePoint now) {
   if (now < certificate.not_before) {
-    return "the certificate " + path + " is not valid before " + day_text(certificate.not_before) +
+    return "the certificate " + path + " is not valid before " + time_text(certificate.not_before) +
            ": mend the clock of this machine or of the one that issued it";
   }
   if (now > certificate.not_after) {
-    return "the certificate " + path + " has expired (" + day_text(certificate.not_after) +
+    return "the certificate " + path + " has expired (" + time_text(certificate.not_after) +
            "): issue a new one, or mend this machine's clock";
   }
   return "";
 }
 
-void warn_of_validity(const net::TlsContext& context, const TlsConfig& tls) {
-  const auto problem = validity_problem(context.own_certificate(), tls.certificate,
-                                        std::chrono::system_clock::now());
-  if (!problem.empty()) {
-    log(Level::Warn, "other nodes will refuse this node's certificate", {{"why", problem}});
-  }
+std::string key_exposed(const TlsConfig& tls) {
+  struct stat status{};
+  if (::stat(tls.key.c_str(), &status) != 0 || (status.st_mode & S_IRWXO) == 0) return "";
+  return tls.key + " can be read by every user of this machine: chmod o-rwx " + tls.key;
+}
+
+void warn_of_key(const TlsConfig& tls) {
+  if (const auto exposed = key_exposed(tls); !exposed.empty())
+    log(Level::Warn, "whoever reads this node's key can speak for it", {{"why", exposed}});
 }
 
 std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
@@ -151,6 +157,8 @@ std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, st
   if (const auto expired = validity_problem(own, tls.certificate, now); !expired.empty()) {
     found.push_back(origin.of("tls", "certificate") + expired);
   }
+  if (const auto exposed = key_exposed(tls); !exposed.empty())
+    found.push_back(origin.of("tls", "key") + exposed);
   if (const auto by = context->own_revoked_by(); !by.empty()) {
     found.push_back(origin.of("tls", by == tls.crl ? "crl" : "revoked") +
                     "this node's own certificate " + tls.certificate + " is revoked (serial " +

@@ -45,9 +45,11 @@ std::expected<net::TlsContext, Error> load_credentials(const TlsConfig& tls, con
 std::string validity_problem(const net::CertificateInfo& certificate, const std::string& path,
                              std::chrono::system_clock::time_point now);
 
-// Logs it. No reason not to start: it may be this machine's clock that is wrong, and the other side
-// judges by its own.
-void warn_of_validity(const net::TlsContext& context, const TlsConfig& tls);
+// Why others than the daemon and its group can read the node's key; empty if they cannot.
+std::string key_exposed(const TlsConfig& tls);
+void warn_of_key(const TlsConfig& tls);
+
+std::string time_text(std::chrono::system_clock::time_point when);  // 2026-11-23T02:40:10Z
 
 // What --check-config says beside reading the file: one line for each problem.
 std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, std::string_view node,
@@ -58,7 +60,7 @@ std::vector<std::string> problems(const TlsConfig& tls, const Origin& origin, st
 std::expected<SidecarConfig, int> sidecar_config(int argc, char** argv, const Program& program);
 std::expected<MasterConfig, int> master_config(int argc, char** argv, const Program& program);
 
-// The log as configured, and the certificates, with a warning if other nodes will refuse them.
+// The log as configured, and the certificates.
 std::expected<net::TlsContext, Error> set_up(const SidecarConfig& config);
 std::expected<net::TlsContext, Error> set_up(const MasterConfig& config);
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <span>
+#include <utility>
 
 #include "app/logging.h"
 
@@ -107,9 +108,10 @@ void DiskLog::retain() {
   });
 }
 
-TlsLink::TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
+TlsLink::TlsLink(net::Loop& loop, const net::TlsContext& context, std::vector<Address> masters,
                  std::string expected_name)
-    : connector_(loop, std::move(context)),
+    : connector_(loop, context),
+      own_serial_(context.own_certificate().serial),
       masters_(std::move(masters)),
       expected_name_(std::move(expected_name)) {}
 
@@ -147,6 +149,19 @@ void TlsLink::send(std::string bytes) {
 
 void TlsLink::close(const std::string& reason) {
   if (stream_) stream_->close(reason);
+}
+
+void TlsLink::use(net::TlsContext context) {
+  const std::string serial = context.own_certificate().serial;
+  const bool renewed = serial != std::exchange(own_serial_, serial);
+  if (stream_) {
+    if (const auto good = stream_->check_peer(context); !good) {
+      stream_->close(good.error().message);
+    } else if (renewed) {
+      stream_->close("this node has a new certificate");
+    }
+  }
+  connector_.set_context(std::move(context));
 }
 
 void TlsLink::stop() {
@@ -194,6 +209,20 @@ void TlsLinks::close(master::ConnId conn, const std::string& reason) {
 void TlsLinks::pause_reading(bool paused) {
   paused_ = paused;
   for (auto& [conn, stream] : streams_) paused ? stream->pause_reading() : stream->resume_reading();
+}
+
+void TlsLinks::use(const net::TlsContext& context) {
+  for (const auto& [conn, stream] : streams_) {
+    const auto good = stream->check_peer(context);
+    if (good) continue;
+    log(Level::Warn, "a worker's connection is ended: its certificate counts no more",
+        {{"peer", stream->peer().address}, {"why", good.error().message}});
+    stream->close(good.error().message);
+  }
+}
+
+void TlsLinks::close_all(const std::string& reason) {
+  for (const auto& [conn, stream] : streams_) stream->close(reason);
 }
 
 void TlsLinks::stop() {

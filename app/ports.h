@@ -62,16 +62,19 @@ class DiskLog final : public MasterDriver::Log {
 // The connection to the master; its addresses are tried in turn.
 class TlsLink final : public SidecarDriver::Link {
  public:
-  TlsLink(net::Loop& loop, net::TlsContext context, std::vector<Address> masters,
+  TlsLink(net::Loop& loop, const net::TlsContext& context, std::vector<Address> masters,
           std::string expected_name);
   void attach(SidecarDriver& driver) { driver_ = &driver; }
   void connect() override;
   void send(std::string bytes) override;
   void close(const std::string& reason) override;
+  // From now on these certificates; the connection is made anew if it hangs on others.
+  void use(net::TlsContext context);
   void stop();  // drops the connection; no callback comes any more
 
  private:
   net::TlsConnector connector_;
+  std::string own_serial_;
   std::vector<Address> masters_;
   std::size_t next_ = 0;
   std::string expected_name_;
@@ -90,6 +93,9 @@ class TlsLinks final : public MasterDriver::Links {
   void send(master::ConnId conn, std::string bytes) override;
   void close(master::ConnId conn, const std::string& reason) override;
   void pause_reading(bool paused) override;
+  // Ends the connections of those whom `context` would not let in.
+  void use(const net::TlsContext& context);
+  void close_all(const std::string& reason);
   void stop();
 
  private:

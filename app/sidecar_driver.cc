@@ -60,6 +60,11 @@ std::expected<void, Error> SidecarDriver::drain(const sidecar::Drain& drain) {
   return {};
 }
 
+void SidecarDriver::connect_soon() {
+  backoff_.reset();
+  not_before_us_ = connect_at_mono_us_ = 0;
+}
+
 std::expected<void, Error> SidecarDriver::undrain() {
   auto out = core_.undrain(clock_.now());
   if (!out) return std::unexpected(out.error());

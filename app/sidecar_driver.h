@@ -82,6 +82,8 @@ class SidecarDriver {
   // Called after each commit, with the ticket up to which all is durable.
   void on_stored(std::function<void(std::uint64_t)> tell) { on_stored_ = std::move(tell); }
 
+  void set_manager_grace(std::int64_t us) { core_.set_manager_grace(us); }
+
   // Without it no agent can be told anything.
   void reach_agents(Agents& agents) { agents_ = &agents; }
   void datagram_sent(std::uint64_t number, const std::optional<std::string>& why_not);
@@ -90,6 +92,9 @@ class SidecarDriver {
   void link_connected();
   void link_received(std::string_view bytes);
   void link_closed(const std::string& reason);
+
+  // What kept the connection from being made may be mended: tried again at once.
+  void connect_soon();
 
   // An operator empties this worker, or takes it back.
   std::expected<void, Error> drain(const sidecar::Drain& drain);

@@ -84,9 +84,7 @@ Response MasterActions::confirm(const Request& request) const {
         }
         return core.confirm_expiry(now);
       },
-      [confirmed] {
-        return Json{{"confirmed", *confirmed}};
-      });
+      [confirmed] { return Json{{"confirmed", *confirmed}}; });
 }
 
 Response MasterActions::freeze(const Request& request) const {
@@ -107,9 +105,7 @@ Response MasterActions::freeze(const Request& request) const {
       [node, us = *length_us](master::MasterCore& core, const Now& now) {
         return core.freeze(node, us, now);
       },
-      [&] {
-        return Json{{"frozen", node ? Json(*node) : Json(nullptr)}, {"for_us", *length_us}};
-      });
+      [&] { return Json{{"frozen", node ? Json(*node) : Json(nullptr)}, {"for_us", *length_us}}; });
 }
 
 Response MasterActions::unfreeze(const Request& request) const {
@@ -117,9 +113,7 @@ Response MasterActions::unfreeze(const Request& request) const {
   if (auto refused = read_parameters(request, {node_name(node)})) return *std::move(refused);
   return change(
       node, [node](master::MasterCore& core, const Now& now) { return core.unfreeze(node, now); },
-      [&] {
-        return Json{{"unfrozen", node ? Json(*node) : Json(nullptr)}};
-      });
+      [&] { return Json{{"unfrozen", node ? Json(*node) : Json(nullptr)}}; });
 }
 
 Response MasterActions::forget(const Request& request) const {
@@ -129,9 +123,7 @@ Response MasterActions::forget(const Request& request) const {
   return change(
       node,
       [node](master::MasterCore& core, const Now& now) { return core.forget_node(node, now); },
-      [&] {
-        return Json{{"forgotten", node}};
-      });
+      [&] { return Json{{"forgotten", node}}; });
 }
 
 // Answers once the order is durable: whoever heard that a worker is drained counts on it.
@@ -181,11 +173,12 @@ void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inven
 }
 
 void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
-                       std::int64_t grace_us, Token token) {
+                       std::function<std::int64_t()> grace_us, Token token) {
   server.route(
-      "POST", "/drain", guarded(token, [post, &driver, grace_us](const Request& request) {
+      "POST", "/drain",
+      guarded(token, [post, &driver, grace_us = std::move(grace_us)](const Request& request) {
         sidecar::Drain drain;
-        drain.grace_us = grace_us;
+        drain.grace_us = grace_us();
         std::uint64_t move = 0;
         const Parameter grace{"grace", "a length, 1s to 24h, such as 5m",
                               [&](const std::string& text) {

@@ -185,10 +185,7 @@ Response MasterPages::healthz() const {
     std::string log_error, sink_error;
   };
   return answered(
-      post_,
-      [this] {
-        return Health{view_.driver.log_error(), sink_trouble(view_)};
-      },
+      post_, [this] { return Health{view_.driver.log_error(), sink_trouble(view_)}; },
       [](const Health& health) {
         if (!health.log_error.empty()) {
           return json(
@@ -475,6 +472,9 @@ Json status_json(const MasterView& view) {
                    {"over_address", l.over_address}, {"gave_way", l.gave_way},
                    {"too_slow", l.too_slow},         {"failed", l.failed}};
   j["sink"] = view.sink ? sink_json(view.sink()) : Json(nullptr);
+  const Upkeep upkeep = view.upkeep ? view.upkeep() : Upkeep{};
+  j["certificates"] = certificates_json(upkeep, std::chrono::system_clock::now());
+  j["reload"] = reload_json(upkeep);
   j["log_error"] = or_null(view.driver.log_error());
   return j;
 }

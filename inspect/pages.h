@@ -14,6 +14,7 @@
 #include "inspect/http_server.h"
 #include "inspect/loop_call.h"
 #include "inspect/token.h"
+#include "inspect/upkeep.h"
 #include "master/sink/sink_core.h"
 #include "net/tls_stream.h"
 
@@ -48,6 +49,7 @@ struct SidecarView {
   app::Clock& clock;
   std::function<SourceStatus()> source;  // loop thread
   std::string version;
+  UpkeepOf upkeep = {};
 };
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
 void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of them
@@ -56,9 +58,9 @@ void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of t
 // cannot.
 using SendInventory = std::function<std::expected<void, Error>()>;
 void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inventory, Token token);
-// POST /drain and /undrain. `grace_us`: of a drain that names none.
+// POST /drain and /undrain. `grace_us`, on any thread: of a drain that names none.
 void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
-                       std::int64_t grace_us, Token token);
+                       std::function<std::int64_t()> grace_us, Token token);
 
 struct MasterView {
   app::MasterDriver& driver;
@@ -68,6 +70,7 @@ struct MasterView {
   std::string log_directory = {};                        // named in advice
   std::function<const master::SinkCore&()> sink = {};    // loop thread
   std::size_t flapping = 6;  // moves within an hour from which an agent is listed
+  UpkeepOf upkeep = {};
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
 void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them

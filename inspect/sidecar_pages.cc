@@ -144,6 +144,7 @@ struct Moment {
   std::int64_t keepalive_us = 0, agent_timeout_us = 0;
   bool takes_commands = false;
   sidecar::AgentCommands::Status commands;
+  Upkeep upkeep;
 };
 
 Json commands_json(const Moment& m) {
@@ -233,6 +234,8 @@ Json status_json(const Moment& m, const std::string& version) {
   j["node"] = m.node;
   j["agents"] = m.agents;
   j["open_sessions"] = m.open_sessions;
+  j["certificates"] = certificates_json(m.upkeep, std::chrono::system_clock::now());
+  j["reload"] = reload_json(m.upkeep);
   j["link"] = link_json(m);
   j["agreement"] = agreement_json(m);
   j["backlog"] = {{"events", m.core.unacked},
@@ -308,7 +311,8 @@ Moment SidecarPages::moment() const {
           tracker.keepalive_us(),
           tracker.agent_timeout_us(),
           driver.core().takes_commands(),
-          driver.core().commands()};
+          driver.core().commands(),
+          view_.upkeep ? view_.upkeep() : Upkeep{}};
 }
 
 Response SidecarPages::healthz() const {

@@ -2,7 +2,9 @@
 #include <unistd.h>
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "app/config.h"
 #include "app/daemon.h"
@@ -12,10 +14,12 @@
 #include "app/master_driver.h"
 #include "app/ports.h"
 #include "app/random.h"
+#include "app/reload.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
 #include "inspect/token.h"
+#include "inspect/upkeep.h"
 #include "master/sink/sink.h"
 #include "net/loop.h"
 #include "net/tls_stream.h"
@@ -105,7 +109,8 @@ class Master {
   Master(const app::MasterConfig& config, net::TlsContext context, persist::EventLog& log,
          const persist::LogRecovery& recovery, master::State state, const inspect::Token& token)
       : config_(config),
-        context_(std::move(context)),
+        context_(context),
+        reloader_(config, std::move(context), app::TlsRole::master),
         log_(loop_, disk_, log, {config.store.retention, config.store.max_size}),
         driver_(core_of(config, clock_), options_of(config, recovery), std::move(state),
                 recovery.torn_tail_dropped ? "the end of the log was torn" : "", app::random_seed(),
@@ -125,7 +130,8 @@ class Master {
         [this] { return listener_ ? listener_->counters() : net::TlsListener::Counters{}; },
         config.store.path,
         [this]() -> const master::SinkCore& { return sink_.core(); },
-        config.limits.flapping};
+        config.limits.flapping,
+        inspect::upkeep_of(reloader_)};
     inspect::add_master_pages(http_, post, view);
     inspect::add_feed_pages(http_, post, view);
     inspect::add_master_actions(http_, post, driver_, token);
@@ -134,6 +140,9 @@ class Master {
 
   std::expected<void, Error> start(master::History history, master::Feed feed) {
     app::stop_on_signals(loop_);
+    reloader_.start(loop_, [this](const auto& config, const auto& context, auto tls) {
+      changed(config, context, tls);
+    });
     driver_.remember(std::move(history));
     driver_.remember(std::move(feed));
     if (auto started = http_.start(); !started) return started;
@@ -147,6 +156,7 @@ class Master {
     app::run(
         loop_, service_,
         {.tick = [this] { tick(); }, .describe = [this] { return inspect::describe(driver_); }});
+    reloader_.stop();
     driver_.stop();  // before those who wait for it
     http_.stop();
     sink_.stop();
@@ -158,6 +168,8 @@ class Master {
   }
 
  private:
+  using Reloader = app::Reloader<app::MasterConfig>;
+
   void tick() {
     driver_.tick();
     if (driver_.ready()) sink_.tick();
@@ -166,6 +178,20 @@ class Master {
     if (listener_ || !listening_ || !driver_.ready()) return;
     listening_ = listen();
     if (!listening_) loop_.stop();
+  }
+
+  void changed(const app::MasterConfig& config, const net::TlsContext& context, Reloader::Tls tls) {
+    sink_.set_times(config.sink.every.count(), config.sink.settle.count());
+    if (config.timing != timing_ || config.allow != allow_) {
+      timing_ = config.timing;
+      allow_ = config.allow;
+      driver_.core().take_times(core_of(config, clock_));
+      links_.close_all("the master's [timing] or [tls] allow was changed");  // told by WELCOME
+    }
+    if (tls == Reloader::Tls::kSame) return;
+    context_ = context;
+    if (listener_) listener_->set_context(context);
+    links_.use(context);
   }
 
   // For the sink. A worker counts once both sides agreed on its sessions, as long as it sees them.
@@ -202,6 +228,7 @@ class Master {
               {"inspect", app::to_text({config_.inspect.address.host, http_.port()})},
               {"agents", std::to_string(driver_.core().state().agents().size())}});
     service_.ready();
+    reloader_.tell(service_);
     return {};
   }
 
@@ -210,6 +237,9 @@ class Master {
   net::TlsContext context_;
   app::SystemClock clock_;
   net::Loop loop_;
+  Reloader reloader_;
+  app::MasterConfig::Timing timing_ = config_.timing;  // that workers were told
+  std::vector<std::string> allow_ = config_.allow;
   app::DiskThread disk_;
   app::DiskLog log_;
   app::TlsLinks links_;

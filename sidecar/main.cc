@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -10,12 +11,14 @@
 #include "app/logging.h"
 #include "app/ports.h"
 #include "app/random.h"
+#include "app/reload.h"
 #include "app/sidecar_driver.h"
 #include "app/stored_infos.h"
 #include "inspect/http_server.h"
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
 #include "inspect/token.h"
+#include "inspect/upkeep.h"
 #include "net/loop.h"
 #include "persist/lmdb_session_store.h"
 #include "sidecar/agent_port.h"
@@ -68,6 +71,8 @@ class Sidecar {
   Sidecar(const app::SidecarConfig& config, net::TlsContext context, persist::SessionStore& store,
           const inspect::Token& token)
       : config_(config),
+        reloader_(config, context, app::TlsRole::sidecar),
+        drain_grace_us_(config.handoff.grace.count()),
         disk_store_(loop_, disk_, store),
         link_(loop_, std::move(context), config.master.addresses, config.master.name),
         driver_(core_of(config, clock_), app::random_seed(), clock_, disk_store_, link_, info_port_,
@@ -84,11 +89,15 @@ class Sidecar {
     const auto post = [this](auto task) { return loop_.post(std::move(task)); };
     inspect::add_sidecar_pages(http_, post, view_);
     inspect::add_sidecar_actions(http_, post, [this] { return driver_.send_inventory(); }, token);
-    inspect::add_drain_actions(http_, post, driver_, config.handoff.grace.count(), token);
+    inspect::add_drain_actions(
+        http_, post, driver_, [this] { return drain_grace_us_.load(); }, token);
   }
 
   std::expected<void, Error> start(const persist::StoreContents& contents) {
     app::stop_on_signals(loop_);
+    reloader_.start(loop_, [this](const auto& config, const auto& context, auto tls) {
+      changed(config, context, tls);
+    });
     if (auto started = http_.start(); !started) return started;
     if (auto started = driver_.start(contents); !started)
       return std::unexpected(Error{config_.store.path + ": " + started.error().message});
@@ -100,6 +109,7 @@ class Sidecar {
               {"agents", std::to_string(driver_.core().tracker().agents().size())}});
     // Not once the master or wazuh-db answers: what waits for this would wait for them.
     service_.ready();
+    reloader_.tell(service_);
     return {};
   }
 
@@ -108,8 +118,9 @@ class Sidecar {
              {.tick = [this] { driver_.tick(); },
               .describe = [this] { return inspect::describe(view_); },
               .tidy = [] { malloc_trim(0); }});  // a storm of events took what is not needed soon
+    reloader_.stop();
     http_.stop();
-    driver_.bye(ByeReason::shutdown, config_.handoff.back_within.count());
+    driver_.bye(ByeReason::shutdown, reloader_.config().handoff.back_within.count());
     driver_.stop();
     news_->stop();
     agents_.stop();
@@ -118,10 +129,24 @@ class Sidecar {
   }
 
  private:
+  using Reloader = app::Reloader<app::SidecarConfig>;
+
+  void changed(const app::SidecarConfig& config, const net::TlsContext& context,
+               Reloader::Tls tls) {
+    news_->set_intervals(config.source);
+    driver_.set_manager_grace(config.handoff.manager_restart_grace.count());
+    drain_grace_us_ = config.handoff.grace.count();
+    if (tls == Reloader::Tls::kSame) return;
+    link_.use(context);
+    driver_.connect_soon();
+  }
+
   const app::SidecarConfig& config_;
   app::Service service_ = app::Service::from_environment();
   app::SystemClock clock_;
   net::Loop loop_;
+  Reloader reloader_;
+  std::atomic<std::int64_t> drain_grace_us_;  // read by HTTP threads
   app::DiskThread disk_;
   app::DiskStore disk_store_;
   app::TlsLink link_;
@@ -130,7 +155,7 @@ class Sidecar {
   std::unique_ptr<sidecar::News> news_;
   sidecar::AgentPort agents_;
   const inspect::SidecarView view_{driver_, clock_, [this] { return news_->status(); },
-                                   ROLLCALL_VERSION};
+                                   ROLLCALL_VERSION, inspect::upkeep_of(reloader_)};
   inspect::HttpServer http_;
 };
 

@@ -71,6 +71,9 @@ class Tables final : public News, public app::SidecarDriver::Source {
     return {};
   }
   void stop() override { source_.stop(); }
+  void set_intervals(const app::SidecarConfig::Source& source) override {
+    source_.set_intervals(source.poll, source.scan);
+  }
 
   inspect::SourceStatus status() const override {
     const auto s = source_.status();

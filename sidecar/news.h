@@ -18,6 +18,7 @@ class News {
   virtual app::SidecarDriver::Source& infos() = 0;  // whom the driver asks for them
   virtual std::expected<void, Error> start() = 0;
   virtual void stop() = 0;
+  virtual void set_intervals(const app::SidecarConfig::Source&) {}
   virtual inspect::SourceStatus status() const = 0;
 };
 

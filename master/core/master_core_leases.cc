@@ -40,6 +40,16 @@ std::string text_of(const LeaseChanged& change) {
 
 }  // namespace
 
+void MasterCore::take_times(const Config& config) {
+  config_.allow = config.allow;
+  config_.heartbeat_us = config.heartbeat_us;
+  config_.ttl_us = config.ttl_us;
+  config_.grace_us = config.grace_us;
+  config_.inventory_us = config.inventory_us;
+  config_.inventory_differs_us = config.inventory_differs_us;
+  config_.removed_retention_us = config.removed_retention_us;
+}
+
 std::int64_t MasterCore::heartbeat_us() const {
   return std::max(config_.heartbeat_us,
                   kHeartbeatForEachNodeUs * static_cast<std::int64_t>(state_.nodes().size()));

@@ -38,6 +38,10 @@ class Sink {
   void stop();
   void tick();  // a few times a second
 
+  void set_times(std::int64_t every_us, std::int64_t settle_us) {
+    core_.set_times(every_us, settle_us);
+  }
+
   const SinkCore& core() const { return core_; }
 
  private:

@@ -94,6 +94,11 @@ class SinkCore {
   Status status() const;
   const std::deque<Report>& reports() const { return reports_; }
 
+  void set_times(std::int64_t every_us, std::int64_t settle_us) {
+    config_.every_us = every_us;
+    config_.settle_us = settle_us;
+  }
+
  private:
   static constexpr std::int64_t kLongestWaitUs = 60'000'000;
   static constexpr std::int64_t kForgetUs = 600'000'000;
@@ -141,7 +146,7 @@ class SinkCore {
   bool by_http() const;
   std::string_view own_node() const;
 
-  const Config config_;
+  Config config_;
   const NodeNames names_;
   Phase phase_ = Phase::away;
   std::int64_t regular_at_us_ = 0;  // the next round without a reason

@@ -165,6 +165,8 @@ class SidecarCore {
   // What the stream left open: what digests are of.
   const OpenSessions& stream_sessions() const { return reconciler_.open(); }
   const NodeName& node() const { return config_.node; }
+  // For what is offered from now on.
+  void set_manager_grace(std::int64_t us) { tracker_.set_manager_grace(us); }
 
  private:
   struct Entry {

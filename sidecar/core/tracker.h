@@ -135,6 +135,8 @@ class Tracker {
   // Whose sessions another worker's claim ended.
   std::vector<AgentId> take_given_up() { return std::exchange(given_up_, {}); }
 
+  void set_manager_grace(std::int64_t us) { config_.manager_grace_us = us; }
+
  private:
   void observe(AgentId agent, AgentState& state, const Row& row, const Look& look);
   void take_evidence(AgentState& state, const LocalEvidence& evidence, const Now& now);

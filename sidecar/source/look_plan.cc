@@ -23,6 +23,11 @@ std::int64_t floor_s(std::int64_t ms) {
 
 }  // namespace
 
+void LookPlan::set_scan(std::chrono::microseconds scan) {
+  scan_us_ = scan.count();
+  scan_at_us_ = std::min(scan_at_us_, scanned_us_ + scan_us_);
+}
+
 void LookPlan::connected() {
   last_.reset();
 }

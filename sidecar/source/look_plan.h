@@ -33,6 +33,8 @@ class LookPlan {
 
   explicit LookPlan(std::chrono::microseconds scan) : scan_us_(scan.count()) {}
 
+  void set_scan(std::chrono::microseconds scan);
+
   // Another connection: what is behind it may be another table.
   void connected();
 

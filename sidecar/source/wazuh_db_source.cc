@@ -62,6 +62,11 @@ void WazuhDbSource::start() {
   client_.start();
 }
 
+void WazuhDbSource::set_intervals(std::chrono::microseconds poll, std::chrono::microseconds scan) {
+  options_.poll = poll;
+  plan_.set_scan(scan);
+}
+
 void WazuhDbSource::stop(std::function<void()> done) {
   phase_ = Phase::stopped;
   client_.stop();

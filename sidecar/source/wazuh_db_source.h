@@ -100,6 +100,8 @@ class WazuhDbSource {
   void start();
   // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
   // read_info() asked for is forgotten.
+  // From the next look on.
+  void set_intervals(std::chrono::microseconds poll, std::chrono::microseconds scan);
   void stop(std::function<void()> done = {});
 
   // After the next complete look, or between two, each agent that is not waiting already.
@@ -150,7 +152,7 @@ class WazuhDbSource {
 
   net::Loop& loop_;
   app::Clock& clock_;
-  const Options options_;
+  Options options_;
   const Events events_;
 
   Phase phase_ = Phase::stopped;

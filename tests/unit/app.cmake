@@ -6,6 +6,9 @@ rollcall_test(app_test THREADS
     app/disk_thread_test.cc
     app/drivers_test.cc
     app/durations_test.cc
+    app/expiry_test.cc
+    app/file_watch_test.cc
+    app/reload_test.cc
     app/logging_test.cc
     app/service_test.cc
   LIBS rollcall_app
