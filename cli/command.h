@@ -25,6 +25,7 @@ enum class Exit : int {
 using Run = std::function<Exit()>;
 
 void add_pki(CLI::App& app, Run& run);
+void add_check(CLI::App& app, Run& run);       // check, support
 void add_show(CLI::App& app, Run& run);        // status, nodes, agent, why
 void add_agents(CLI::App& app, Run& run);      // agents
 void add_top(CLI::App& app, Run& run);         // top

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
     rollcall::cli::add_restart(app, run);
     rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);
+    rollcall::cli::add_check(app, run);
     rollcall::cli::add_completion(app, run);
     app.footer(kEnds);  // of this help only: whoever asks for a command's knows the rest
 

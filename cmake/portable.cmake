@@ -23,6 +23,7 @@ rollcall_archive(LMDB liblmdb.a liblmdb-dev)
 rollcall_archive(INIH libinih.a libinih-dev)
 rollcall_archive(XXHASH libxxhash.a libxxhash-dev)
 rollcall_archive(ZSTD libzstd.a libzstd-dev)
+rollcall_archive(ZLIB libz.a zlib1g-dev)
 
 # Without their libraries these two are headers only.
 add_library(spdlog::spdlog INTERFACE IMPORTED GLOBAL)

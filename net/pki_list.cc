@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 std::string trouble_with_key(X509* certificate, const std::string& path) {
   struct stat status{};
   if (stat(path.c_str(), &status) != 0) return "";  // kept elsewhere
-  if ((status.st_mode & 077) != 0) {
-    return path + " can be read by others than its owner: chmod 600 " + path;
+  if ((status.st_mode & 07) != 0) {
+    return path + " can be read by every user: chmod o-rwx " + path;
   }
   const auto key = read_key(path);
   if (!key) return key.error().message;

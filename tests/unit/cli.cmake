@@ -8,18 +8,22 @@ rollcall_test(cli_test
     cli/live_test.cc
     cli/screen_test.cc
     cli/table_test.cc
+    cli/support_test.cc
     cli/text_test.cc
     cli/top_text_test.cc
     ${PROJECT_SOURCE_DIR}/cli/drain_text.cc
+    ${PROJECT_SOURCE_DIR}/cli/findings.cc
     ${PROJECT_SOURCE_DIR}/cli/live.cc
     ${PROJECT_SOURCE_DIR}/cli/log_fold.cc
     ${PROJECT_SOURCE_DIR}/cli/progress.cc
     ${PROJECT_SOURCE_DIR}/cli/screen.cc
+    ${PROJECT_SOURCE_DIR}/cli/secrets.cc
     ${PROJECT_SOURCE_DIR}/cli/status_text.cc
     ${PROJECT_SOURCE_DIR}/cli/table.cc
+    ${PROJECT_SOURCE_DIR}/cli/tar.cc
     ${PROJECT_SOURCE_DIR}/cli/text.cc
     ${PROJECT_SOURCE_DIR}/cli/top_text.cc
-  LIBS rollcall_inspect rollcall_master_core rollcall_persist
+  LIBS rollcall_inspect rollcall_master_core rollcall_persist PkgConfig::ZLIB
 )
 add_dependencies(cli_test rollcall)
 target_compile_definitions(cli_test PRIVATE ROLLCALL_TOOL="$<TARGET_FILE:rollcall>")

@@ -284,7 +284,7 @@ TEST_F(PkiChange, ListsWhatThereIs) {
   write_text(dir / "w.key", read_text(dir / "w2.key"));
   EXPECT_THAT(listed("w.crt").key_trouble, HasSubstr("does not belong"));
   std::filesystem::permissions(dir / "w2.key", std::filesystem::perms(0644));
-  EXPECT_THAT(listed("w2.crt").key_trouble, HasSubstr("chmod 600 " + (dir / "w2.key")));
+  EXPECT_THAT(listed("w2.crt").key_trouble, HasSubstr("chmod o-rwx " + (dir / "w2.key")));
 }
 
 TEST_F(PkiChange, AFileIsShownOnAMachineThatIsNotTheCas) {
