@@ -55,6 +55,7 @@ MasterCore::MasterCore(Config config, State state, std::string may_have_lost, st
       random_(seed),
       time_(state_.time(), config_.boot, now),
       leases_(state_, lease_times(), time_.clock(now), now) {
+  state_.count_migrations_anew();
   feed_.begins_after(state_.feed().last());
   feed_in_group_ = feed_.last();
   for (const auto& [agent, record] : state_.agents()) {
@@ -157,6 +158,11 @@ Output MasterCore::stored(std::uint64_t ticket, const Now& now) {
 }
 
 // ---- connections -----------------------------------------------------------------------------
+
+NodeName MasterCore::node_of(ConnId conn) const {
+  const auto it = conns_.find(conn);
+  return it == conns_.end() ? NodeName{} : it->second.node;
+}
 
 ConnId MasterCore::conn_of(const NodeName& node) const {
   const auto it = by_node_.find(node);
@@ -502,6 +508,7 @@ void MasterCore::on(ConnId id, Conn& conn, Delta m, const Now& now, Output& out)
   }
   ++counters_.frames;
   counters_.events += m.events.size();
+  counters_.nodes[conn.node].events += m.events.size();
 
   Ack ack;
   ack.through = m.first_seq + m.events.size() - 1;
@@ -628,7 +635,11 @@ void MasterCore::remember(Decided& d, const std::vector<Outcome>& outcomes,
                           const std::vector<std::uint64_t>& seqs) {
   std::map<Rule, std::uint64_t> counts;
   for (Rule rule : d.rules) ++counts[rule];
-  for (const auto& [rule, n] : counts) counters_.by_rule[std::string(to_string(rule))] += n;
+  auto& of_node = counters_.nodes[d.node];
+  for (const auto& [rule, n] : counts) {
+    counters_.by_rule[std::string(to_string(rule))] += n;
+    of_node.rules[rule] += n;
+  }
   for (std::size_t i = 0; i < d.events.size(); ++i) {
     Decision& seen = decisions_.emplace_back();
     seen.number = ++decision_number_;

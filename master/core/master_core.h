@@ -206,8 +206,18 @@ class MasterCore {
     std::uint64_t inventories_full = 0, inventories_partial = 0;  // that were finished
     std::uint64_t inventories_refused = 0;        // begin again later, dropped, or in contradiction
     std::map<LeaseStatus, std::uint64_t> leases;  // changes to it
+    // Of one worker; kept when it is forgotten, so that none ever goes back.
+    struct OfNode {
+      std::uint64_t events = 0;
+      std::uint64_t digests_equal = 0, digests_differ = 0;
+      std::map<Rule, std::uint64_t> rules;
+      std::map<Cause, std::uint64_t> repairs;
+    };
+    std::map<NodeName, OfNode> nodes;
   };
   const Counters& counters() const { return counters_; }
+  // Whose connection it is; empty before its HELLO was accepted.
+  NodeName node_of(ConnId conn) const;
   std::size_t connections() const { return conns_.size(); }
   Commands::Status commands() const { return commands_.status(); }
 

@@ -81,9 +81,11 @@ Agreement MasterCore::compare(Conn& conn, const Digest& theirs, const Now& now, 
   r.agreement = log.open.digest() == theirs ? Agreement::equal : Agreement::differs;
   if (r.agreement == Agreement::differs) {
     ++counters_.digest_mismatches;
+    ++counters_.nodes[conn.node].digests_differ;
   } else {
     ++counters_.digests_equal;
     agreed_mono_us_[conn.node] = now.mono_us;
+    ++counters_.nodes[conn.node].digests_equal;
     r.walk.reset();
     r.walks = 0;
     log_lease(leases_.confirmed(state_, conn.node, lease_times(), now), now, out);
@@ -297,6 +299,7 @@ void MasterCore::repair(const NodeName& node, Cause cause, std::vector<Event> ev
     Decided& decided = std::get<Decided>(record);
     history_.add(decided, outcomes);
     counters_.repairs[cause] += decided.events.size();
+    counters_.nodes[node].repairs[cause] += decided.events.size();
     after_repair(decided, outcomes, notes, now, out);
     remember(decided, outcomes, std::vector<std::uint64_t>(decided.events.size(), 0));
   }

@@ -66,6 +66,8 @@ void Migrations::end(Migration& m, End how, MasterTime at) {
   m.end = how;
   m.ended = at;
   under_way_.erase(m.agent);
+  ++tally_.ends[std::to_underlying(how)];
+  if (const auto gap = m.gap_us()) tally_.gaps.add(*gap);
 }
 
 void Migrations::decided(const NodeName& node, const Event& e, Rule rule,

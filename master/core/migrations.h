@@ -2,6 +2,7 @@
 // The moves of agents between workers, each as one thing: who had the agent, who has it, when it
 // was offered, taken and released (docs/protocol.md, section 15). Part of the fold of the log:
 // every change is made by what a record says. Pure; loop thread.
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -10,6 +11,7 @@
 #include <unordered_map>
 
 #include "protocol/agent_record.h"
+#include "protocol/duration_counts.h"
 #include "protocol/msgpack_bytes.h"
 #include "protocol/wire.h"
 
@@ -64,6 +66,16 @@ class Migrations {
                const std::optional<Before>& before, bool offered, MasterTime at);
   void lease_gone(const NodeName& node, MasterTime at);
 
+  // How those ended that did, and the gaps that are known, since count_anew(). For people only: no
+  // part of what is packed or compared.
+  struct Tally {
+    std::array<std::uint64_t, 8> ends{};  // by End
+    DurationCounts gaps;
+    bool operator==(const Tally&) const { return true; }
+  };
+  const Tally& tally() const { return tally_; }
+  void count_anew() { tally_ = {}; }
+
   const std::map<std::uint64_t, Migration>& all() const { return all_; }  // by number, from 1
   std::size_t under_way() const { return under_way_.size(); }
 
@@ -84,6 +96,7 @@ class Migrations {
   std::uint64_t last_ = 0;
   std::map<std::uint64_t, Migration> all_;
   std::unordered_map<AgentId, std::uint64_t> under_way_;
+  Tally tally_;
 };
 std::string_view to_string(Migrations::End end);
 

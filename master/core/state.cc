@@ -95,16 +95,26 @@ std::optional<MasterTime> State::frozen_until(const NodeName& node) const {
   return until;
 }
 
+State::Counts State::counts_of(const NodeLog& node) {
+  Counts c;
+  const std::size_t not_offered = node.on_top - node.offers.all;
+  c.migrating = node.offers.all - node.offers.given_up();
+  if (node.lease.status == LeaseStatus::valid) {
+    c.active = not_offered;
+  } else if (node.lease.status != LeaseStatus::expired) {
+    c.unreachable = not_offered;
+  }
+  c.disconnected = node.on_top - c.migrating - c.active - c.unreachable;
+  return c;
+}
+
 State::Counts State::counts() const {
   Counts c;
   for (const auto& [name, node] : nodes_) {
-    const std::size_t not_offered = node.on_top - node.offers.all;
-    c.migrating += node.offers.all - node.offers.given_up();
-    if (node.lease.status == LeaseStatus::valid) {
-      c.active += not_offered;
-    } else if (node.lease.status != LeaseStatus::expired) {
-      c.unreachable += not_offered;
-    }
+    const Counts its = counts_of(node);
+    c.migrating += its.migrating;
+    c.active += its.active;
+    c.unreachable += its.unreachable;
   }
   c.disconnected = agents_.size() - c.active - c.unreachable - c.migrating;
   return c;

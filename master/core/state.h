@@ -133,11 +133,15 @@ class State {
     std::size_t active = 0, unreachable = 0, disconnected = 0, migrating = 0;
   };
   Counts counts() const;  // takes as long as there are nodes and ends of offers
+  // Of the agents whose newest session is an open one of this node; none is counted as disconnected
+  // but those whose lease expired.
+  static Counts counts_of(const NodeLog& node);
   // Until when expiry is frozen: by node, with no name of all.
   const std::map<NodeName, MasterTime>& frozen() const { return frozen_; }
   std::optional<MasterTime> frozen_until(const NodeName& node) const;  // as all or by name
   const std::map<NodeName, ForgottenNode>& forgotten() const { return forgotten_; }
   const Migrations& migrations() const { return migrations_; }
+  void count_migrations_anew() { migrations_.count_anew(); }
   // Agents whose record says that they were removed, and since when.
   const std::map<AgentId, MasterTime>& removed() const { return removed_; }
   const FeedNumbers& feed() const { return feed_; }

@@ -11,6 +11,7 @@ rollcall_test(rollcall_protocol_test
     protocol/codec_test.cc
     protocol/compression_test.cc
     protocol/digest_test.cc
+    protocol/duration_counts_test.cc
     protocol/framing_test.cc
     protocol/golden_test.cc
     protocol/ids_test.cc

@@ -103,6 +103,23 @@ TEST_F(MigrationsTest, AnOfferThatIsTakenAndReleased) {
   EXPECT_EQ(migrations().under_way(), 0u);
 }
 
+TEST_F(MigrationsTest, EachEndIsCountedOnceWithTheGapIfItIsKnown) {
+  const auto count = [this](End end) {
+    return migrations().tally().ends[static_cast<std::size_t>(end)];
+  };
+  says(11, 1, offered(10, 1));
+  EXPECT_EQ(migrations().tally().gaps.total(), 0u);
+  says(21, 2, opened(7, 20));
+  EXPECT_EQ(count(End::released), 0u);
+  says(22, 1, released(10, 2, 11));
+  EXPECT_EQ(count(End::released), 1u);
+  EXPECT_EQ(migrations().tally().gaps.total(), 1u);
+  EXPECT_EQ(migrations().tally().gaps.sum_us, *migrations().all().begin()->second.gap_us());
+  // A master that reads its log again has seen none of them end.
+  const Master again(m.records, "", 30, config());
+  EXPECT_EQ(again.core.state().migrations().tally().gaps.total(), 0u);
+}
+
 TEST_F(MigrationsTest, AMoveThatNobodyOffered) {
   says(21, 2, opened(7, 20));
   says(22, 1, released(10, 1, 10));
