@@ -74,33 +74,37 @@ void MasterDriver::stop() {
 
 void MasterDriver::link_accepted(master::ConnId conn, std::vector<std::string> peer_names,
                                  std::string address) {
-  readers_.insert_or_assign(conn, FrameReader(kMaxFrame));
+  peers_.insert_or_assign(conn, Peer{});
   carry_out(core_.connected(conn, std::move(peer_names), std::move(address), clock_.now()));
 }
 
 void MasterDriver::link_received(master::ConnId conn, std::string_view bytes) {
-  const auto it = readers_.find(conn);
-  if (it == readers_.end()) return;
-  it->second.feed(bytes);
+  const auto it = peers_.find(conn);
+  if (it == peers_.end()) return;
+  if (const NodeName node = core_.node_of(conn); !node.empty())
+    measured_.nodes[node].traffic.received += bytes.size();
+  it->second.reader.feed(bytes);
   while (!stopped_) {
-    const auto payload = it->second.next();
+    const auto payload = it->second.reader.next();
     if (!payload) {
-      readers_.erase(it);
+      peers_.erase(it);
       return carry_out(core_.malformed(conn, payload.error(), clock_.now()));
     }
     if (!*payload) return;
     auto message = decode(**payload);
     if (!message) {
-      readers_.erase(it);
+      peers_.erase(it);
       return carry_out(core_.malformed(conn, message.error(), clock_.now()));
     }
+    if (const auto* delta = std::get_if<Delta>(&*message))
+      it->second.ack_times.sent(last_seq_of(*delta), clock_.now().mono_us);
     carry_out(core_.message(conn, std::move(*message), clock_.now()));
-    if (!readers_.contains(conn)) return;  // it was closed meanwhile
+    if (!peers_.contains(conn)) return;  // it was closed meanwhile
   }
 }
 
 void MasterDriver::link_closed(master::ConnId conn) {
-  readers_.erase(conn);
+  peers_.erase(conn);
   if (!stopped_) carry_out(core_.disconnected(conn, clock_.now()));
 }
 
@@ -134,13 +138,9 @@ void MasterDriver::carry_out(master::Output out) {
     }
     append(appending_ticket_);
   }
-  for (const auto& s : out.send) {
-    std::string bytes;
-    encode_frame(s.message, bytes);
-    links_.send(s.conn, std::move(bytes));
-  }
+  for (const auto& one : out.send) send(one);
   for (const auto& c : out.close) {
-    readers_.erase(c.conn);
+    peers_.erase(c.conn);
     links_.close(c.conn, c.reason);
   }
   for (const auto& report : out.reports) tell(report);
@@ -148,6 +148,21 @@ void MasterDriver::carry_out(master::Output out) {
     paused_ = core_.congested();
     links_.pause_reading(paused_);
   }
+}
+
+void MasterDriver::send(const master::Output::Send& one) {
+  std::string bytes;
+  encode_frame(one.message, bytes);
+  const auto* ack = std::get_if<Ack>(&one.message);
+  const auto peer = peers_.find(one.conn);
+  if (ack && peer != peers_.end())
+    peer->second.ack_times.acked(ack->through, clock_.now().mono_us, measured_.ack_times);
+  if (const NodeName node = core_.node_of(one.conn); !node.empty()) {
+    Measured::OfNode& of_node = measured_.nodes[node];
+    of_node.traffic.sent += bytes.size();
+    of_node.acks += ack ? 1u : 0u;
+  }
+  links_.send(one.conn, std::move(bytes));
 }
 
 void MasterDriver::append(std::uint64_t ticket) {

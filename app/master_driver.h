@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "app/ack_times.h"
 #include "app/clock.h"
 #include "master/core/master_core.h"
 #include "persist/event_log.h"
@@ -86,11 +87,26 @@ class MasterDriver {
   master::MasterCore& core() { return core_; }
   const master::MasterCore& core() const { return core_; }
   const std::string& log_error() const { return log_error_; }
+  // For people, since the start.
+  struct Measured {
+    struct OfNode {
+      Traffic traffic;
+      std::uint64_t acks = 0;
+    };
+    std::map<NodeName, OfNode> nodes;  // of those that said who they are
+    DurationCounts ack_times;          // from receipt to the ACK, the disk's time included
+  };
+  const Measured& measured() const { return measured_; }
 
  private:
+  struct Peer {
+    FrameReader reader{kMaxFrame};
+    AckTimes ack_times;
+  };
   static constexpr std::int64_t kLogRetryUs = 1'000'000;
 
   void carry_out(master::Output out);
+  void send(const master::Output::Send& one);
   void append(std::uint64_t ticket);
   void tell_durable();
   void tell(const master::CommandReportPtr& report);
@@ -101,7 +117,8 @@ class MasterDriver {
   Notes notes_;
   Options options_;
   master::MasterCore core_;
-  std::map<master::ConnId, FrameReader> readers_;
+  std::map<master::ConnId, Peer> peers_;
+  Measured measured_;
   bool stopped_ = false;
   bool paused_ = false;
 

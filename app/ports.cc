@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <span>
@@ -15,6 +16,12 @@ namespace {
 
 std::string_view text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::int64_t mono_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Jobs that the disk thread does not take can only mean a broken invariant: each driver has at most
@@ -46,17 +53,26 @@ std::string machine_id() {
 
 void DiskStore::commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) {
   submit(disk_, [this, batch = std::move(batch), done = std::move(done)] {
+    const std::int64_t began_us = mono_us();
     auto result = store_.commit(*batch);
-    loop_.post([done, result = std::move(result)] { done(result); });
+    loop_.post([this, done, result = std::move(result), took_us = mono_us() - began_us] {
+      times_.add(took_us);
+      done(result);
+    });
   });
 }
 
 void DiskLog::append(std::vector<std::string> records, Snapshot snapshot, Done done) {
   submit(disk_, [this, records = std::move(records), snapshot = std::move(snapshot),
                  done = std::move(done)]() mutable {
+    const std::int64_t began_us = mono_us();
     auto result = log_.append(records);
+    const std::int64_t took_us = mono_us() - began_us;
     if (result && snapshot) write_snapshot(log_.next_index() - 1, std::move(snapshot));
-    loop_.post([done, result = std::move(result)] { done(result); });
+    loop_.post([this, done, result = std::move(result), took_us] {
+      times_.add(took_us);
+      done(result);
+    });
   });
 }
 

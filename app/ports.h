@@ -30,11 +30,14 @@ class DiskStore final : public SidecarDriver::Store {
   DiskStore(net::Loop& loop, DiskThread& disk, persist::SessionStore& store)
       : loop_(loop), disk_(disk), store_(store) {}
   void commit(std::shared_ptr<const persist::StoreBatch> batch, Done done) override;
+  // How long commits took on the disk thread, those that failed too.
+  const DurationCounts& times() const { return times_; }
 
  private:
   net::Loop& loop_;
   DiskThread& disk_;
   persist::SessionStore& store_;
+  DurationCounts times_;
 };
 
 // Snapshots are made on a thread of their own, so that nothing that is to be acked waits for one.
@@ -45,6 +48,8 @@ class DiskLog final : public MasterDriver::Log {
           const persist::Retention& retention)
       : loop_(loop), disk_(disk), log_(log), retention_(retention) {}
   void append(std::vector<std::string> records, Snapshot snapshot, Done done) override;
+  // How long it took on the disk thread until they were durable, or could not be.
+  const DurationCounts& times() const { return times_; }
   void stop() { snapshots_.stop(); }  // after the disk thread: waits for the snapshot under way
 
  private:
@@ -56,6 +61,7 @@ class DiskLog final : public MasterDriver::Log {
   persist::EventLog& log_;
   const persist::Retention retention_;
   bool over_budget_ = false;  // snapshots' thread
+  DurationCounts times_;
   DiskThread snapshots_{1};
 };
 

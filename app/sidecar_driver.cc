@@ -27,6 +27,7 @@ std::expected<void, Error> SidecarDriver::start(const persist::StoreContents& co
 }
 
 void SidecarDriver::look(const sidecar::Look& look) {
+  measured_.looks.add(look.finished.mono_us - look.started.mono_us);
   carry_out(core_.look(look));
 }
 void SidecarDriver::look_failed(sidecar::SidecarCore::Manager manager) {
@@ -106,11 +107,13 @@ void SidecarDriver::link_connected() {
   state_ = State::connected;
   closing_ = false;
   reader_ = FrameReader(kMaxFrame);
+  ack_times_ = {};
   carry_out(core_.connected(clock_.now()));
 }
 
 void SidecarDriver::link_received(std::string_view bytes) {
   if (state_ != State::connected || closing_) return;
+  measured_.traffic.received += bytes.size();
   reader_.feed(bytes);
   while (state_ == State::connected && !closing_) {
     const auto payload = reader_.next();
@@ -118,6 +121,10 @@ void SidecarDriver::link_received(std::string_view bytes) {
     if (!*payload) return;
     const auto message = decode(**payload);
     if (!message) return carry_out(core_.malformed(message.error(), clock_.now()));
+    if (const auto* ack = std::get_if<Ack>(&*message)) {
+      ++measured_.acks;
+      ack_times_.acked(ack->through, clock_.now().mono_us, measured_.ack_times);
+    }
     const bool welcomed = core_.link() == sidecar::SidecarCore::Link::streaming;
     carry_out(core_.message(*message, clock_.now()));
     if (closing_ || core_.link() != sidecar::SidecarCore::Link::streaming) continue;
@@ -178,7 +185,12 @@ void SidecarDriver::carry_out(sidecar::Output out) {
   }
   if (state_ == State::connected && !closing_ && !out.send.empty()) {
     std::string bytes;
-    for (const Message& m : out.send) encode_frame(m, bytes, core_.compression());
+    for (const Message& m : out.send) {
+      if (const auto* delta = std::get_if<Delta>(&m))
+        ack_times_.sent(last_seq_of(*delta), clock_.now().mono_us);
+      encode_frame(m, bytes, core_.compression());
+    }
+    measured_.traffic.sent += bytes.size();
     link_.send(std::move(bytes));
   }
   if (out.close) {

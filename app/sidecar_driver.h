@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/ack_times.h"
 #include "app/clock.h"
 #include "net/backoff.h"
 #include "persist/session_store.h"
@@ -111,6 +112,14 @@ class SidecarDriver {
   void tick();
 
   const sidecar::SidecarCore& core() const { return core_; }
+  // For people, since the start.
+  struct Measured {
+    Traffic traffic;
+    std::uint64_t acks = 0;
+    DurationCounts ack_times;  // from sending to the ACK
+    DurationCounts looks;      // at the source
+  };
+  const Measured& measured() const { return measured_; }
   // Why nothing can be stored at present; empty if it can.
   const std::string& store_error() const { return store_error_; }
   const std::string& link_error() const { return link_error_; }
@@ -148,6 +157,8 @@ class SidecarDriver {
   std::vector<std::function<void()>> drain_asked_;
   std::string store_error_;
   std::string link_error_;
+  AckTimes ack_times_;
+  Measured measured_;
 };
 
 }  // namespace rollcall::app

@@ -1,5 +1,6 @@
 rollcall_test(app_test THREADS
   SOURCES
+    app/ack_times_test.cc
     app/clock_test.cc
     app/config_test.cc
     app/disk_log_test.cc
