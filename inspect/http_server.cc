@@ -100,6 +100,7 @@ class HttpServer::Impl {
   }
 
   std::uint16_t port() const { return port_; }
+  std::size_t streams_seen() const { return streams_seen_; }
 
   void news(std::uint64_t upto) {
     if (news_.exchange(upto) != upto && wake_) wake();
@@ -156,6 +157,7 @@ class HttpServer::Impl {
   std::uint16_t port_ = 0;
   std::atomic<bool> stopping_ = false;
   std::atomic<std::uint64_t> news_ = 0;
+  std::atomic<std::size_t> streams_seen_ = 0;  // streams(), for other threads
 
   std::mutex answers_mutex_;
   std::vector<Answer> answers_;  // guarded by answers_mutex_
@@ -202,6 +204,7 @@ void HttpServer::Impl::run() {
       if (connections_.empty() || now >= *stop_at) return;
     }
     ask_those_who_wait(now);
+    streams_seen_ = streams();
     const TimePoint next = prepare(polled, now, stop_at.value_or(now + std::chrono::hours(1)));
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - now);
     ::poll(polled.fds.data(), polled.fds.size(),
@@ -595,6 +598,9 @@ void HttpServer::stop() {
 }
 std::uint16_t HttpServer::port() const {
   return impl_->port();
+}
+std::size_t HttpServer::streams() const {
+  return impl_->streams_seen();
 }
 
 }  // namespace rollcall::inspect

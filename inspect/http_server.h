@@ -114,6 +114,8 @@ class HttpServer {
   void stop();
 
   std::uint16_t port() const;  // after start()
+  // Those that read a stream or wait for news. Any thread.
+  std::size_t streams() const;
 
  private:
   class Impl;

@@ -484,6 +484,7 @@ void add_master_pages(HttpServer& server, Post post, MasterView view) {
   add_balance_page(server, post, view);
   add_master_live(server, post, view);
   add_web_page(server, "master.html");
+  add_master_metrics(server, post, view);
   if (view.sink) add_sink_page(server, post, view.sink);
   const auto pages = std::make_shared<const MasterPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });

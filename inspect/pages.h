@@ -2,6 +2,7 @@
 // What the two daemons answer over HTTP. docs/http.md lists the paths and fields; names are stable.
 // The handlers run on HTTP threads and ask the loop thread by `post`.
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "inspect/upkeep.h"
 #include "master/sink/sink_core.h"
 #include "net/tls_stream.h"
+#include "protocol/duration_counts.h"
 
 namespace rollcall::inspect {
 
@@ -50,9 +52,13 @@ struct SidecarView {
   std::function<SourceStatus()> source;  // loop thread
   std::string version;
   UpkeepOf upkeep = {};
+  // For /metrics; loop thread.
+  std::function<DurationCounts()> commits = {};
+  std::string store_directory = {};
 };
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view);
-void add_handoff_page(HttpServer& server, Post post, SidecarView view);  // of them
+void add_handoff_page(HttpServer& server, Post post, SidecarView view);     // of them
+void add_sidecar_metrics(HttpServer& server, Post post, SidecarView view);  // and of them
 
 // `send_inventory`, on the loop thread, has the sidecar begin a full inventory; why not, if it
 // cannot.
@@ -71,11 +77,15 @@ struct MasterView {
   std::function<const master::SinkCore&()> sink = {};    // loop thread
   std::size_t flapping = 6;  // moves within an hour from which an agent is listed
   UpkeepOf upkeep = {};
+  // For /metrics; loop thread.
+  std::function<DurationCounts()> commits = {};
+  std::uint64_t log_limit_bytes = 0;
 };
 void add_master_pages(HttpServer& server, Post post, MasterView view);
 void add_migration_pages(HttpServer& server, Post post, MasterView view);  // of them
 void add_balance_page(HttpServer& server, Post post, MasterView view);     // and of them
 void add_master_live(HttpServer& server, Post post, MasterView view);      // and of them: /live
+void add_master_metrics(HttpServer& server, Post post, MasterView view);   // and of them
 // /events and /contested. The server is to be told of news: HttpServer::news() with what
 // core().feed().last() has come to.
 void add_feed_pages(HttpServer& server, Post post, MasterView view);

@@ -520,6 +520,7 @@ class LiveStream final : public Stream {
 
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
   add_handoff_page(server, post, view);
+  add_sidecar_metrics(server, post, view);
   const auto pages = std::make_shared<const SidecarPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });

@@ -131,7 +131,9 @@ class Master {
         config.store.path,
         [this]() -> const master::SinkCore& { return sink_.core(); },
         config.limits.flapping,
-        inspect::upkeep_of(reloader_)};
+        inspect::upkeep_of(reloader_),
+        [this] { return log_.times(); },
+        config.store.max_size};
     inspect::add_master_pages(http_, post, view);
     inspect::add_feed_pages(http_, post, view);
     inspect::add_master_actions(http_, post, driver_, token);

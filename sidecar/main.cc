@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "app/config.h"
 #include "app/daemon.h"
@@ -154,8 +155,13 @@ class Sidecar {
   app::SidecarDriver driver_;
   std::unique_ptr<sidecar::News> news_;
   sidecar::AgentPort agents_;
-  const inspect::SidecarView view_{driver_, clock_, [this] { return news_->status(); },
-                                   ROLLCALL_VERSION, inspect::upkeep_of(reloader_)};
+  const inspect::SidecarView view_{driver_,
+                                   clock_,
+                                   [this] { return news_->status(); },
+                                   ROLLCALL_VERSION,
+                                   inspect::upkeep_of(reloader_),
+                                   [this] { return disk_store_.times(); },
+                                   config_.store.path};
   inspect::HttpServer http_;
 };
 

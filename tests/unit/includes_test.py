@@ -37,6 +37,7 @@ OUTSIDE = {
     "openssl/": ["net"],
     "httplib.h": ["inspect", "cli"],
     "lmdb.h": ["persist"],
+    "prometheus/": ["inspect"],
     "msgpack": ["protocol"],
     "zstd.h": ["protocol"],
 }
