@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -164,6 +164,13 @@ class Prometheus:
             "--web.listen-address=127.0.0.1:0"], folder / "log", "Listening on").start()
         self.url = "http://127.0.0.1:" + re.search(r"address=\S+:(\d+)", self.daemon.said)[1]
 
+    def ready(self):
+        try:
+            with urllib.request.urlopen(self.url + "/-/ready", timeout=10):
+                return True
+        except urllib.error.HTTPError:  # it reads its own files first
+            return False
+
     def close(self):
         self.daemon.end()
         self.daemon.ended(20)
@@ -195,6 +202,7 @@ class Scraped(unittest.TestCase):
             "rollcall-master": [address["master"]],
             "rollcall-sidecar": [address["w1"], address["w2"]]})
         cls.addClassCleanup(cls.prometheus.close)
+        cls.cluster.until("Prometheus is ready", cls.prometheus.ready)
         cls.cluster.until("all are scraped twice", lambda: cls.prometheus.ask(
             'min(count_over_time(up[1m])) >= 2 and min(up) == 1 and count(up) == 3'))
 
