@@ -510,9 +510,11 @@ void add_log_keys(std::vector<Key>& keys, LogConfig& log) {
                                                  {"info", Level::Info},
                                                  {"warn", Level::Warn},
                                                  {"error", Level::Error}})});
-  keys.push_back(
-      {"log", "format",
-       choice_into<LogFormat>(log.format, {{"text", LogFormat::Text}, {"json", LogFormat::Json}})});
+  keys.push_back({"log", "format",
+                  choice_into<LogFormat>(log.format, {{"auto", LogFormat::Auto},
+                                                      {"text", LogFormat::Text},
+                                                      {"json", LogFormat::Json},
+                                                      {"journal", LogFormat::Journal}})});
 }
 
 void add_sink_keys(std::vector<Key>& keys, MasterConfig::Sink& sink) {

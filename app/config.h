@@ -53,7 +53,7 @@ struct TlsConfig {
 
 struct LogConfig {
   Level level = Level::Info;
-  LogFormat format = LogFormat::Text;
+  LogFormat format = LogFormat::Auto;
   bool operator==(const LogConfig&) const = default;
 };
 

@@ -5,28 +5,16 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <utility>
 
 #include "app/clock.h"
+#include "app/journal.h"
 
 namespace rollcall::app {
 namespace {
-
-std::string_view name_of(Level level) {
-  switch (level) {
-    case Level::Debug:
-      return "DEBUG";
-    case Level::Info:
-      return "INFO";
-    case Level::Warn:
-      return "WARN";
-    case Level::Error:
-      return "ERROR";
-  }
-  return "ERROR";
-}
 
 std::string time_text(std::int64_t wall_us) {
   std::int64_t seconds = wall_us / 1'000'000;
@@ -135,16 +123,6 @@ void append_escaped(std::string& out, std::string_view text, LogFormat format) {
   }
 }
 
-std::string cut(std::string_view value) {
-  if (value.size() <= Log::kLongestValue) return std::string(value);
-  std::size_t keep = Log::kLongestValue;
-  while (keep > 0 && (static_cast<unsigned char>(value[keep]) & 0xc0) == 0x80) --keep;
-  // A tail of continuation bytes alone is no text; then cut anywhere.
-  if (keep + 4 < Log::kLongestValue) keep = Log::kLongestValue;
-  return std::string(value.substr(0, keep)) + " (and " + std::to_string(value.size() - keep) +
-         " more bytes)";
-}
-
 bool needs_quotes(std::string_view value) {
   if (value.empty()) return true;
   while (!value.empty()) {
@@ -165,13 +143,14 @@ void append_quoted(std::string& out, std::string_view text, LogFormat format) {
 
 struct ProcessLog {
   SystemClock clock;
+  Journal journal;
   std::shared_ptr<spdlog::logger> out = make_out();
   Log log{LogFormat::Text, Level::Info,
           [this](Level, std::string_view line) {
             // As an argument, never as the format: braces in a value are text.
             out->log(spdlog::level::critical, spdlog::string_view_t(line.data(), line.size()));
           },
-          clock};
+          clock, [this](std::string_view entry) { return journal.send(entry); }};
 
   static std::shared_ptr<spdlog::logger> make_out() {
     auto logger = std::make_shared<spdlog::logger>(
@@ -189,43 +168,84 @@ Log& process_log() {
 
 }  // namespace
 
+std::string_view to_string(Level level) {
+  switch (level) {
+    case Level::Debug:
+      return "debug";
+    case Level::Info:
+      return "info";
+    case Level::Warn:
+      return "warn";
+    case Level::Error:
+      return "error";
+  }
+  return "error";
+}
+
+std::optional<Level> level_of(std::string_view word) {
+  for (const Level level : {Level::Debug, Level::Info, Level::Warn, Level::Error}) {
+    if (to_string(level) == word) return level;
+  }
+  return std::nullopt;
+}
+
+std::string shortened(std::string_view value) {
+  if (value.size() <= Log::kLongestValue) return std::string(value);
+  std::size_t keep = Log::kLongestValue;
+  while (keep > 0 && (static_cast<unsigned char>(value[keep]) & 0xc0) == 0x80) --keep;
+  // A tail of continuation bytes alone is no text; then cut anywhere.
+  if (keep + 4 < Log::kLongestValue) keep = Log::kLongestValue;
+  return std::string(value.substr(0, keep)) + " (and " + std::to_string(value.size() - keep) +
+         " more bytes)";
+}
+
+std::string plain_text(std::string_view message, const Field* begin, const Field* end) {
+  std::string text;
+  append_escaped(text, shortened(message), LogFormat::Text);
+  for (const Field* field = begin; field != end; ++field) {
+    text += ' ';
+    append_escaped(text, field->key, LogFormat::Text);
+    text += '=';
+    const std::string value = shortened(field->value);
+    if (needs_quotes(value)) {
+      append_quoted(text, value, LogFormat::Text);
+    } else {
+      text += value;
+    }
+  }
+  return text;
+}
+
 std::string format_line(LogFormat format, std::int64_t wall_us, Level level,
                         std::string_view message, const Field* begin, const Field* end) {
   std::string line;
   if (format == LogFormat::Json) {
     line += R"({"time":")" + time_text(wall_us) + R"(","level":")";
-    for (const char c : name_of(level)) line += static_cast<char>(c - 'A' + 'a');
+    line += to_string(level);
     line += R"(","message":)";
-    append_quoted(line, cut(message), format);
+    append_quoted(line, shortened(message), format);
     for (const Field* field = begin; field != end; ++field) {
       line += ',';
       append_quoted(line, field->key, format);
       line += ':';
-      append_quoted(line, cut(field->value), format);
+      append_quoted(line, shortened(field->value), format);
     }
     return line + '}';
   }
   line += time_text(wall_us);
   line += ' ';
-  line += name_of(level);
-  line.append(6 - name_of(level).size(), ' ');
-  append_escaped(line, cut(message), format);
-  for (const Field* field = begin; field != end; ++field) {
-    line += ' ';
-    append_escaped(line, field->key, format);
-    line += '=';
-    const std::string value = cut(field->value);
-    if (needs_quotes(value)) {
-      append_quoted(line, value, format);
-    } else {
-      line += value;
-    }
-  }
-  return line;
+  const std::string_view name = to_string(level);
+  for (const char c : name) line += static_cast<char>(c - 'a' + 'A');
+  line.append(6 - name.size(), ' ');
+  return line + plain_text(message, begin, end);
 }
 
-Log::Log(LogFormat format, Level level, Sink sink, Clock& clock)
-    : format_(format), level_(level), sink_(std::move(sink)), clock_(clock) {}
+Log::Log(LogFormat format, Level level, Sink sink, Clock& clock, JournalSink journal)
+    : format_(format),
+      level_(level),
+      sink_(std::move(sink)),
+      journal_(std::move(journal)),
+      clock_(clock) {}
 
 void Log::write(Level level, std::string_view message, std::initializer_list<Field> fields) {
   write(level, message, std::span<const Field>(fields.begin(), fields.size()));
@@ -261,7 +281,7 @@ void Log::write(Level level, std::string_view message, std::span<const Field> fi
     tell_left_out(found->first, window, now.wall_us);
     window = Window{.began_us = now.mono_us};
   }
-  if (window.written >= kBurst) {
+  if (window.written >= (level == Level::Debug ? kDebugBurst : kBurst)) {
     if (window.left_out++ == 0) window.level = level;
     return;
   }
@@ -285,6 +305,8 @@ void Log::tell_left_out(const std::string& message, Window& window, std::int64_t
 
 void Log::emit(Level level, std::string_view message, const Field* begin, const Field* end,
                std::int64_t wall_us) {
+  const bool to_journal = format_ == LogFormat::Journal;
+  if (to_journal && journal_ && journal_(journal_entry(level, message, begin, end))) return;
   sink_(level, format_line(format_, wall_us, level, message, begin, end));
 }
 
@@ -303,6 +325,11 @@ Level Log::level() const {
   return level_;
 }
 
+LogFormat Log::format() const {
+  const std::lock_guard lock(mutex_);
+  return format_;
+}
+
 void log(Level level, std::string_view message, std::initializer_list<Field> fields) {
   process_log().write(level, message, fields);
 }
@@ -310,7 +337,14 @@ void log(Level level, std::string_view message, std::span<const Field> fields) {
   process_log().write(level, message, fields);
 }
 void set_log_format(LogFormat format) {
+  if (format == LogFormat::Auto) {
+    const bool journal = stderr_is_journal(std::getenv("JOURNAL_STREAM"));
+    format = journal ? LogFormat::Journal : LogFormat::Text;
+  }
   process_log().set_format(format);
+}
+LogFormat log_format() {
+  return process_log().format();
 }
 void set_log_level(Level level) {
   process_log().set_level(level);

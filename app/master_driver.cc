@@ -1,8 +1,10 @@
 #include "app/master_driver.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "app/event_fields.h"
 #include "protocol/codec.h"
 
 namespace rollcall::app {
@@ -120,6 +122,7 @@ void MasterDriver::tick() {
 
 void MasterDriver::carry_out(master::Output out) {
   if (stopped_) return;
+  tell_decisions();
   for (const Note& n : out.notes) notes_(n);
   if (out.append) {
     appending_ = std::move(out.append->records);
@@ -214,6 +217,22 @@ void MasterDriver::tell(const master::CommandReportPtr& report) {
   for (auto at = from; at != to; ++at) told.push_back(std::move(at->second));
   wait_for_command_.erase(from, to);
   for (const auto& done : told) done(report);
+}
+
+void MasterDriver::tell_decisions() {
+  const auto& all = core_.decisions();
+  const std::uint64_t newest = all.empty() ? told_ : all.back().number;
+  if (newest == told_) return;
+  const std::uint64_t behind = std::exchange(told_, newest);
+  if (!each_wanted_ || !each_wanted_()) return;
+  auto it = std::ranges::upper_bound(all, behind, {}, &master::Decision::number);
+  for (; it != all.end(); ++it) {
+    auto fields = fields_of(it->event, it->node);
+    if (it->cause == master::Cause::told) fields.emplace_back("seq", std::to_string(it->seq));
+    fields.emplace_back("cause", to_string(it->cause));
+    fields.emplace_back("rule", to_string(it->rule));
+    notes_({NoteLevel::debug, "decided", std::move(fields)});
+  }
 }
 
 void MasterDriver::tell_durable() {

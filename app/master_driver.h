@@ -61,7 +61,8 @@ class MasterDriver {
                std::string may_have_lost, std::uint64_t seed, Clock& clock, Log& log, Links& links,
                Notes notes);
 
-  // Before start().
+  // Before start(). As long as `wanted`, each decision is told in a note of its own.
+  void tell_each(std::function<bool()> wanted) { each_wanted_ = std::move(wanted); }
   void remember(master::History history) { core_.remember(std::move(history)); }
   void remember(master::Feed feed) { core_.remember(std::move(feed)); }
   void start();
@@ -108,6 +109,7 @@ class MasterDriver {
   void carry_out(master::Output out);
   void send(const master::Output::Send& one);
   void append(std::uint64_t ticket);
+  void tell_decisions();
   void tell_durable();
   void tell(const master::CommandReportPtr& report);
 
@@ -115,6 +117,8 @@ class MasterDriver {
   Log& log_;
   Links& links_;
   Notes notes_;
+  std::function<bool()> each_wanted_;
+  std::uint64_t told_ = 0;  // the number of the last decision that was looked at
   Options options_;
   master::MasterCore core_;
   std::map<master::ConnId, Peer> peers_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/event_fields.h"
 #include "protocol/codec.h"
 
 namespace rollcall::app {
@@ -184,14 +185,7 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     commit(out.commit->ticket, std::make_shared<const persist::StoreBatch>(std::move(batch)));
   }
   if (state_ == State::connected && !closing_ && !out.send.empty()) {
-    std::string bytes;
-    for (const Message& m : out.send) {
-      if (const auto* delta = std::get_if<Delta>(&m))
-        ack_times_.sent(last_seq_of(*delta), clock_.now().mono_us);
-      encode_frame(m, bytes, core_.compression());
-    }
-    measured_.traffic.sent += bytes.size();
-    link_.send(std::move(bytes));
+    send(out.send);
   }
   if (out.close) {
     not_before_us_ = clock_.now().mono_us + out.retry_after_us;
@@ -212,6 +206,28 @@ void SidecarDriver::carry_out(sidecar::Output out) {
     } else {
       asked_to_move("this sidecar cannot reach agents");
     }
+  }
+}
+
+void SidecarDriver::send(const std::vector<Message>& messages) {
+  std::string bytes;
+  for (const Message& m : messages) {
+    if (const auto* delta = std::get_if<Delta>(&m)) {
+      ack_times_.sent(last_seq_of(*delta), clock_.now().mono_us);
+      if (each_wanted_ && each_wanted_()) tell_each_of(*delta);
+    }
+    encode_frame(m, bytes, core_.compression());
+  }
+  measured_.traffic.sent += bytes.size();
+  link_.send(std::move(bytes));
+}
+
+void SidecarDriver::tell_each_of(const Delta& delta) {
+  std::uint64_t seq = delta.first_seq;
+  for (const Event& e : delta.events) {
+    auto fields = fields_of(e, core_.node());
+    fields.emplace_back("seq", std::to_string(seq++));
+    notes_({NoteLevel::debug, "the master is told", std::move(fields)});
   }
 }
 

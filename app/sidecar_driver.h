@@ -68,6 +68,8 @@ class SidecarDriver {
 
   // Before start(). Without it agents are asked nothing.
   void attach(AgentMessages& messages) { messages_ = &messages; }
+  // Before start(). As long as `wanted`, each event that is sent is told in a note of its own.
+  void tell_each(std::function<bool()> wanted) { each_wanted_ = std::move(wanted); }
   // First call, with what the store holds.
   std::expected<void, Error> start(const persist::StoreContents& contents);
   void stop() { stopped_ = true; }  // no further order is carried out
@@ -132,6 +134,8 @@ class SidecarDriver {
   void commit(std::uint64_t ticket, std::shared_ptr<const persist::StoreBatch> batch);
   void committed(std::uint64_t ticket, std::expected<void, Error> result);
   void close_link(const std::string& reason);
+  void send(const std::vector<Message>& messages);
+  void tell_each_of(const Delta& delta);
 
   Clock& clock_;
   Store& store_;
@@ -140,6 +144,7 @@ class SidecarDriver {
   Agents* agents_ = nullptr;
   AgentMessages* messages_ = nullptr;
   Notes notes_;
+  std::function<bool()> each_wanted_;
   sidecar::SidecarCore core_;
   net::Backoff backoff_;
   FrameReader reader_;

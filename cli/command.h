@@ -33,6 +33,7 @@ void add_events(CLI::App& app, Run& run);      // events, contested
 void add_operate(CLI::App& app, Run& run);     // confirm, freeze, unfreeze, forget, inventory
 void add_drain(CLI::App& app, Run& run);       // drain, undrain, migrations
 void add_restart(CLI::App& app, Run& run);     // restart
+void add_log_level(CLI::App& app, Run& run);   // log-level
 void add_log(CLI::App& app, Run& run);         // log verify, replay, export, repair
 void add_completion(CLI::App& app, Run& run);  // completion bash, of all that was added before
 

@@ -158,6 +158,12 @@ std::expected<std::string, Exit> Daemon::post(const std::string& path) const {
   return *std::move(body);
 }
 
+std::expected<std::string, Exit> Daemon::put(const std::string& path) const {
+  auto body = body_of(ask(Method::kPut, path, Shows::kToken));
+  if (!body) return said(body.error());
+  return *std::move(body);
+}
+
 std::expected<Daemon::Answer, Exit> Daemon::put(const std::string& path,
                                                 const std::string& body) const {
   auto answer = ask(Method::kPut, path, Shows::kToken, body);

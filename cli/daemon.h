@@ -43,6 +43,7 @@ class Daemon {
     std::string body;
   };
   std::expected<Answer, Exit> put(const std::string& path, const std::string& body) const;
+  std::expected<std::string, Exit> put(const std::string& path) const;  // as post()
   bool is_sidecar() const { return sidecar_; }
   std::string address() const;
 

@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
     rollcall::cli::add_operate(app, run);
     rollcall::cli::add_drain(app, run);
     rollcall::cli::add_restart(app, run);
+    rollcall::cli::add_log_level(app, run);
     rollcall::cli::add_log(app, run);
     rollcall::cli::add_pki(app, run);
     rollcall::cli::add_check(app, run);

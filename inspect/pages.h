@@ -68,6 +68,9 @@ void add_sidecar_actions(HttpServer& server, Post post, SendInventory send_inven
 void add_drain_actions(HttpServer& server, Post post, app::SidecarDriver& driver,
                        std::function<std::int64_t()> grace_us, Token token);
 
+// GET and PUT /log, of both daemons.
+void add_log_page(HttpServer& server, const Token& token);
+
 struct MasterView {
   app::MasterDriver& driver;
   app::Clock& clock;

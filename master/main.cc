@@ -136,6 +136,8 @@ class Master {
         config.store.max_size};
     inspect::add_master_pages(http_, post, view);
     inspect::add_feed_pages(http_, post, view);
+    inspect::add_log_page(http_, token);
+    driver_.tell_each([] { return app::log_level() == app::Level::Debug; });
     inspect::add_master_actions(http_, post, driver_, token);
     inspect::add_master_commands(http_, post, driver_, token);
   }

@@ -92,6 +92,8 @@ class Sidecar {
     inspect::add_sidecar_actions(http_, post, [this] { return driver_.send_inventory(); }, token);
     inspect::add_drain_actions(
         http_, post, driver_, [this] { return drain_grace_us_.load(); }, token);
+    inspect::add_log_page(http_, token);
+    driver_.tell_each([] { return app::log_level() == app::Level::Debug; });
   }
 
   std::expected<void, Error> start(const persist::StoreContents& contents) {

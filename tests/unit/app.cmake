@@ -10,6 +10,7 @@ rollcall_test(app_test THREADS
     app/expiry_test.cc
     app/file_watch_test.cc
     app/reload_test.cc
+    app/journal_test.cc
     app/logging_test.cc
     app/service_test.cc
   LIBS rollcall_app

@@ -6,6 +6,7 @@ rollcall_test(inspect_test THREADS
     inspect/http_head_test.cc
     inspect/http_server_test.cc
     inspect/http_stream_test.cc
+    inspect/log_page_test.cc
     inspect/master_pages_test.cc
     inspect/metrics_text_test.cc
     inspect/sidecar_pages_test.cc

@@ -98,7 +98,7 @@ TEST(SidecarConfig, HasTheseDefaults) {
   EXPECT_EQ(config.store.max_bytes, 256u * 1024 * 1024);
   EXPECT_EQ(config.inspect.address, (Address{"127.0.0.1", 9470}));
   EXPECT_EQ(config.log.level, Level::Info);
-  EXPECT_EQ(config.log.format, LogFormat::Text);
+  EXPECT_EQ(config.log.format, LogFormat::Auto);
   EXPECT_THAT(config.inspect.hosts, IsEmpty());
   EXPECT_EQ(config.limits.http_connections, 256u);
 }

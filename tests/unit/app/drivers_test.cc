@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 
 #include "persist/memory_event_log.h"
@@ -11,7 +12,10 @@
 namespace rollcall::app {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 MasterTime base() {
   return {at(0)};
@@ -26,6 +30,12 @@ std::string describe_all(std::string_view bytes) {
     if (!payload || !*payload) return out;
     out += (out.empty() ? "" : "; ") + scenario::describe(*decode(**payload), base());
   }
+}
+
+std::string line_of(const Note& n) {
+  std::string line = n.text;
+  for (const auto& [key, value] : n.fields) line += " " + key + "=" + value;
+  return line;
 }
 
 // ---- the sidecar
@@ -74,13 +84,11 @@ class SidecarDriverTest : public ::testing::Test,
   int connects = 0;
   std::vector<AgentId> asked;  // to reconnect
   std::vector<std::string> notes;
-  SidecarDriver driver{first_worker(),
-                       1,
-                       clock,
-                       store,
-                       *this,
-                       *this,
-                       [this](const Note& n) { notes.push_back(n.text); }};
+  std::vector<std::string> lines;  // the same with their fields
+  SidecarDriver driver{first_worker(), 1, clock, store, *this, *this, [this](const Note& n) {
+                         notes.push_back(n.text);
+                         lines.push_back(line_of(n));
+                       }};
 };
 
 TEST_F(SidecarDriverTest, SendsNothingThatCouldNotBeStoredAndTriesAgainUntilItIs) {
@@ -113,6 +121,35 @@ TEST_F(SidecarDriverTest, SendsNothingThatCouldNotBeStoredAndTriesAgainUntilItIs
               ::testing::EndsWith("DELTA 1: 7 opened 9+0; DELTA 2: 7 closed 9+1 shutdown"));
   EXPECT_EQ(driver.store_error(), "");
   EXPECT_EQ(disk.load()->outbox.size(), 2u);
+}
+
+TEST_F(SidecarDriverTest, TellsOfEachEventThatItSendsIfThatIsAskedFor) {
+  bool wanted = false;
+  driver.tell_each([&] { return wanted; });
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  EXPECT_THAT(notes, Not(Contains("the master is told")));
+  wanted = true;
+  look(40, sidecar::RowStatus::disconnected);
+  disk_turn();
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("the master is told agent=7 node=w1 session="),
+                                    HasSubstr(" event=closed "), HasSubstr(" seq=2"))));
+}
+
+TEST_F(SidecarDriverTest, MeasuresHowLongAnAckTakesAndWhatGoesOverTheLink) {
+  look(10, sidecar::RowStatus::active);
+  disk_turn();
+  const auto before = driver.measured();
+  EXPECT_GT(before.traffic.sent, 0u);
+  EXPECT_EQ(before.looks.total(), 1u);
+  Ack ack;
+  ack.through = 1;
+  clock.s = 12;
+  driver.link_received(frame(ack));
+  EXPECT_EQ(driver.measured().acks, before.acks + 1);
+  EXPECT_EQ(driver.measured().ack_times.total(), 1u);
+  EXPECT_EQ(driver.measured().ack_times.sum_us, 2 * kSecond);
+  EXPECT_EQ(driver.measured().traffic.received, before.traffic.received + frame(ack).size());
 }
 
 TEST_F(SidecarDriverTest, SaysOnceThatTheStoreFailsAndOnceThatItDoesNotAnyMore) {
@@ -328,6 +365,7 @@ class MasterDriverTest : public ::testing::Test,
   int appends = 0, snapshots = 0;
   bool paused = false;
   std::vector<std::string> notes;
+  std::vector<std::string> lines;  // the same with their fields
   MasterDriver driver{first_master(),
                       MasterDriver::Options{6},
                       master::State{},
@@ -336,7 +374,10 @@ class MasterDriverTest : public ::testing::Test,
                       clock,
                       *this,
                       *this,
-                      [this](const Note& n) { notes.push_back(n.text); }};
+                      [this](const Note& n) {
+                        notes.push_back(n.text);
+                        lines.push_back(line_of(n));
+                      }};
 };
 
 TEST_F(MasterDriverTest, AcksNothingWhileTheLogFailsAndEverythingWhenItRecovers) {
@@ -365,6 +406,31 @@ TEST_F(MasterDriverTest, AcksNothingWhileTheLogFailsAndEverythingWhenItRecovers)
   auto fold = fold_log(log, log.recover());
   ASSERT_TRUE(fold);
   EXPECT_EQ(fold->encode(), driver.core().state().encode());
+}
+
+TEST_F(MasterDriverTest, TellsOfEachDecisionIfThatIsAskedFor) {
+  bool wanted = false;
+  driver.tell_each([&] { return wanted; });
+  delta(5, {opened(7, 4)});
+  EXPECT_THAT(notes, Not(Contains("decided")));
+  wanted = true;
+  delta(6, {opened(8, 5)});
+  EXPECT_THAT(lines, Contains("decided agent=8 node=w1 session=" + std::to_string(at(5)) +
+                              " change=0 event=opened seq=2 cause=told rule=first"));
+  EXPECT_EQ(std::ranges::count(notes, "decided"), 1);
+}
+
+TEST_F(MasterDriverTest, MeasuresAcksWithTheDisksTimeAndTheBytesOfEachWorker) {
+  delta(5, {opened(7, 4)});
+  clock.s = 8;
+  disk_turn();
+  const auto& measured = driver.measured();
+  EXPECT_EQ(measured.ack_times.total(), 1u);
+  EXPECT_EQ(measured.ack_times.sum_us, 3 * kSecond);
+  ASSERT_TRUE(measured.nodes.contains("w1"));
+  EXPECT_EQ(measured.nodes.at("w1").acks, 1u);
+  EXPECT_GT(measured.nodes.at("w1").traffic.received, 0u);
+  EXPECT_GE(measured.nodes.at("w1").traffic.sent, sent.size());
 }
 
 TEST_F(MasterDriverTest, ASnapshotIsTheFoldUpToItsIndexAlsoWhenTheLogFailedMeanwhile) {

@@ -181,6 +181,29 @@ TEST_F(Logging, AnotherMessageTellsOfTheLeftOutOnesToo) {
   EXPECT_THAT(lines_[1], HasSubstr("started"));
 }
 
+TEST_F(Logging, WhatTheJournalDoesNotTakeIsWrittenAsText) {
+  bool takes = true;
+  std::vector<std::string> entries;
+  Log log(
+      LogFormat::Journal, Level::Info,
+      [this](Level, std::string_view line) { lines_.emplace_back(line); }, clock_,
+      [&](std::string_view entry) {
+        if (takes) entries.emplace_back(entry);
+        return takes;
+      });
+  log.write(Level::Warn, "taken", {{"node", "w1"}});
+  takes = false;
+  log.write(Level::Warn, "not taken", {{"node", "w1"}});
+  EXPECT_THAT(entries, ElementsAre(HasSubstr("MESSAGE=taken node=w1\nPRIORITY=4\n")));
+  EXPECT_THAT(lines_, ElementsAre("2026-11-22T19:20:21.123Z WARN  not taken node=w1"));
+}
+
+TEST_F(Logging, WhoAsksForDetailsSeesMoreOfOneMessage) {
+  text_.set_level(Level::Debug);
+  for (std::size_t i = 0; i < 2 * Log::kDebugBurst; ++i) text_.write(Level::Debug, "decided");
+  EXPECT_THAT(lines_, SizeIs(Log::kDebugBurst));
+}
+
 TEST_F(Logging, AMessageIsNotHeldBackByAnother) {
   write_many(50);
   lines_.clear();
