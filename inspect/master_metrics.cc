@@ -311,7 +311,8 @@ void add_master_metrics(HttpServer& server, Post post, MasterView view) {
           add_commands(text, m);
           text.counter("rollcall_master_feed_entries_total",
                        "The number of the newest entry of the feed", number(m.feed_last));
-          text.gauge("rollcall_master_feed_streams", "Readers of the feed",
+          text.gauge("rollcall_master_feed_streams",
+                     "Streams that are read, and requests that wait for news",
                      number(server.streams()));
           if (m.sink) add_sink(text, *m.sink);
           for (const Worker& worker : m.workers) {
