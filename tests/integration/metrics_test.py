@@ -157,9 +157,8 @@ class Exported(OnACluster):
             self.assertEqual(metrics.value("rollcall_store_failing"), 0)
             ends = metrics.by("rollcall_certificate_expiry_timestamp_seconds", "certificate")
             listed = self.cluster.status(name)["certificates"]
-            self.assertEqual(list(ends), ["own", "ca"])
-            self.assertEqual([round(end) for end in ends.values()],
-                             [round(one["not_after"] / 1e6) for one in listed])
+            self.assertEqual(ends, {label: one["not_after"] / 1e6
+                                    for label, one in zip(("own", "ca"), listed, strict=True)})
 
 
 class Counted(OnACluster):
