@@ -169,7 +169,9 @@ class Counted(OnACluster):
         self.cluster.start("w2")
         with self.cluster.agents.paused():
             self.cluster.stop_wazuh("w1")
-            self.cluster.until("w1 sees that", lambda: self.cluster.status("w1")["source"]["error"])
+            failed = self.cluster.status("w1")["source"]["failures"]
+            self.cluster.until("w1 sees that", lambda: self.cluster.status("w1")["source"]
+                               ["failures"] > failed)
             self.cluster.start_wazuh("w1")
         self.cluster.until_right()
         for name, old in before.items():
