@@ -31,7 +31,7 @@ constexpr auto kPause = 300ms;             // between two parts, however much ha
 constexpr auto kIdle = 1'000ms;            // and if nothing does
 constexpr std::int64_t kSecondUs = 1'000'000;
 
-struct Worker {
+struct LiveWorker {
   NodeName name;
   master::MasterCore::NodeStatus status;
   std::size_t on_top = 0, open_sessions = 0;
@@ -43,7 +43,7 @@ struct Moment {
   std::int64_t master_us = 0;
   Json status;
   std::size_t under_way = 0;  // migrations
-  std::vector<Worker> workers;
+  std::vector<LiveWorker> workers;
   std::uint64_t last = 0;                                  // of the feed
   std::vector<std::pair<FeedEntry, std::string>> entries;  // the newest, with the agents' names
 };
@@ -105,7 +105,7 @@ Json ago_json(std::int64_t master_us, std::optional<std::int64_t> us) {
   return (master_us - *us + kSecondUs / 2) / kSecondUs * kSecondUs;
 }
 
-Json worker_json(const Worker& w, std::int64_t master_us) {
+Json worker_json(const LiveWorker& w, std::int64_t master_us) {
   const LeaseStatus lease = w.status.lease.status;
   const bool expired = lease == LeaseStatus::expired, valid = lease == LeaseStatus::valid;
   const std::size_t offered = valid ? std::min(w.status.offered, w.on_top) : 0;
@@ -172,7 +172,7 @@ class LiveStream final : public Stream {
   void add_workers(const Moment& moment, Json& j) {
     Json changed = Json::array(), gone = Json::array();
     std::map<NodeName, std::string> said;
-    for (const Worker& worker : moment.workers) {
+    for (const LiveWorker& worker : moment.workers) {
       Json one = worker_json(worker, moment.master_us);
       std::string text = one.dump(-1, ' ', false, Json::error_handler_t::replace);
       const auto before = said_.find(worker.name);
