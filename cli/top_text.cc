@@ -131,8 +131,11 @@ Table workers_table(const TopView& v, const Screen& screen) {
     most = std::max(most, number_of(field(b, "agents")));
   }
   std::vector<const Json*> rows;
-  for (const Json& n : field(v.nodes, "nodes")) rows.push_back(&n);
-  std::ranges::stable_sort(rows, {}, [](const Json* n) { return !in_trouble(*n); });
+  for (const bool trouble : {true, false}) {
+    for (const Json& n : field(v.nodes, "nodes")) {
+      if (in_trouble(n) == trouble) rows.push_back(&n);
+    }
+  }
   static const Json none;
   for (const Json* n : rows) {
     const auto found = balance.find(shown(field(*n, "node")));
