@@ -1,4 +1,4 @@
-"""A Debian 12 of its own, with systemd as its first process: what container_test.py installs packages in.
+"""A Debian 12 of its own, with systemd as its first process: what packages are installed in.
 
     debian = Debian(base, work)        # base: what debootstrap made; it is copied
     debian.prepare(debs)               # has what they depend on fetched
@@ -6,14 +6,19 @@
     debian.run("apt-get", "install", ...)
     debian.close()
 
-As root only. It has no network but its own loopback.
+As root only. It has no network but its own loopback, unless systemd-nspawn is told of another.
 """
 
+import os
 import pathlib
 import shutil
 import subprocess
 import time
 
+from daemons import socket_in
+from remoted import Remoted, agent_socket_in
+
+STANDIN = pathlib.Path(__file__).resolve().parents[2] / "build/release/tests/support/standin-wazuhdb"
 WITHIN_S = 120.0
 APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0")
 
@@ -42,10 +47,102 @@ def until(what, fact, seconds=WITHIN_S):
         time.sleep(0.1)
 
 
+def of_kind(folder, kind):
+    found = sorted(folder.glob(f"rollcall-*.{kind}"))
+    assert len(found) == 3, f"three .{kind} should be in {folder}, not {found}"
+    return found
+
+
+def wazuh_package(folder):
+    """What ours see of wazuh-manager's: its group and its home."""
+    tree = folder / "wazuh-manager"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "var/ossec/bin").mkdir(parents=True)
+    (tree / "var/ossec/bin/wazuh-control").write_text("#!/bin/sh\n")
+    (tree / "DEBIAN/control").write_text(
+        "Package: wazuh-manager\nVersion: 4.14.7-1\nArchitecture: all\nDepends: passwd\n"
+        "Maintainer: nobody <root@localhost>\nDescription: a stand-in\n")
+    postinst = tree / "DEBIAN/postinst"
+    postinst.write_text(
+        "#!/bin/sh\nset -e\ngetent group wazuh >/dev/null || groupadd --system wazuh\n"
+        "id wazuh >/dev/null 2>&1 || useradd --system -g wazuh -d /var/ossec wazuh\n"
+        "cd /var/ossec && mkdir -p queue/db queue/alerts etc && chown root:wazuh . etc && chmod 750 . etc\n"
+        "chown -R wazuh:wazuh queue && chmod -R 750 queue\n")
+    postinst.chmod(0o755)
+    run("dpkg-deb", "--root-owner-group", "-b", tree, folder)
+    return folder / "wazuh-manager_4.14.7-1_all.deb"
+
+
+def start_wazuh_db(debian):
+    """The stand-in, as Wazuh's user, in a Debian that has Wazuh's package; its socket."""
+    debian.run("systemd-run", "--unit=wazuh-db", "-p", "User=wazuh", "-p", "UMask=0007",
+               "/usr/local/bin/standin-wazuhdb", "--socket", "/var/ossec/queue/db/wdb",
+               "--max-seconds", "3600")
+    wdb = socket_in(debian.root / "var/ossec")
+    until("the stand-in listens", wdb.exists)
+    return wdb
+
+
+def start_remoted(debian):
+    """Who takes what agents are to be told, in such a Debian."""
+    remoted = Remoted(debian.root / "var/ossec")
+    where = agent_socket_in(pathlib.Path("/var/ossec"))
+    debian.run("chown", "wazuh:wazuh", where)
+    debian.run("chmod", "660", where)
+    return remoted
+
+
+class Network:
+    """A wire between machines of these names, and nothing else on it."""
+
+    def __init__(self, prefix, names):
+        self._wire = f"{prefix}-wire"
+        self._addresses = {name: f"10.71.0.{number}" for number, name in enumerate(names, 1)}
+        self._namespaces = {name: f"{prefix}-{name}" for name in names}
+        self.close()  # what an earlier one may have left behind
+        run("ip", "netns", "add", self._wire)
+        run("ip", "-n", self._wire, "link", "add", "wire", "type", "bridge")
+        run("ip", "-n", self._wire, "link", "set", "wire", "up")
+        for name, there in self._namespaces.items():
+            run("ip", "netns", "add", there)
+            run("ip", "-n", self._wire, "link", "add", "name", name, "type", "veth", "peer", "name", "eth0",
+                "netns", there)
+            run("ip", "-n", self._wire, "link", "set", "dev", name, "master", "wire", "up")
+            run("ip", "-n", there, "address", "add", f"{self._addresses[name]}/24", "dev", "eth0")
+            for device in ("lo", "eth0"):
+                run("ip", "-n", there, "link", "set", device, "up")
+
+    def hosts(self):
+        return "".join(f"{address} {name}\n" for name, address in self._addresses.items())
+
+    def of(self, name):
+        """What tells systemd-nspawn of it."""
+        return f"--network-namespace-path=/run/netns/{self._namespaces[name]}"
+
+    def close(self):
+        for namespace in (*self._namespaces.values(), self._wire):
+            run("ip", "netns", "delete", namespace, status=None)
+
+
+def control_groups(name):
+    """Folders below this process's control groups: two systemd in the same one would take each other's
+    services for their own."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        mounts = {"name=systemd": ["systemd"], "": ["unified", ""]}.get(controllers, [])
+        for mount in (pathlib.Path("/sys/fs/cgroup", mount) for mount in mounts):
+            if (mount / "cgroup.procs").exists():
+                yield mount / path.lstrip("/") / f"rollcall-{os.getpid()}-{name}"
+                break
+
+
 class Debian:
-    def __init__(self, base, work):
+    def __init__(self, base, work, name="root", network="--private-network"):
         self.work = pathlib.Path(work)
         self.root = self.work / "root"
+        self._name, self._network = name, network
+        self._groups = []
+        self.work.mkdir(exist_ok=True)
         self._nspawn = None
         self._first = None  # its first process
         run("cp", "-a", "--reflink=auto", base, self.root)
@@ -66,9 +163,14 @@ class Debian:
 
     def boot(self):
         log = (self.work / "console").open("wb")
+        self._groups = list(control_groups(self._name))
+        for group in self._groups:
+            group.mkdir()
         self._nspawn = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
-             "--private-network", "--console=pipe", f"--directory={self.root}"],
+            ["sh", "-c", 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"',
+             "sh", *map(str, self._groups), "--",
+             "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
+             f"--machine={self._name}", self._network, "--console=pipe", f"--directory={self.root}"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         pid = self._nspawn.pid
@@ -114,4 +216,7 @@ class Debian:
             except subprocess.TimeoutExpired:
                 self._nspawn.kill()
                 self._nspawn.wait()
+        for group in self._groups:
+            for folder, _, _ in os.walk(group, topdown=False):
+                os.rmdir(folder)
         shutil.rmtree(self.root, ignore_errors=True)

@@ -18,43 +18,15 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(ROOT / "packaging"), str(ROOT / "tests" / "support")]
 
 from agents import Agents  # noqa: E402
-from container import APT, Debian, Failed, run, until  # noqa: E402
-from daemons import socket_in  # noqa: E402
-from remoted import Remoted, agent_socket_in  # noqa: E402
+from container import (APT, Debian, Failed, STANDIN, of_kind, run, start_remoted,  # noqa: E402
+                       start_wazuh_db, until, wazuh_package)
 
 BASE = pathlib.Path(os.environ["BASE"])
 PACKAGES = pathlib.Path(os.environ["PACKAGES"])
 OLDER = pathlib.Path(os.environ["OLDER"])
-STANDIN = ROOT / "build/release/tests/support/standin-wazuhdb"
 MASTER, SIDECAR = "rollcall-master.service", "rollcall-sidecar.service"
 SERVICES = (MASTER, SIDECAR)
 AGENTS = list(range(1, 9))
-
-
-def of_kind(folder, kind):
-    found = sorted(folder.glob(f"rollcall-*.{kind}"))
-    assert len(found) == 3, f"three .{kind} should be in {folder}, not {found}"
-    return found
-
-
-def wazuh_package(folder):
-    """What ours see of wazuh-manager's: its group and its home."""
-    tree = folder / "wazuh-manager"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "var/ossec/bin").mkdir(parents=True)
-    (tree / "var/ossec/bin/wazuh-control").write_text("#!/bin/sh\n")
-    (tree / "DEBIAN/control").write_text(
-        "Package: wazuh-manager\nVersion: 4.14.7-1\nArchitecture: all\nDepends: passwd\n"
-        "Maintainer: nobody <root@localhost>\nDescription: a stand-in\n")
-    postinst = tree / "DEBIAN/postinst"
-    postinst.write_text(
-        "#!/bin/sh\nset -e\ngetent group wazuh >/dev/null || groupadd --system wazuh\n"
-        "id wazuh >/dev/null 2>&1 || useradd --system -g wazuh -d /var/ossec wazuh\n"
-        "cd /var/ossec && mkdir -p queue/db queue/alerts etc && chown root:wazuh . etc && chmod 750 . etc\n"
-        "chown -R wazuh:wazuh queue && chmod -R 750 queue\n")
-    postinst.chmod(0o755)
-    run("dpkg-deb", "--root-owner-group", "-b", tree, folder)
-    return folder / "wazuh-manager_4.14.7-1_all.deb"
 
 
 class Installation(unittest.TestCase):
@@ -142,12 +114,7 @@ class Installation(unittest.TestCase):
         self.assertTrue(all(map(self.debian.active, SERVICES)))
 
     def agents_flow(self):
-        self.debian.run("systemd-run", "--unit=wazuh-db", "-p", "User=wazuh", "-p", "UMask=0007",
-                        "/usr/local/bin/standin-wazuhdb", "--socket", "/var/ossec/queue/db/wdb",
-                        "--max-seconds", "3600")
-        wdb = socket_in(self.path("/var/ossec"))
-        until("the stand-in listens", wdb.exists)
-        self.agents = Agents({"w1": wdb})
+        self.agents = Agents({"w1": start_wazuh_db(self.debian)})
         self.addCleanup(self.agents.close)
         self.agents.enroll(AGENTS)
         for agent in AGENTS:
@@ -158,11 +125,8 @@ class Installation(unittest.TestCase):
               f"{len(AGENTS)} agents, 0 events to be acked")
 
     def agents_can_be_told_something(self):
-        remoted = Remoted(self.path("/var/ossec"))
+        remoted = start_remoted(self.debian)
         self.addCleanup(remoted.close)
-        where = agent_socket_in(pathlib.Path("/var/ossec"))
-        self.debian.run("chown", "wazuh:wazuh", where)
-        self.debian.run("chmod", "660", where)
         self.debian.run("rollcall", "restart", "1", "--timeout", "5s", status=None)
         until("the datagram comes", lambda: any("restart" in text for text in remoted.texts))
 
