@@ -16,7 +16,7 @@
 namespace rollcall::app {
 namespace {
 
-std::string time_text(std::int64_t wall_us) {
+std::string moment_text(std::int64_t wall_us) {
   std::int64_t seconds = wall_us / 1'000'000;
   std::int64_t rest_us = wall_us % 1'000'000;
   if (rest_us < 0) {
@@ -220,7 +220,7 @@ std::string format_line(LogFormat format, std::int64_t wall_us, Level level,
                         std::string_view message, const Field* begin, const Field* end) {
   std::string line;
   if (format == LogFormat::Json) {
-    line += R"({"time":")" + time_text(wall_us) + R"(","level":")";
+    line += R"({"time":")" + moment_text(wall_us) + R"(","level":")";
     line += to_string(level);
     line += R"(","message":)";
     append_quoted(line, shortened(message), format);
@@ -232,7 +232,7 @@ std::string format_line(LogFormat format, std::int64_t wall_us, Level level,
     }
     return line + '}';
   }
-  line += time_text(wall_us);
+  line += moment_text(wall_us);
   line += ' ';
   const std::string_view name = to_string(level);
   for (const char c : name) line += static_cast<char>(c - 'a' + 'A');
