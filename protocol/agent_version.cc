@@ -7,7 +7,7 @@
 namespace rollcall {
 namespace {
 
-constexpr std::size_t kMaxText = 64;
+constexpr std::size_t kLongestVersion = 64;
 
 void skip(std::string_view& text, std::string_view prefix) {
   if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
@@ -16,7 +16,7 @@ void skip(std::string_view& text, std::string_view prefix) {
 }  // namespace
 
 std::optional<AgentVersion> agent_version(std::string_view text) {
-  if (text.size() > kMaxText) return std::nullopt;
+  if (text.size() > kLongestVersion) return std::nullopt;
   skip(text, "Wazuh ");
   skip(text, "v");
   text = text.substr(0, text.find('-'));
