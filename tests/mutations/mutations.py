@@ -670,7 +670,7 @@ MUTATIONS = [
         "blank fields written",
         "what was known of an agent is lost",
         (Edit("master/sink/correction.cc",
-              "if (!text.empty()) row.insert_or_assign(name, text);",
+              "if (!text.empty() && !is_unknown(info, name)) row.insert_or_assign(name, text);",
               "row.insert_or_assign(name, text);"),),
         unit=("master_sink_test", "SinkCore.BlankFields*")),
     Mutation(
