@@ -618,6 +618,8 @@ std::expected<std::uint64_t, Error> parse_size(std::string_view text) {
   return *count << shift;
 }
 
+namespace {
+
 // A socket in Wazuh's home, unless it was given.
 void follow_home(Reader& reader, std::string_view section, std::string_view key, std::string& to,
                  const std::string& path) {
@@ -631,6 +633,35 @@ void follow_home(Reader& reader, std::string_view section, std::string_view key,
 void finish_tls(const Reader& reader, TlsConfig& tls) {
   if (!reader.given("tls", "crl")) tls.crl = tls.ca.substr(0, tls.ca.rfind('/')) + "/ca.crl";
 }
+
+// The line of whichever of two keys was given last.
+int later_line(const Reader& reader, const char* section, const char* one, const char* other) {
+  const auto line = [&](const char* key) {
+    return reader.given(section, key) ? reader.line_of(section, key) : 1;
+  };
+  return std::max(line(one), line(other));
+}
+
+void check_ttl(Reader& reader, const MasterConfig::Timing& timing) {
+  // One lost heartbeat must not end a lease.
+  if (!reader.good() || timing.ttl >= 2 * timing.heartbeat) return;
+  reader.fail(later_line(reader, "timing", "ttl", "heartbeat"),
+              "[timing] ttl of " + to_text(timing.ttl) + " is too short for a heartbeat of " +
+                  to_text(timing.heartbeat) + "; allowed is twice the heartbeat and more");
+}
+
+void check_log_size(Reader& reader, MasterConfig::Store& store) {
+  // Only whole segments can go, and those behind the older snapshot stay.
+  const std::uint64_t least = 4 * store.segment;
+  if (!reader.given("store", "max_size")) store.max_size = std::max(store.max_size, least);
+  if (!reader.good() || store.max_size >= least) return;
+  reader.fail(later_line(reader, "store", "max_size", "segment"),
+              "[store] max_size of " + size_text(store.max_size) +
+                  " is too small for segments of " + size_text(store.segment) +
+                  "; allowed is four segments and more");
+}
+
+}  // namespace
 
 std::expected<SidecarConfig, Error> parse_sidecar_config(std::string_view text,
                                                          std::string_view file) {
@@ -737,32 +768,12 @@ std::expected<MasterConfig, Error> parse_master_config(std::string_view text,
 
   Reader reader(text, file, keys);
   reader.read();
-  if (reader.good() && config.timing.ttl < 2 * config.timing.heartbeat) {
-    // One lost heartbeat must not end a lease.
-    const int line =
-        std::max(reader.given("timing", "ttl") ? reader.line_of("timing", "ttl") : 1,
-                 reader.given("timing", "heartbeat") ? reader.line_of("timing", "heartbeat") : 1);
-    reader.fail(line, "[timing] ttl of " + to_text(config.timing.ttl) +
-                          " is too short for a heartbeat of " + to_text(config.timing.heartbeat) +
-                          "; allowed is twice the heartbeat and more");
-  }
+  check_ttl(reader, config.timing);
   follow_home(reader, "sink", "wazuh_db", config.sink.wazuh_db,
               config.sink.wazuh_home + "/queue/db/wdb");
   follow_home(reader, "sink", "wazuh_http", config.sink.wazuh_http,
               config.sink.wazuh_home + "/queue/sockets/wdb-http.sock");
-  // Only whole segments can go, and those behind the older snapshot stay.
-  const std::uint64_t least_size = 4 * config.store.segment;
-  if (!reader.given("store", "max_size")) {
-    config.store.max_size = std::max(config.store.max_size, least_size);
-  }
-  if (reader.good() && config.store.max_size < least_size) {
-    const int line =
-        std::max(reader.line_of("store", "max_size"),
-                 reader.given("store", "segment") ? reader.line_of("store", "segment") : 1);
-    reader.fail(line, "[store] max_size of " + size_text(config.store.max_size) +
-                          " is too small for segments of " + size_text(config.store.segment) +
-                          "; allowed is four segments and more");
-  }
+  check_log_size(reader, config.store);
   finish_tls(reader, config.tls);
   if (!reader.given("inspect", "token")) config.inspect.token = config.store.path + "/token";
   auto origin = reader.outcome();

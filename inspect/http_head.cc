@@ -74,6 +74,98 @@ bool accepts_gzip(std::string_view item) {
 constexpr std::array<std::string_view, 7> kMethods = {"GET",   "HEAD",   "POST",   "PUT",
                                                       "PATCH", "DELETE", "OPTIONS"};
 
+// The method, the path and the version.
+std::expected<Head, Refusal> parse_request_line(std::string_view line, const HeadLimits& limits) {
+  const std::size_t first = line.find(' ');
+  const std::size_t last = line.rfind(' ');
+  if (first == std::string_view::npos || first == last) {
+    return refuse(400, "the request line is not: method, path, version");
+  }
+  Head head;
+  head.method = line.substr(0, first);
+  head.target = line.substr(first + 1, last - first - 1);
+  const std::string_view version = line.substr(last + 1);
+  if (head.target.size() > limits.target) {
+    return refuse(414, "the path is longer than " + std::to_string(limits.target) + " bytes");
+  }
+  if (version != "HTTP/1.1" && version != "HTTP/1.0") {
+    return refuse(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
+  }
+  if (!is_token(head.method)) return refuse(400, "the method is not a word");
+  if (std::ranges::find(kMethods, head.method) == kMethods.end()) {
+    return refuse(501, "the method is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  }
+  const bool plain = std::ranges::all_of(head.target, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!head.target.starts_with('/') || !plain) {
+    return refuse(400, "the path does not begin with / or holds characters that need %-escapes");
+  }
+  head.close = version == "HTTP/1.0";
+  return head;
+}
+
+// What is judged once all headers are read.
+struct Pending {
+  std::optional<std::string_view> host, length;
+};
+
+// `name` is in lower case.
+std::expected<void, Refusal> take_header(std::string_view name, std::string_view value,
+                                         const HeadLimits& limits, Head& head, Pending& pending) {
+  if (name == "host") {
+    if (pending.host) return refuse(400, "there are two Host headers");
+    pending.host = value;
+  } else if (name == "content-length") {
+    if (pending.length) return refuse(400, "there are two Content-Length headers");
+    pending.length = value;
+  } else if (name == "transfer-encoding") {
+    return refuse(400, "Transfer-Encoding is not taken; send a Content-Length");
+  } else if (name == "content-encoding") {
+    if (lower(value) != "identity") return refuse(415, "a compressed body is not taken");
+  } else if (name == "expect") {
+    return refuse(417, "Expect is not taken; send the body at once");
+  } else if (name == "origin") {
+    const std::size_t scheme = value.find("://");
+    if (scheme == std::string_view::npos || !is_own_host(value.substr(scheme + 3), limits.hosts)) {
+      return refuse(403, "this Origin may not ask here");
+    }
+  } else if (name == "authorization") {
+    if (!head.authorization.empty()) return refuse(400, "there are two Authorization headers");
+    head.authorization = value;
+  } else if (name == "connection") {
+    each_item(value, [&](const std::string& item) { head.close |= item == "close"; });
+  } else if (name == "accept") {
+    each_item(value, [&](const std::string& item) {
+      head.event_stream |= trim(item.substr(0, item.find(';'))) == "text/event-stream";
+    });
+  } else if (name == "last-event-id") {
+    head.last_event_id = value;
+  } else if (name == "if-none-match") {
+    head.if_none_match = value;
+  } else if (name == "accept-encoding") {
+    each_item(value, [&](const std::string& item) { head.gzip |= accepts_gzip(item); });
+  }
+  return {};
+}
+
+// What Content-Length says, in bytes.
+std::expected<std::size_t, Refusal> body_bytes(std::string_view length, const Head& head,
+                                               const HeadLimits& limits) {
+  const char* end = length.data() + length.size();
+  std::size_t bytes = 0;
+  const auto [rest, problem] = std::from_chars(length.data(), end, bytes);
+  if (!is_digits(length) || (problem == std::errc{} && rest != end)) {
+    return refuse(400, "Content-Length is not a number");
+  }
+  const bool too_long = problem == std::errc::result_out_of_range || bytes > limits.body;
+  if ((head.method == "GET" || head.method == "HEAD") && (too_long || bytes > 0)) {
+    return refuse(400, "GET and HEAD have no body");
+  }
+  if (too_long) {
+    return refuse(413, "the body is longer than " + std::to_string(limits.body) + " bytes");
+  }
+  return bytes;
+}
+
 }  // namespace
 
 bool is_own_host(std::string_view host, const std::vector<std::string>& hosts) {
@@ -104,33 +196,9 @@ bool is_own_host(std::string_view host, const std::vector<std::string>& hosts) {
 std::expected<Head, Refusal> parse_head(std::string_view text, const HeadLimits& limits) {
   const auto request_line = take_line(text);
   if (!request_line) return refuse(400, "the request line is not plain text that ends in CR LF");
-  const std::size_t first = request_line->find(' ');
-  const std::size_t last = request_line->rfind(' ');
-  if (first == std::string_view::npos || first == last) {
-    return refuse(400, "the request line is not: method, path, version");
-  }
-  Head head;
-  head.method = request_line->substr(0, first);
-  head.target = request_line->substr(first + 1, last - first - 1);
-  const std::string_view version = request_line->substr(last + 1);
-  if (head.target.size() > limits.target) {
-    return refuse(414, "the path is longer than " + std::to_string(limits.target) + " bytes");
-  }
-  if (version != "HTTP/1.1" && version != "HTTP/1.0") {
-    return refuse(505, "the version is neither HTTP/1.1 nor HTTP/1.0");
-  }
-  if (!is_token(head.method)) return refuse(400, "the method is not a word");
-  if (std::ranges::find(kMethods, head.method) == kMethods.end()) {
-    return refuse(501, "the method is not one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-  }
-  const bool plain = std::ranges::all_of(head.target, [](char c) { return c > ' ' && c < 0x7f; });
-  if (!head.target.starts_with('/') || !plain) {
-    return refuse(400, "the path does not begin with / or holds characters that need %-escapes");
-  }
-  head.close = version == "HTTP/1.0";
-
-  std::optional<std::string_view> host;
-  std::optional<std::string_view> length;
+  auto head = parse_request_line(*request_line, limits);
+  if (!head) return head;
+  Pending pending;
   while (!text.starts_with("\r\n")) {
     const auto line = take_line(text);
     if (!line) return refuse(400, "a header is not plain text that ends in CR LF");
@@ -139,63 +207,19 @@ std::expected<Head, Refusal> parse_head(std::string_view text, const HeadLimits&
       return refuse(400, "a header is not: name, colon, value");
     }
     const std::string name = lower(line->substr(0, colon));
-    const std::string_view value = trim(line->substr(colon + 1));
-    if (name == "host") {
-      if (host) return refuse(400, "there are two Host headers");
-      host = value;
-    } else if (name == "content-length") {
-      if (length) return refuse(400, "there are two Content-Length headers");
-      length = value;
-    } else if (name == "transfer-encoding") {
-      return refuse(400, "Transfer-Encoding is not taken; send a Content-Length");
-    } else if (name == "content-encoding") {
-      if (lower(value) != "identity") return refuse(415, "a compressed body is not taken");
-    } else if (name == "expect") {
-      return refuse(417, "Expect is not taken; send the body at once");
-    } else if (name == "origin") {
-      const std::size_t scheme = value.find("://");
-      if (scheme == std::string_view::npos ||
-          !is_own_host(value.substr(scheme + 3), limits.hosts)) {
-        return refuse(403, "this Origin may not ask here");
-      }
-    } else if (name == "authorization") {
-      if (!head.authorization.empty()) return refuse(400, "there are two Authorization headers");
-      head.authorization = value;
-    } else if (name == "connection") {
-      each_item(value, [&](const std::string& item) { head.close |= item == "close"; });
-    } else if (name == "accept") {
-      each_item(value, [&](const std::string& item) {
-        head.event_stream |= trim(item.substr(0, item.find(';'))) == "text/event-stream";
-      });
-    } else if (name == "last-event-id") {
-      head.last_event_id = value;
-    } else if (name == "if-none-match") {
-      head.if_none_match = value;
-    } else if (name == "accept-encoding") {
-      each_item(value, [&](const std::string& item) { head.gzip |= accepts_gzip(item); });
-    }
+    const auto taken = take_header(name, trim(line->substr(colon + 1)), limits, *head, pending);
+    if (!taken) return std::unexpected(taken.error());
   }
   if (text.size() != 2) return refuse(400, "there is text after the empty line");
 
-  if (!host) return refuse(400, "the Host header is missing");
-  if (!is_own_host(*host, limits.hosts)) {
+  if (!pending.host) return refuse(400, "the Host header is missing");
+  if (!is_own_host(*pending.host, limits.hosts)) {
     return refuse(403, "this Host is not served here; ask 127.0.0.1 or localhost");
   }
-  if (length) {
-    const char* end = length->data() + length->size();
-    std::size_t bytes = 0;
-    const auto [rest, problem] = std::from_chars(length->data(), end, bytes);
-    if (!is_digits(*length) || (problem == std::errc{} && rest != end)) {
-      return refuse(400, "Content-Length is not a number");
-    }
-    const bool too_long = problem == std::errc::result_out_of_range || bytes > limits.body;
-    if ((head.method == "GET" || head.method == "HEAD") && (too_long || bytes > 0)) {
-      return refuse(400, "GET and HEAD have no body");
-    }
-    if (too_long) {
-      return refuse(413, "the body is longer than " + std::to_string(limits.body) + " bytes");
-    }
-    head.body_bytes = bytes;
+  if (pending.length) {
+    const auto bytes = body_bytes(*pending.length, *head, limits);
+    if (!bytes) return std::unexpected(bytes.error());
+    head->body_bytes = *bytes;
   }
   return head;
 }

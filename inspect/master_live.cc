@@ -38,7 +38,7 @@ struct LiveWorker {
   master::MoveRates::Rates rates;
 };
 
-struct Moment {
+struct LiveMoment {
   SteadyClock::time_point at;
   std::int64_t master_us = 0;
   Json status;
@@ -55,10 +55,10 @@ std::string name_of(const AgentRecord* agent) {
 }
 
 // Loop thread.
-Moment moment_of(const MasterView& view) {
+LiveMoment live_moment_of(const MasterView& view) {
   auto& core = view.driver.core();
   const Now now = view.clock.now();
-  Moment m;
+  LiveMoment m;
   m.status = status_json(view);
   m.master_us = core.time(now).us;
   m.under_way = core.state().migrations().under_way();
@@ -82,13 +82,13 @@ class Moments {
   Moments(Post post, MasterView view) : post_(std::move(post)), view_(std::move(view)) {}
 
   // Nothing if the loop does not answer.
-  std::shared_ptr<const Moment> now() {
+  std::shared_ptr<const LiveMoment> now() {
     const std::lock_guard lock(mutex_);
     if (latest_ && SteadyClock::now() - latest_->at < kShared) return latest_;
-    auto answer = ask(post_, [view = view_] { return moment_of(view); });
+    auto answer = ask(post_, [view = view_] { return live_moment_of(view); });
     if (!answer) return nullptr;
     answer->at = SteadyClock::now();
-    latest_ = std::make_shared<const Moment>(*std::move(answer));
+    latest_ = std::make_shared<const LiveMoment>(*std::move(answer));
     return latest_;
   }
 
@@ -96,7 +96,7 @@ class Moments {
   Post post_;
   MasterView view_;
   std::mutex mutex_;
-  std::shared_ptr<const Moment> latest_;  // guarded by mutex_
+  std::shared_ptr<const LiveMoment> latest_;  // guarded by mutex_
 };
 
 // A moment so long ago, in whole seconds: what goes on does not change it all the time.
@@ -142,9 +142,9 @@ Json worker_json(const LiveWorker& w, std::int64_t master_us) {
   return j;
 }
 
-class LiveStream final : public Stream {
+class MasterLive final : public Stream {
  public:
-  explicit LiveStream(std::shared_ptr<Moments> moments) : moments_(std::move(moments)) {}
+  explicit MasterLive(std::shared_ptr<Moments> moments) : moments_(std::move(moments)) {}
 
   bool starts_at_once() const override { return true; }
 
@@ -169,7 +169,7 @@ class LiveStream final : public Stream {
   }
 
  private:
-  void add_workers(const Moment& moment, Json& j) {
+  void add_workers(const LiveMoment& moment, Json& j) {
     Json changed = Json::array(), gone = Json::array();
     std::map<NodeName, std::string> said;
     for (const LiveWorker& worker : moment.workers) {
@@ -187,7 +187,7 @@ class LiveStream final : public Stream {
     j["gone"] = std::move(gone);
   }
 
-  void add_entries(const Moment& moment, Json& j) {
+  void add_entries(const LiveMoment& moment, Json& j) {
     Json list = Json::array();
     if (!begun_) seen_ = moment.last - std::min<std::uint64_t>(moment.last, kFirstEntries);
     std::uint64_t shown = 0;
@@ -216,7 +216,7 @@ void add_master_live(HttpServer& server, Post post, MasterView view) {
   const auto moments = std::make_shared<Moments>(std::move(post), std::move(view));
   server.route("GET", "/live", [moments](const Request& request) {
     if (auto refused = read_parameters(request, {})) return *std::move(refused);
-    return live_response(std::make_shared<LiveStream>(moments));
+    return live_response(std::make_shared<MasterLive>(moments));
   });
 }
 

@@ -17,7 +17,7 @@ using master::Migrations;
 using master::SinkCore;
 using master::SinkMode;
 
-struct Worker {
+struct WorkerFigures {
   NodeName name;
   master::State::Counts agents;
   MasterCore::NodeStatus status;
@@ -27,12 +27,12 @@ struct Worker {
 };
 
 // What the loop says at one moment.
-struct Moment {
+struct MasterFigures {
   bool ready = false;
   std::size_t agents = 0, in_doubt = 0, connections = 0, frozen = 0;
   master::State::Counts counts;
   MasterCore::Counters counters;
-  std::vector<Worker> workers;
+  std::vector<WorkerFigures> workers;
   Migrations::Tally migrations;
   std::size_t migrations_under_way = 0;
   std::uint64_t feed_last = 0;
@@ -46,11 +46,11 @@ struct Moment {
   DaemonMetrics daemon;
 };
 
-std::vector<Worker> workers_of(const MasterView& view, const Now& now) {
+std::vector<WorkerFigures> worker_figures_of(const MasterView& view, const Now& now) {
   const MasterCore& core = view.driver.core();
   const auto& counters = core.counters().nodes;
   const auto& measured = view.driver.measured().nodes;
-  std::vector<Worker> all;
+  std::vector<WorkerFigures> all;
   for (const auto& [name, log] : core.state().nodes()) {
     const auto counted = counters.find(name);
     const auto its = measured.find(name);
@@ -62,10 +62,10 @@ std::vector<Worker> workers_of(const MasterView& view, const Now& now) {
   return all;
 }
 
-Moment moment_of(const MasterView& view) {
+MasterFigures figures_of(const MasterView& view) {
   auto& core = view.driver.core();
   const Now now = view.clock.now();
-  Moment m;
+  MasterFigures m;
   m.ready = core.ready();
   m.agents = core.state().agents().size();
   m.in_doubt = core.in_doubt();
@@ -73,7 +73,7 @@ Moment moment_of(const MasterView& view) {
   m.frozen = core.state().frozen().size();
   m.counts = core.state().counts();
   m.counters = core.counters();
-  m.workers = workers_of(view, now);
+  m.workers = worker_figures_of(view, now);
   m.migrations = core.state().migrations().tally();
   m.migrations_under_way = core.state().migrations().under_way();
   m.feed_last = core.feed().last();
@@ -89,23 +89,7 @@ Moment moment_of(const MasterView& view) {
   return m;
 }
 
-double number(std::uint64_t n) {
-  return static_cast<double>(n);
-}
-
-template <typename Key>
-double of(const std::map<Key, std::uint64_t>& counts, Key key) {
-  const auto it = counts.find(key);
-  return it == counts.end() ? 0 : number(it->second);
-}
-
-// Calls `each` with all values of an enumeration from the first to the last.
-template <typename Enum, typename Each>
-void for_all(Enum first, Enum last, Each each) {
-  for (auto n = std::to_underlying(first); n <= std::to_underlying(last); ++n) each(Enum{n});
-}
-
-void add_agents(MetricsText& text, const Moment& m) {
+void add_agents(MetricsText& text, const MasterFigures& m) {
   const std::string name = "rollcall_master_agents", help = "Agents known, by status";
   const auto add = [&](const char* status, std::size_t n) {
     text.gauge(name, help, number(n), {{"status", status}});
@@ -125,7 +109,7 @@ void add_agents(MetricsText& text, const Moment& m) {
              number(contested));
 }
 
-void add_decisions(MetricsText& text, const Moment& m) {
+void add_decisions(MetricsText& text, const MasterFigures& m) {
   const auto& c = m.counters;
   text.counter("rollcall_master_deltas_total", "Messages with events", number(c.frames));
   text.counter("rollcall_master_events_total", "Events that workers told", number(c.events));
@@ -152,7 +136,7 @@ void add_decisions(MetricsText& text, const Moment& m) {
                  "From the receipt of events to their ACK, the disk's time included", m.ack_times);
 }
 
-void add_connections(MetricsText& text, const Moment& m) {
+void add_connections(MetricsText& text, const MasterFigures& m) {
   text.gauge("rollcall_master_ready", "1 if workers are let in", m.ready ? 1 : 0);
   text.gauge("rollcall_master_connections", "Connections of workers", number(m.connections));
   text.counter("rollcall_master_connections_refused_total",
@@ -174,7 +158,7 @@ void add_connections(MetricsText& text, const Moment& m) {
              number(m.frozen));
 }
 
-void add_migrations(MetricsText& text, const Moment& m) {
+void add_migrations(MetricsText& text, const MasterFigures& m) {
   for_all(Migrations::End::released, Migrations::End::overtaken, [&](Migrations::End end) {
     text.counter("rollcall_master_migrations_total",
                  "Moves of agents between workers that are over, by how they ended",
@@ -187,7 +171,7 @@ void add_migrations(MetricsText& text, const Moment& m) {
                  "How long agents that moved were nowhere, as far as is known", m.migrations.gaps);
 }
 
-void add_commands(MetricsText& text, const Moment& m) {
+void add_commands(MetricsText& text, const MasterFigures& m) {
   text.counter("rollcall_master_commands_total", "Commands to agents that were begun",
                number(m.commands.commands));
   text.gauge("rollcall_master_commands_running", "Commands under way", number(m.commands.running));
@@ -195,8 +179,8 @@ void add_commands(MetricsText& text, const Moment& m) {
              number(m.commands.waiting));
   for_all(master::CommandEnd::sent, master::CommandEnd::no_answer, [&](master::CommandEnd end) {
     text.counter("rollcall_master_command_agents_total",
-                 "Agents that were to be told something, by how it ended", of(m.commands.ends, end),
-                 {{"end", std::string(to_string(end))}});
+                 "Agents that were to be told something, by how it ended",
+                 count_of(m.commands.ends, end), {{"end", std::string(to_string(end))}});
   });
 }
 
@@ -219,16 +203,14 @@ void add_sink(MetricsText& text, const SinkCore::Status& s) {
   text.gauge("rollcall_sink_rows_differing", "Those of them that differ from what was decided",
              number(s.differing));
   for_all(master::Withheld{0}, master::kLastWithheld, [&](master::Withheld why) {
-    const auto n = s.withheld.find(why);
     text.gauge("rollcall_sink_rows_withheld", "Those that are left as they are, by why",
-               n == s.withheld.end() ? 0 : number(n->second),
-               {{"reason", std::string(to_string(why))}});
+               count_of(s.withheld, why), {{"reason", std::string(to_string(why))}});
   });
   text.gauge("rollcall_sink_round_seconds", "How long the last reading took",
              seconds_of(s.round_us));
 }
 
-void add_state(MetricsText& text, const Worker& w) {
+void add_state(MetricsText& text, const WorkerFigures& w) {
   const MetricsText::Labels node{{"node", w.name}};
   const auto agents = [&](const char* status, std::size_t n) {
     text.gauge("rollcall_worker_agents",
@@ -260,7 +242,7 @@ void add_state(MetricsText& text, const Worker& w) {
              w.status.connected ? seconds_of(w.status.silent_for_us) : 0, node);
 }
 
-void add_counters(MetricsText& text, const Worker& w) {
+void add_counters(MetricsText& text, const WorkerFigures& w) {
   const MetricsText::Labels node{{"node", w.name}};
   const auto with = [&](const char* label, std::string_view value) {
     return MetricsText::Labels{{"node", w.name}, {label, std::string(value)}};
@@ -271,13 +253,13 @@ void add_counters(MetricsText& text, const Worker& w) {
                node);
   for (const Rule rule : {Rule::older, Rule::duplicate, Rule::conflict, Rule::future_epoch}) {
     text.counter("rollcall_worker_refused_total",
-                 "Events of this worker that were refused, by rule", of(c.rules, rule),
+                 "Events of this worker that were refused, by rule", count_of(c.rules, rule),
                  with("rule", to_string(rule)));
   }
   for_all(master::Cause::missed_open, master::kLastCause, [&](master::Cause cause) {
     text.counter("rollcall_worker_repairs_total",
-                 "What inventories and the master itself put right, by cause", of(c.repairs, cause),
-                 with("cause", to_string(cause)));
+                 "What inventories and the master itself put right, by cause",
+                 count_of(c.repairs, cause), with("cause", to_string(cause)));
   });
   const auto digests = [&](const char* result, std::uint64_t n) {
     text.counter("rollcall_worker_digests_total", "Digests compared, by result", number(n),
@@ -296,8 +278,8 @@ void add_counters(MetricsText& text, const Worker& w) {
 void add_master_metrics(HttpServer& server, Post post, MasterView view) {
   add_page(server, "/metrics", [&server, post = std::move(post), view = std::move(view)] {
     return answered(
-        post, [&view] { return moment_of(view); },
-        [&](const Moment& m) {
+        post, [&view] { return figures_of(view); },
+        [&](const MasterFigures& m) {
           MetricsText text;
           add_daemon_metrics(text, m.daemon);
           if (view.log_limit_bytes > 0) {
@@ -315,7 +297,7 @@ void add_master_metrics(HttpServer& server, Post post, MasterView view) {
                      "Streams that are read, and requests that wait for news",
                      number(server.streams()));
           if (m.sink) add_sink(text, *m.sink);
-          for (const Worker& worker : m.workers) {
+          for (const WorkerFigures& worker : m.workers) {
             add_state(text, worker);
             add_counters(text, worker);
           }

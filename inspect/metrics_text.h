@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "inspect/http_server.h"
@@ -39,6 +40,23 @@ class MetricsText {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+constexpr double number(std::uint64_t n) {
+  return static_cast<double>(n);
+}
+
+// How often `key` was counted.
+template <typename Key, typename Count>
+double count_of(const std::map<Key, Count>& counts, Key key) {
+  const auto it = counts.find(key);
+  return it == counts.end() ? 0 : number(it->second);
+}
+
+// Calls `each` with all values of an enumeration from the first to the last.
+template <typename Enum, typename Each>
+void for_all(Enum first, Enum last, Each each) {
+  for (auto n = std::to_underlying(first); n <= std::to_underlying(last); ++n) each(Enum{n});
+}
 
 constexpr double seconds_of(std::int64_t us) {
   return static_cast<double>(us) / 1'000'000.0;

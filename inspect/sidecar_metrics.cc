@@ -12,7 +12,7 @@ namespace {
 using sidecar::SidecarCore;
 
 // What the loop says at one moment.
-struct Moment {
+struct SidecarFigures {
   SidecarCore::Status core;
   SourceStatus source;
   app::SidecarDriver::Measured measured;
@@ -22,7 +22,7 @@ struct Moment {
   DaemonMetrics daemon;
 };
 
-Moment moment_of(const SidecarView& view) {
+SidecarFigures figures_of(const SidecarView& view) {
   const auto& core = view.driver.core();
   const auto& tracker = core.tracker();
   return {
@@ -38,11 +38,7 @@ Moment moment_of(const SidecarView& view) {
        view.commits ? view.commits() : DurationCounts{}, view.upkeep ? view.upkeep() : Upkeep{}}};
 }
 
-double number(std::uint64_t n) {
-  return static_cast<double>(n);
-}
-
-void add_agents(MetricsText& text, const Moment& m) {
+void add_agents(MetricsText& text, const SidecarFigures& m) {
   text.gauge("rollcall_sidecar_agents", "Agents known here", number(m.agents));
   text.gauge("rollcall_sidecar_open_sessions", "Agents that are connected here",
              number(m.open_sessions));
@@ -51,7 +47,7 @@ void add_agents(MetricsText& text, const Moment& m) {
   text.gauge("rollcall_sidecar_drained", "1 while this worker is emptied", m.drained ? 1 : 0);
 }
 
-void add_backlog(MetricsText& text, const Moment& m) {
+void add_backlog(MetricsText& text, const SidecarFigures& m) {
   text.gauge("rollcall_sidecar_unacked_events", "Events that the master has not acked",
              number(m.core.unacked));
   text.gauge("rollcall_sidecar_unsent_events", "Those of them that were not sent yet",
@@ -64,7 +60,7 @@ void add_backlog(MetricsText& text, const Moment& m) {
                "Events that were left out since newer ones stand for them", number(m.core.folded));
 }
 
-void add_link(MetricsText& text, const Moment& m) {
+void add_link(MetricsText& text, const SidecarFigures& m) {
   const auto state = [](SidecarCore::Link link) {
     return link == SidecarCore::Link::down       ? "down"
            : link == SidecarCore::Link::greeting ? "greeting"
@@ -94,7 +90,7 @@ void add_link(MetricsText& text, const Moment& m) {
   answers("need_info", m.core.need_info);
 }
 
-void add_agreement(MetricsText& text, const Moment& m) {
+void add_agreement(MetricsText& text, const SidecarFigures& m) {
   const auto& r = m.core.reconciliation;
   text.state(
       "rollcall_sidecar_agreement", "1 for how this table compared with the master's last", "state",
@@ -117,7 +113,7 @@ void add_agreement(MetricsText& text, const Moment& m) {
              seconds_of(m.core.clock_error_us));
 }
 
-void add_source(MetricsText& text, const Moment& m) {
+void add_source(MetricsText& text, const SidecarFigures& m) {
   text.gauge("rollcall_sidecar_source_connected", "1 while the source is connected",
              m.source.connected ? 1 : 0);
   text.counter("rollcall_sidecar_source_looks_total", "Looks at the source",
@@ -132,20 +128,17 @@ void add_source(MetricsText& text, const Moment& m) {
              number(m.source.unreadable));
 }
 
-void add_commands(MetricsText& text, const Moment& m) {
+void add_commands(MetricsText& text, const SidecarFigures& m) {
   text.counter("rollcall_sidecar_commands_total", "Messages with commands to agents",
                number(m.commands.commands));
   text.gauge("rollcall_sidecar_command_agents_waiting", "Agents of these that have no answer yet",
              number(m.commands.waiting));
-  for (auto n = std::to_underlying(CommandOutcome::sent);
-       n <= std::to_underlying(CommandOutcome::uncertain); ++n) {
-    const auto outcome = static_cast<CommandOutcome>(n);
-    const auto count = m.commands.outcomes.find(outcome);
+  for_all(CommandOutcome::sent, CommandOutcome::uncertain, [&](CommandOutcome outcome) {
     text.counter("rollcall_sidecar_command_agents_total",
                  "Agents that were to be told something, by outcome",
-                 count == m.commands.outcomes.end() ? 0 : number(count->second),
+                 count_of(m.commands.outcomes, outcome),
                  {{"outcome", std::string(to_string(outcome))}});
-  }
+  });
 }
 
 }  // namespace
@@ -153,8 +146,8 @@ void add_commands(MetricsText& text, const Moment& m) {
 void add_sidecar_metrics(HttpServer& server, Post post, SidecarView view) {
   add_page(server, "/metrics", [post = std::move(post), view = std::move(view)] {
     return answered(
-        post, [&view] { return moment_of(view); },
-        [](const Moment& m) {
+        post, [&view] { return figures_of(view); },
+        [](const SidecarFigures& m) {
           MetricsText text;
           add_daemon_metrics(text, m.daemon);
           add_agents(text, m);

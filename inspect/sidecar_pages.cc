@@ -498,9 +498,9 @@ Response SidecarPages::why(const Request& request) const {
       });
 }
 
-class LiveStream final : public Stream {
+class SidecarLive final : public Stream {
  public:
-  explicit LiveStream(std::shared_ptr<const SidecarPages> pages) : pages_(std::move(pages)) {}
+  explicit SidecarLive(std::shared_ptr<const SidecarPages> pages) : pages_(std::move(pages)) {}
   bool starts_at_once() const override { return true; }
   Part next() override {
     // Nobody tells the server of news here, so it is asked twice a second.
@@ -528,7 +528,7 @@ void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
   add_page(server, "/sync", [pages] { return pages->sync(); });
   server.route("GET", "/live", [pages](const Request& request) {
     if (auto refused = read_parameters(request, {})) return *std::move(refused);
-    return live_response(std::make_shared<LiveStream>(pages));
+    return live_response(std::make_shared<SidecarLive>(pages));
   });
   add_web_page(server, "sidecar.html");
   server.route("GET", "/agents", [pages](const Request& r) { return pages->agents(r); });

@@ -2,6 +2,7 @@
 import {
   Drawer,
   Pager,
+  agentRows,
   ago,
   by,
   clock,
@@ -122,21 +123,10 @@ export class AgentList {
 
   show({ rows }) {
     this.openAlone(rows);
-    if (!rows.length) {
-      const what = this.query.q
-        ? `No agent has “${this.query.q}” in its id, name or address`
-        : 'No agent is like that';
-      by('agents').replaceChildren(el('tr', {}, el('td', { class: 'none', colspan: 7, text: `${what}.` })));
-      return;
-    }
-    by('agents').querySelector('.none')?.closest('tr').remove();
-    keyed(
-      by('agents'),
-      rows,
-      (agent) => agent.id,
-      () => this.row(),
-      (row, agent) => this.fill(row, agent),
-    );
+    const what = this.query.q
+      ? `No agent has “${this.query.q}” in its id, name or address.`
+      : 'No agent is like that.';
+    agentRows(by('agents'), rows, what, () => this.row(), (row, agent) => this.fill(row, agent));
   }
 
   // Whoever pressed Enter wants the agent itself, if what was typed names only one.

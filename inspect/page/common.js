@@ -51,6 +51,17 @@ export function keyed(parent, items, key, make, update) {
   }
 }
 
+// The rows of a table of agents, or `none` said in one over all columns.
+export function agentRows(body, agents, none, make, update) {
+  if (!agents.length) {
+    const columns = body.parentElement.querySelectorAll('thead th').length;
+    body.replaceChildren(el('tr', {}, el('td', { class: 'none', colspan: columns, text: none })));
+    return;
+  }
+  body.querySelector('.none')?.closest('tr').remove();
+  keyed(body, agents, (agent) => agent.id, make, update);
+}
+
 // ---- words
 
 const whole = new Intl.NumberFormat('en-GB');

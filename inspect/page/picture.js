@@ -146,8 +146,7 @@ export class Picture {
 
   // The colours of the canvas are those of the page.
   reads() {
-    this.colour = getComputedStyle(document.documentElement).getPropertyValue('--migrating').trim();
-    this.ground = getComputedStyle(document.documentElement).getPropertyValue('--surface').trim();
+    ({ color: this.colour, outlineColor: this.ground } = getComputedStyle(this.canvas));
   }
 
   resized() {

@@ -2,6 +2,7 @@
 import {
   Drawer,
   Pager,
+  agentRows,
   by,
   clock,
   count,
@@ -344,33 +345,21 @@ const pager = new Pager(
       note: `${some(page.agents.length, 'agent')} on this page, of ${count(page.total)}`,
     };
   },
-  ({ rows }) => {
-    if (!rows.length) {
-      by('agents').replaceChildren(
-        el('tr', {}, el('td', { class: 'none', colspan: 6, text: 'No agent is like that.' })),
-      );
-      return;
-    }
-    by('agents').querySelector('.none')?.closest('tr').remove();
-    keyed(
-      by('agents'),
-      rows,
-      (agent) => agent.id,
-      (agent) =>
-        el(
-          'tr',
-          {},
-          el('td', {}, el('a', { class: 'row', href: `#/agent/${agent.id}`, text: `agent ${agent.id}` })),
-          el('td', {}),
-          el('td', { class: 'muted' }),
-          el('td', { 'data-label': 'Row' }),
-          el('td', { 'data-label': 'Keepalive' }),
-          el('td', { 'data-label': 'Heard' }),
-        ),
-      fill,
-    );
-  },
+  ({ rows }) => agentRows(by('agents'), rows, 'No agent is like that.', agentRow, fill),
 );
+
+function agentRow(agent) {
+  return el(
+    'tr',
+    {},
+    el('td', {}, el('a', { class: 'row', href: `#/agent/${agent.id}`, text: `agent ${agent.id}` })),
+    el('td', {}),
+    el('td', { class: 'muted' }),
+    el('td', { 'data-label': 'Row' }),
+    el('td', { 'data-label': 'Keepalive' }),
+    el('td', { 'data-label': 'Heard' }),
+  );
+}
 
 function fill(row, { row: table, session }) {
   const [, stay, because, rowed, keepalive, heard] = row.children;
