@@ -607,6 +607,14 @@ bool is_loopback(const Address& address) {
   return ::inet_pton(AF_INET6, address.host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
+bool is_wildcard(const Address& address) {
+  in_addr v4{};
+  in6_addr v6{};
+  const char* host = address.host.c_str();
+  return (::inet_pton(AF_INET, host, &v4) == 1 && v4.s_addr == INADDR_ANY) ||
+         (::inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6));
+}
+
 std::expected<std::uint64_t, Error> parse_size(std::string_view text) {
   constexpr std::string_view kForm = "a whole number with KiB, MiB or GiB, such as 256MiB";
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());

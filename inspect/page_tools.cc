@@ -33,6 +33,8 @@ HttpOptions http_options(const app::InspectConfig& config, std::size_t connectio
   options.host = config.address.host;
   options.port = config.address.port;
   options.allowed_hosts = config.hosts;
+  // An address is no name that somebody else could have point here.
+  if (!app::is_wildcard(config.address)) options.allowed_hosts.push_back(config.address.host);
   options.connections = connections;
   options.report = [](std::string_view text) { app::log(app::Level::Warn, text); };
   if (config.read_token) {

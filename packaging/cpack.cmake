@@ -31,7 +31,7 @@ set(CPACK_RPM_COMPRESSION_TYPE gzip)
 set(CPACK_RPM_SPEC_MORE_DEFINE "%define packager ${CPACK_PACKAGE_CONTACT}\n%define __strip /bin/true\n%define _build_id_links none\n%undefine __brp_mangle_shebangs")
 set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION
     /usr/sbin /usr/lib /usr/lib/systemd /usr/lib/systemd/system /usr/lib/sysusers.d
-    /usr/share/man /usr/share/man/man1 /usr/share/man/man5 /usr/share/man/man8 /usr/share/licenses)
+    /usr/share/man /usr/share/man/man1 /usr/share/man/man5 /usr/share/man/man8 /usr/share/licenses /usr/share/doc)
 
 # rollcall_package(COMPONENT SUMMARY DESCRIPTION)
 function(rollcall_package component summary description)
@@ -52,9 +52,11 @@ function(rollcall_package component summary description)
   rollcall_documents(${component})
 endfunction()
 
-# What each package says of itself: licences, changes, and why lintian may complain.
+# What each package says of itself: documents, licences, changes, and why lintian may complain.
 function(rollcall_documents component)
   set(doc ${CMAKE_INSTALL_DATADIR}/doc/rollcall-${component})
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${doc} COMPONENT ${component})
+  install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${doc} COMPONENT ${component})
   if(ROLLCALL_PORTABLE)
     set(licences ${CMAKE_INSTALL_DATADIR}/licenses/rollcall-${component})
     install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${licences} COMPONENT ${component})
@@ -108,7 +110,7 @@ endfunction()
 
 file(WRITE ${made}/changelog
      "rollcall (${CPACK_PACKAGE_VERSION}-1) unstable; urgency=medium\n\n"
-     "  * What is new stands in CHANGELOG.md.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${ROLLCALL_DATE}\n")
+     "  * What is new stands beside this file, in CHANGELOG.md.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${ROLLCALL_DATE}\n")
 if(GZIP)
   execute_process(COMMAND ${GZIP} -9nc ${made}/changelog OUTPUT_FILE ${made}/changelog.Debian.gz)
 endif()

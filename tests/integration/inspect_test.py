@@ -150,8 +150,10 @@ class Closed(Cluster):
 class ReadToken(unittest.TestCase):
     PAGES = {"master": ("/status", "/agents", "/agents/1", "/agents/1/history", "/agents/1/why",
                         "/nodes", "/decisions", "/events?after=newest", "/events?stream=1",
-                        "/contested", "/migrations", "/agents/1/migrations", "/balance", "/sink"),
-             "w1": ("/status", "/sync", "/agents", "/agents/1", "/agents/1/why", "/handoffs")}
+                        "/contested", "/migrations", "/agents/1/migrations", "/balance", "/sink", "/metrics",
+                        "/live", "/log"),
+             "w1": ("/status", "/sync", "/agents", "/agents/1", "/agents/1/why", "/handoffs",
+                    "/metrics", "/live", "/log")}
 
     @classmethod
     def setUpClass(cls):
@@ -182,7 +184,7 @@ class ReadToken(unittest.TestCase):
                     self.assertEqual(self.status(name, path, method="HEAD"), 401)
                     self.assertEqual(self.status(name, path, "0" * 64), 403)
                     self.assertEqual(self.status(name, path, self.token(name)), 200)
-            for path in "/healthz", "/readyz":
+            for path in "/healthz", "/readyz", "/", "/page/common.js":
                 self.assertEqual(self.status(name, path), 200)
         self.assertEqual(self.status("w1", "/status", self.token("master")), 403, "another daemon's")
 

@@ -195,6 +195,19 @@ class Manuals(unittest.TestCase):
             self.assertIn(f"{name}.ini", packages.page(name, "deb", f"{program}.8"))
 
 
+class Documents(unittest.TestCase):
+    def test_what_is_named_in_a_package_is_in_it(self):
+        for (name, kind), root in packages.unpacked.items():
+            beside = root / "usr/share/doc" / name
+            texts = [root / "etc/rollcall" / f"{name}.ini", beside / "CHANGELOG.md",
+                     *beside.glob("docs/*.md"), *root.glob("usr/share/rollcall/monitoring/*")]
+            named = {match for text in texts if text.exists()
+                     for match in re.findall(r"\bdocs/[\w/.-]+\w", text.read_text())}
+            self.assertLess({"docs/operations.md", "docs/cli.md", "docs/http.md"}, named)
+            missing = {each for each in named if not (beside / each).exists()}
+            self.assertEqual(missing, set(), (name, kind))
+
+
 class Programs(unittest.TestCase):
     def test_run_as_they_are_and_say_their_version(self):
         version = packages.file("rollcall-cli", "rpm").name.split("-")[2]

@@ -544,6 +544,13 @@ TEST(Addresses, LoopbackIsKnown) {
   }
 }
 
+TEST(Addresses, ThoseThatStandForAllAreKnown) {
+  for (const char* host : {"0.0.0.0", "::", "0::0"}) EXPECT_TRUE(is_wildcard({host, 1})) << host;
+  for (const char* host : {"127.0.0.1", "::1", "10.0.0.1", "localhost", "0.example.org"}) {
+    EXPECT_FALSE(is_wildcard({host, 1})) << host;
+  }
+}
+
 TEST(Sizes, AreReadExactlyOrRefused) {
   EXPECT_EQ(parse_size("64KiB").value(), 65536u);
   EXPECT_EQ(parse_size("256MiB").value(), 256u << 20);
