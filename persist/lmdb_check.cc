@@ -71,6 +71,10 @@ class Checker {
     page_bytes_ = first->page_bytes;
     auto second = read_meta(page_bytes_);
     if (!second) return std::unexpected(second.error());
+    // LMDB writes the two in turn, and takes the newest number's parity for the place to read.
+    if (first->txn % 2 != 0 || (second->txn % 2 == 0 && second->txn != 0)) {
+      return std::unexpected(std::string("a header page has the transaction number of the other"));
+    }
     const auto* meta = first->txn < second->txn ? &*second : &*first;
     if (txn && meta->txn != *txn) meta = meta == &*first ? &*second : &*first;
     if (txn && meta->txn != *txn) return std::unexpected(std::string(kGone));

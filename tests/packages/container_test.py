@@ -107,11 +107,18 @@ class Installation(unittest.TestCase):
         ini.write_text(ini.read_text().replace("#name = worker-1", "name = w1")
                        .replace("#address = master.example.org", "address = 127.0.0.1")
                        .replace("poll = 1s", "poll = 200ms"))
+        self.has_a_disk_before_its_state_is_there()
         for unit in SERVICES:
             self.debian.run("systemctl", "enable", "--now", unit)
         until("it says what it waits for", lambda: "not ready: the source was not looked at" in
               self.debian.shown(SIDECAR, "StatusText"))
         self.assertTrue(all(map(self.debian.active, SERVICES)))
+
+    def has_a_disk_before_its_state_is_there(self):
+        for line in self.debian.run("rollcall", "check", "--json", status=None).splitlines():
+            found = json.loads(line)
+            self.assertEqual([each["state"] for each in found["checks"] if each["check"] == "disk"],
+                             ["skipped"], found)
 
     def agents_flow(self):
         self.agents = Agents({"w1": start_wazuh_db(self.debian)})
@@ -123,6 +130,9 @@ class Installation(unittest.TestCase):
         self.until_the_table_is(self.right)
         until("systemd knows", lambda: self.debian.shown(SIDECAR, "StatusText") ==
               f"{len(AGENTS)} agents, 0 events to be acked")
+        entry, = self.debian.run("journalctl", "-u", MASTER, "-o", "json", "ROLLCALL_NODE=w1",
+                                 "ROLLCALL_EVENT=worker welcomed").splitlines()
+        self.assertEqual(json.loads(entry)["PRIORITY"], "6")
 
     def agents_can_be_told_something(self):
         remoted = start_remoted(self.debian)
@@ -206,8 +216,9 @@ class Rpm(unittest.TestCase):
 
     def test_is_installed_verified_upgraded_and_erased(self):
         ini = self.root / "etc/rollcall/rollcall-sidecar.ini"
+        run("chroot", self.root, "groupadd", "--system", "wazuh")
         self.rpm("--install", "--nodeps", *self.old)
-        self.assertIn("rollcall", run("chroot", self.root, "id", "-Gn", "rollcall").split())
+        self.assertEqual(run("chroot", self.root, "id", "-Gn", "rollcall").split(), ["rollcall", "wazuh"])
         self.assertEqual(self.rpm("--verify", "--nodeps", "rollcall-sidecar", "rollcall-master"), "")
         changed = ini.read_text() + "# changed\n"
         ini.write_text(changed)

@@ -12,7 +12,7 @@ namespace {
 using testing::ElementsAre;
 
 HttpOptions options_for(const std::string& host) {
-  const net::test::TempDir dir;
+  const net::TempDir dir;
   const auto token = Token::load_or_make(dir.path() + "/token", geteuid());
   return http_options({.address = {host, 9470}, .hosts = {"rollcall.example.org"}}, 16,
                       token.value());

@@ -298,6 +298,23 @@ TEST_F(LmdbSessionStoreTest, OverwrittenPagesAreRefusedOrHarmless) {
   EXPECT_GT(refused, 100);
 }
 
+// LMDB reads the header of the newest number's parity, whichever header that number stands in.
+TEST_F(LmdbSessionStoreTest, AHeaderWithTheNumberOfTheOtherIsRefused) {
+  open();
+  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
+  close();
+  constexpr std::size_t kNumberAt = 16 + 128;
+  const auto whole = read_file(data());
+  for (const std::size_t page : {0, 4096}) {
+    auto bytes = whole;
+    ++bytes[page + kNumberAt];
+    write_file(data(), bytes);
+    const auto opened = LmdbSessionStore::open(directory_.path());
+    ASSERT_FALSE(opened) << page;
+    EXPECT_THAT(opened.error().message, HasSubstr("the transaction number of the other")) << page;
+  }
+}
+
 TEST_F(LmdbSessionStoreTest, AMissingOrEmptyDataFileIsNotANewStore) {
   open();
   commit({.agents = {{1, "a"}}});
