@@ -142,9 +142,7 @@ class Checker {
 
   std::expected<void, std::string> walk(const Tree& tree, Holds holds) {
     // Numbers as keys are for the free pages, and nothing else that LMDB could do is used here.
-    const bool by_number = (tree.flags & kNumberKeys) != 0;
-    if (by_number != (holds == Holds::kFreePages) ||
-        (holds == Holds::kEntries && tree.flags != 0)) {
+    if (tree.flags != (holds == Holds::kFreePages ? kNumberKeys : 0)) {
       return std::unexpected("a table is of another kind (flags " + std::to_string(tree.flags) +
                              ")");
     }

@@ -315,6 +315,22 @@ TEST_F(LmdbSessionStoreTest, AHeaderWithTheNumberOfTheOtherIsRefused) {
   }
 }
 
+TEST_F(LmdbSessionStoreTest, ATableOfAnotherKindIsRefused) {
+  open();
+  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
+  close();
+  constexpr std::size_t kFreeFlagsAt = 16 + 24 + 4, kMainFlagsAt = 16 + 72 + 4;
+  const auto whole = read_file(data());
+  for (const std::size_t at : {kFreeFlagsAt, kMainFlagsAt}) {
+    auto bytes = whole;
+    for (const std::size_t page : {0, 4096}) bytes[page + at] |= 0x04;  // MDB_DUPSORT
+    write_file(data(), bytes);
+    const auto opened = LmdbSessionStore::open(directory_.path());
+    ASSERT_FALSE(opened) << at;
+    EXPECT_THAT(opened.error().message, HasSubstr("a table is of another kind")) << at;
+  }
+}
+
 TEST_F(LmdbSessionStoreTest, AMissingOrEmptyDataFileIsNotANewStore) {
   open();
   commit({.agents = {{1, "a"}}});
