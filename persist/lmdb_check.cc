@@ -71,6 +71,9 @@ class Checker {
     page_bytes_ = first->page_bytes;
     auto second = read_meta(page_bytes_);
     if (!second) return std::unexpected(second.error());
+    if (second->page_bytes != first->page_bytes) {
+      return std::unexpected(std::string("its header pages disagree about the size of a page"));
+    }
     // LMDB writes the two in turn, and takes the newest number's parity for the place to read.
     if (first->txn % 2 != 0 || (second->txn % 2 == 0 && second->txn != 0)) {
       return std::unexpected(std::string("a header page has the transaction number of the other"));

@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from cluster import Cluster, PROGRAMS
+from cluster import Cluster, PROGRAMS, run_part
 
 AGENTS = list(range(1, 9))
 STORMY = list(range(1, 61))
@@ -282,4 +282,4 @@ class Retention(LogCli):
 
 del Cli, LogCli  # only what is built on it is run
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    run_part()

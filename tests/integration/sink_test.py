@@ -13,7 +13,7 @@ S9  remoted restarts on w1, which the master is never told
 import time
 import unittest
 
-from cluster import STANDIN_LIVES_S, Cluster, fields_of
+from cluster import STANDIN_LIVES_S, Cluster, fields_of, run_part
 from daemons import http_socket_in, master_configuration, socket_in
 from remoted_counters import RemotedCounters
 from wdb import ClusterSync, Manager, Standin
@@ -480,4 +480,4 @@ class OwnNode(SinkTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_part()

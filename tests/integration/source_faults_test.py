@@ -6,7 +6,7 @@ right at the end."""
 import time
 import unittest
 
-from cluster import Cluster
+from cluster import Cluster, run_part
 
 AGENTS = list(range(1, 41))
 STAY = AGENTS[:20]  # on w1, all the time
@@ -188,4 +188,4 @@ class SourceFaults(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    run_part()

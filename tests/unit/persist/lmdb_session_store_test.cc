@@ -315,6 +315,21 @@ TEST_F(LmdbSessionStoreTest, AHeaderWithTheNumberOfTheOtherIsRefused) {
   }
 }
 
+// LMDB takes the newer one's.
+TEST_F(LmdbSessionStoreTest, HeadersThatDisagreeAboutTheSizeOfAPageAreRefused) {
+  open();
+  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
+  close();
+  constexpr std::size_t kPageBytesAt = 16 + 24;
+  const auto whole = read_file(data());
+  for (const std::size_t page : {0, 4096}) {
+    auto bytes = whole;
+    bytes[page + kPageBytesAt + 1] = 0x02;  // 512 instead of 4096
+    write_file(data(), bytes);
+    EXPECT_FALSE(LmdbSessionStore::open(directory_.path())) << page;
+  }
+}
+
 TEST_F(LmdbSessionStoreTest, ATableOfAnotherKindIsRefused) {
   open();
   for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
