@@ -38,12 +38,6 @@ std::string_view key_at_fault(const TlsConfig& tls, std::string_view reason) {
   return key;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "no name" : text;
-}
-
 template <typename Config>
 int check(const Config& config, TlsRole role, const Program& program) {
   const auto wrong =
@@ -117,8 +111,8 @@ std::expected<net::TlsContext, Error> load_credentials(const TlsConfig& tls, con
   if (const auto wrong = context->own_wrong_use(); !wrong.empty()) return at("certificate", wrong);
   const auto& names = context->own_certificate().names;
   if (std::ranges::find(names, node) == names.end()) {
-    return at("certificate", "the certificate " + tls.certificate + " is for " + joined(names) +
-                                 ", not for " + std::string(node) +
+    return at("certificate", "the certificate " + tls.certificate + " is for " +
+                                 net::joined(names) + ", not for " + std::string(node) +
                                  ": issue one for that name, or mend [node] name");
   }
   return context;

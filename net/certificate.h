@@ -1,5 +1,6 @@
 #pragma once
-// What a certificate says, for those who warn of it and show it. No OpenSSL here.
+// What a certificate and a list of revoked ones say, for those who warn of it and show it. No
+// OpenSSL here.
 #include <chrono>
 #include <string>
 #include <vector>
@@ -14,6 +15,20 @@ struct CertificateInfo {
   std::string subject = {};  // "O = example, CN = worker-1"
   std::string file = {};     // where it was read
 };
+
+struct RevocationListInfo {
+  std::string issuer;  // the subject of the CA that signed it
+  std::string file;
+  // When the CA means to have made the next one; the end of time if it does not say.
+  std::chrono::system_clock::time_point next_update;
+};
+
+// "w1, w1.example"; "no name" if there is none.
+inline std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text.empty() ? "no name" : text;
+}
 
 // Whole days that are left, rounded down: 0 on the last day, -1 once it is over.
 inline int days_left(std::chrono::system_clock::time_point not_after,

@@ -2,13 +2,10 @@
 
 #include <fstream>
 #include <iterator>
-#include <optional>
 
 namespace rollcall::net {
-namespace {
 
-// Upper-case digits without leading zeros; nothing if it is no serial.
-std::optional<std::string> canonical(std::string_view text) {
+std::optional<std::string> canonical_serial(std::string_view text) {
   std::string out;
   for (char c : text) {
     if (c == ':') continue;
@@ -20,8 +17,6 @@ std::optional<std::string> canonical(std::string_view text) {
   if (out.empty() || out.size() > 40) return std::nullopt;  // RFC 5280: at most 20 bytes
   return out;
 }
-
-}  // namespace
 
 std::expected<RevokedSerials, Error> RevokedSerials::load(const std::string& path) {
   if (path.empty()) return RevokedSerials{};
@@ -53,7 +48,7 @@ std::expected<RevokedSerials, Error> RevokedSerials::parse(std::string_view text
     const auto from = entry.find_first_not_of(" \t\r");
     if (from == std::string_view::npos) continue;
     entry = entry.substr(from, entry.find_last_not_of(" \t\r") - from + 1);
-    auto serial = canonical(entry);
+    auto serial = canonical_serial(entry);
     if (!serial) {
       return std::unexpected(
           Error{std::string(file) + ":" + std::to_string(line) +
@@ -66,7 +61,7 @@ std::expected<RevokedSerials, Error> RevokedSerials::parse(std::string_view text
 }
 
 bool RevokedSerials::contains(std::string_view serial) const {
-  const auto s = canonical(serial);
+  const auto s = canonical_serial(serial);
   return s && serials_.contains(*s);
 }
 

@@ -52,18 +52,25 @@ std::string verify_failure_text(X509_STORE_CTX* store) {
   }
 }
 
-// Dates aside: clocks differ, and a connection outlives its certificates.
-std::expected<void, std::string> signed_by_ca(X509_STORE* ca, X509* certificate,
-                                              STACK_OF(X509) * chain) {
+// Dates aside: clocks differ, and a connection outlives its certificates. From the certificate to
+// its CA; the error is why there is no such chain.
+std::expected<std::vector<Certificate>, std::string> chain_to_ca(X509_STORE* ca, X509* certificate,
+                                                                 STACK_OF(X509) * extra) {
   const Owned<X509_STORE_CTX, X509_STORE_CTX_free> check(X509_STORE_CTX_new());
-  if (X509_STORE_CTX_init(check.get(), ca, certificate, chain) != 1) {
+  if (X509_STORE_CTX_init(check.get(), ca, certificate, extra) != 1) {
     return std::unexpected("OpenSSL is out of memory");
   }
   X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(check.get()), X509_V_FLAG_NO_CHECK_TIME);
   const bool good = X509_verify_cert(check.get()) == 1;
   ERR_clear_error();
   if (!good) return std::unexpected(verify_failure_text(check.get()));
-  return {};
+  std::vector<Certificate> found;
+  STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(check.get());
+  for (int i = 0; i < sk_X509_num(chain); ++i) {
+    X509_up_ref(sk_X509_value(chain, i));
+    found.emplace_back(sk_X509_value(chain, i));
+  }
+  return found;
 }
 
 // ---- the peer's certificate
@@ -144,6 +151,7 @@ std::string tls_failure_text(unsigned long code) {
 struct TlsContext::Impl {
   Owned<SSL_CTX, SSL_CTX_free> ssl;
   bool server = false;
+  std::vector<Certificate> own_chain;  // as in its file
   CertificateInfo own;
   std::shared_ptr<const Trust> trust;
   std::string own_revoked_by;
@@ -164,6 +172,20 @@ const CertificateInfo& TlsContext::own_certificate() const {
 
 std::vector<CertificateInfo> TlsContext::authorities() const {
   return impl_->trust->infos();
+}
+
+std::vector<RevocationListInfo> TlsContext::revocation_lists() const {
+  return impl_->trust->lists();
+}
+
+bool TlsContext::equals(const TlsContext& other) const {
+  const auto same = [](const Certificate& a, const Certificate& b) {
+    return X509_cmp(a.get(), b.get()) == 0;
+  };
+  // The key belongs to the certificate, so there is only one that it can be.
+  return impl_->own.file == other.impl_->own.file &&
+         std::ranges::equal(impl_->own_chain, other.impl_->own_chain, same) &&
+         impl_->trust->equals(*other.impl_->trust);
 }
 
 std::string TlsContext::own_wrong_use() const {
@@ -193,8 +215,8 @@ void set_protocol(SSL_CTX* ssl) {
 }
 
 // The node's own certificate with its intermediates, and its key.
-std::expected<X509*, Error> use_own(SSL_CTX* ssl, const TlsFiles& files) {
-  const auto chain = read_certificates(files.certificate, "the certificate file");
+std::expected<std::vector<Certificate>, Error> use_own(SSL_CTX* ssl, const TlsFiles& files) {
+  auto chain = read_certificates(files.certificate, "the certificate file");
   if (!chain) return std::unexpected(chain.error());
   X509* own = chain->front().get();
   if (SSL_CTX_use_certificate(ssl, own) != 1) {
@@ -213,18 +235,20 @@ std::expected<X509*, Error> use_own(SSL_CTX* ssl, const TlsFiles& files) {
     return fail("the key file " + files.key + " does not belong to the certificate " +
                 files.certificate + ": take both from the same `rollcall pki issue`");
   }
-  return SSL_CTX_get0_certificate(ssl);
+  return chain;
 }
 
 // As the other side will judge it, but now, and with the names of the files.
-std::expected<void, Error> check_own(SSL_CTX* ssl, X509* own, const TlsFiles& files) {
+std::expected<std::vector<Certificate>, Error> check_own(SSL_CTX* ssl, X509* own,
+                                                         const TlsFiles& files) {
   STACK_OF(X509)* extra = nullptr;
   SSL_CTX_get0_chain_certs(ssl, &extra);
-  if (!signed_by_ca(SSL_CTX_get_cert_store(ssl), own, extra)) {
+  auto chain = chain_to_ca(SSL_CTX_get_cert_store(ssl), own, extra);
+  if (!chain) {
     return fail("the certificate " + files.certificate + " is not signed by the CA in " + files.ca +
                 ": issue it again with that CA, or use the ca.crt that belongs to it");
   }
-  return {};
+  return *std::move(chain);
 }
 
 std::string wrong_use(X509* own, bool server, const std::string& path) {
@@ -251,12 +275,17 @@ std::expected<TlsContext, Error> TlsContext::load(const TlsFiles& files, bool se
     X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority.get());
     if (server) SSL_CTX_add_client_CA(ssl, authority.get());
   }
-  const auto own = use_own(ssl, files);
-  if (!own) return std::unexpected(own.error());
-  if (auto good = check_own(ssl, *own, files); !good) return std::unexpected(good.error());
-  impl->own = info_of(*own, files.certificate);
-  impl->own_revoked_by = trust->revoked_by(*own);
-  impl->own_wrong_use = wrong_use(*own, server, files.certificate);
+  auto own_chain = use_own(ssl, files);
+  if (!own_chain) return std::unexpected(own_chain.error());
+  impl->own_chain = *std::move(own_chain);
+  X509* own = impl->own_chain.front().get();
+  const auto chain = check_own(ssl, own, files);
+  if (!chain) return std::unexpected(chain.error());
+  for (const auto& certificate : *chain) {
+    if (impl->own_revoked_by.empty()) impl->own_revoked_by = trust->revoked_by(certificate.get());
+  }
+  impl->own = info_of(own, files.certificate);
+  impl->own_wrong_use = wrong_use(own, server, files.certificate);
   impl->trust = std::make_shared<const Trust>(*std::move(trust));
   return TlsContext(std::move(impl));
 }
@@ -408,11 +437,14 @@ std::expected<void, Error> TlsEngine::check_peer(const TlsContext& context) cons
   X509* peer = SSL_get0_peer_certificate(impl_->ssl.get());
   if (peer == nullptr) return {};
   const auto& other = *context.impl_;
-  const auto good = signed_by_ca(SSL_CTX_get_cert_store(other.ssl.get()), peer,
+  if (other.trust == impl_->verification.trust) return {};
+  const auto chain = chain_to_ca(SSL_CTX_get_cert_store(other.ssl.get()), peer,
                                  SSL_get_peer_cert_chain(impl_->ssl.get()));
-  if (!good) return fail(good.error());
-  if (const auto by = other.trust->revoked_by(peer); !by.empty())
-    return fail(revoked_text(peer, by));
+  if (!chain) return fail(chain.error());
+  for (const auto& certificate : *chain) {
+    if (const auto by = other.trust->revoked_by(certificate.get()); !by.empty())
+      return fail(revoked_text(certificate.get(), by));
+  }
   return {};
 }
 

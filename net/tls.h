@@ -41,7 +41,12 @@ class TlsContext {
 
   const CertificateInfo& own_certificate() const;
   std::vector<CertificateInfo> authorities() const;
-  // The file by which this node's own certificate no longer counts; empty if it does.
+  std::vector<RevocationListInfo> revocation_lists() const;
+  // Read from the same files, and they said the same: the files need not be looked at again, which
+  // could have changed since.
+  bool equals(const TlsContext& other) const;
+  // The file by which this node's own certificate, or one between it and its CA, no longer counts;
+  // empty if they do.
   std::string own_revoked_by() const;
   // Why peers will refuse it for what its extended key usage says; empty if they will not.
   std::string own_wrong_use() const;
@@ -87,7 +92,7 @@ class TlsEngine {
   const std::vector<std::string>& peer_names() const;
   const std::string& peer_serial() const;
   // Whether `context` would let this peer in too, dates aside; the error says why not. After the
-  // handshake.
+  // handshake, which has asked its own context.
   std::expected<void, Error> check_peer(const TlsContext& context) const;
 
  private:

@@ -430,6 +430,12 @@ struct TlsListener::Impl {
                             : counters.failed);
       return refuse(stream->peer.address, result.error().message);
     }
+    // It began with the certificates of then; whoever was revoked since is not let in.
+    if (const auto good = stream->engine.check_peer(context); !good) {
+      ++counters.failed;
+      stream->close(good.error().message);
+      return refuse(stream->peer.address, good.error().message);
+    }
     if (census->streams > options.max_connections) {  // since it was let in
       ++counters.over_limit;
       return refuse(stream->peer.address, "there are " + std::to_string(census->streams - 1) +
@@ -661,6 +667,9 @@ void TlsConnector::cancel() {
 
 void TlsConnector::set_context(TlsContext context) {
   context_ = std::move(context);
+  if (!attempt_ || !attempt_->done) return;
+  const Target target = attempt_->target;
+  connect(target, std::exchange(attempt_->done, nullptr));
 }
 
 }  // namespace rollcall::net

@@ -107,7 +107,8 @@ class TlsListener {
     std::uint64_t failed = 0;        // no TLS, no certificate, a wrong one, gone
   };
   const Counters& counters() const;
-  // From now on new connections use these certificates.
+  // From now on new connections use these certificates. A handshake that is under way goes on with
+  // those that it began with, but at its end the peer has to count by these too.
   void set_context(TlsContext context);
 
  private:
@@ -139,6 +140,7 @@ class TlsConnector {
   // under way is cancelled first.
   void connect(const Target& target, Done done);
   void cancel();
+  // From now on these certificates; an attempt that is under way begins anew with them.
   void set_context(TlsContext context);
 
  private:

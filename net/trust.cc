@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace rollcall::net {
@@ -31,6 +32,7 @@ std::expected<Trust, Error> Trust::load(const Files& files) {
 std::expected<void, Error> Trust::read_lists() {
   auto crls = read_crls(files_.crl);
   if (!crls) return std::unexpected(crls.error());
+  std::vector<Crl> strange;
   for (auto& crl : *crls) {
     const X509* signer = nullptr;
     for (const auto& authority : authorities_) {
@@ -38,13 +40,45 @@ std::expected<void, Error> Trust::read_lists() {
         signer = authority.get();
     }
     ERR_clear_error();
-    if (signer == nullptr) {
-      return fail("the list of revoked certificates " + files_.crl + " is not signed by a CA in " +
-                  files_.ca + ": copy ca.crl and ca.crt from the same folder of the CA");
+    if (signer != nullptr) {
+      lists_.push_back({signer, std::move(crl)});
+    } else {
+      strange.push_back(std::move(crl));
     }
-    lists_.push_back({signer, std::move(crl)});
+  }
+  for (const auto& crl : strange) {
+    const bool of_another_time = std::ranges::any_of(lists_, [&](const List& list) {
+      return X509_NAME_cmp(X509_get_subject_name(list.authority), X509_CRL_get_issuer(crl.get())) ==
+             0;
+    });
+    if (of_another_time) continue;
+    return fail("the list of revoked certificates " + files_.crl + " is not signed by a CA in " +
+                files_.ca + ": copy ca.crl and ca.crt from the same folder of the CA");
   }
   return {};
+}
+
+std::vector<RevocationListInfo> Trust::lists() const {
+  std::vector<RevocationListInfo> infos;
+  for (const auto& list : lists_) {
+    const ASN1_TIME* next = X509_CRL_get0_nextUpdate(list.crl.get());
+    infos.push_back(
+        {subject_of(list.authority), files_.crl,
+         next != nullptr ? to_time_point(next) : std::chrono::system_clock::time_point::max()});
+  }
+  return infos;
+}
+
+bool Trust::equals(const Trust& other) const {
+  const auto same_certificate = [](const Certificate& a, const Certificate& b) {
+    return X509_cmp(a.get(), b.get()) == 0;
+  };
+  const auto same_list = [](const List& a, const List& b) {
+    return X509_CRL_match(a.crl.get(), b.crl.get()) == 0;
+  };
+  return files_ == other.files_ && serials_ == other.serials_ &&
+         std::ranges::equal(authorities_, other.authorities_, same_certificate) &&
+         std::ranges::equal(lists_, other.lists_, same_list);
 }
 
 std::vector<CertificateInfo> Trust::infos() const {

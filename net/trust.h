@@ -18,12 +18,19 @@ class Trust {
  public:
   struct Files {
     std::string ca, crl, revoked;  // the last two may be empty
+    bool operator==(const Files&) const = default;
   };
-  // A list must be signed by one of the CAs: otherwise anybody could bring one, or bring none.
+  // A list must be signed by one of the CAs: otherwise anybody could bring one, or bring none. Only
+  // beside the list of a CA may there be another one under its name: of the CA before or after it,
+  // which is no CA here and has signed nothing that counts. So ca.crt and ca.crl may come one after
+  // the other.
   static std::expected<Trust, Error> load(const Files& files);
 
   const std::vector<Certificate>& authorities() const { return authorities_; }
   std::vector<CertificateInfo> infos() const;
+  std::vector<RevocationListInfo> lists() const;
+  // Read from the same files, and they said the same.
+  bool equals(const Trust& other) const;
   // The file that says that it no longer counts; empty if none does.
   std::string revoked_by(const X509* certificate) const;
 

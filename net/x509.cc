@@ -76,12 +76,6 @@ std::vector<std::string> dns_names(const X509* certificate) {
   return names;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text.empty() ? "no name" : text;
-}
-
 std::string time_text(const ASN1_TIME* time) {
   std::tm parts{};
   std::array<char, 32> text{};

@@ -27,7 +27,6 @@ std::string openssl_reason(unsigned long code);
 
 // Without names that hold a zero byte, which would end early for whoever prints or compares them.
 std::vector<std::string> dns_names(const X509* certificate);
-std::string joined(const std::vector<std::string>& names);  // "no name" if there is none
 std::string time_text(const ASN1_TIME* time);
 std::chrono::system_clock::time_point to_time_point(const ASN1_TIME* time);
 std::string subject_of(const X509* certificate);

@@ -59,6 +59,15 @@ class TestCa {
 
   std::string certificate() const { return dir_ / "ca.crt"; }
 
+  // The files of one node, with a list on which another one's certificate is.
+  TlsFiles revoking(TlsFiles files, const TlsFiles& other) {
+    const auto listed = pki_read(other.certificate);
+    EXPECT_TRUE(listed) << listed.error().message;
+    files.revoked = dir_ / "revoked";
+    write_text(files.revoked, listed->front().info.serial + "\n");
+    return files;
+  }
+
   // One file with our CA and another's, as during a change of the CA.
   std::string together_with(const TestCa& other) {
     write_text(dir_ / "both.crt", read_text(certificate()) + read_text(other.certificate()));

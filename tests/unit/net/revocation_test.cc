@@ -23,6 +23,14 @@ TEST(RevokedSerials, ASerialCountsHoweverItIsWritten) {
   EXPECT_FALSE(list->contains(""));
 }
 
+TEST(CanonicalSerial, IsOneTextForEachSerialAndNoneForWhatIsNone) {
+  EXPECT_EQ(canonical_serial("00:4f:3A"), "4F3A");
+  EXPECT_EQ(canonical_serial(std::string(40, 'f')), std::string(40, 'F'));
+  for (const auto& wrong : {std::string(), std::string(":"), std::string("00"), std::string(" 4F"),
+                            std::string("4G"), std::string(41, 'f')})
+    EXPECT_EQ(canonical_serial(wrong), std::nullopt) << wrong;
+}
+
 TEST(RevokedSerials, ALineThatIsNoSerialIsRefusedWithItsNumber) {
   const auto list = RevokedSerials::parse("77\nworker-3\n", "revoked");
   ASSERT_FALSE(list);

@@ -49,6 +49,13 @@ class RawSocket {
     ASSERT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
   }
+  // What has come by now.
+  std::string received() {
+    std::string bytes(65'536, 0);
+    const ssize_t count = recv(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return bytes;
+  }
   // The other side has closed or reset.
   bool is_ended() {
     char byte;
@@ -599,6 +606,75 @@ TEST_F(TlsStreams, NewCertificatesServeNewConnections) {
   run();
   ASSERT_TRUE(client) << connect_error;
   EXPECT_THAT(client->peer().names, ElementsAre("new"));
+}
+
+// ---- certificates that change while a handshake is under way
+
+TEST_F(TlsStreams, WhoeverIsRevokedDuringItsHandshakeIsNotLetIn) {
+  const TlsFiles master = ca.issue("master");
+  const TlsFiles worker = ca.issue("w");
+  listen_with(master);
+  TlsEngine engine(client_context(worker));
+  RawSocket peer;
+  peer.connect_to(listener->port());
+  peer.send(engine.take_output());
+  // The server's half is answered only once it has other certificates.
+  Timer each(loop);
+  each.repeat(milliseconds(1), [&] {
+    const std::string answer = peer.received();
+    EXPECT_TRUE(engine.feed(std::as_bytes(std::span(answer))));
+    if (!engine.handshake_done()) return;
+    each.stop();
+    listener->set_context(server_context(ca.revoking(master, worker)));
+    peer.send(engine.take_output());
+  });
+  on_accepted = [this] { loop.stop(); };
+  run();
+  EXPECT_FALSE(server) << "let in";
+  EXPECT_THAT(refused, HasSubstr("the certificate of w is revoked"));
+  EXPECT_THAT(refused_address, StartsWith("127.0.0.1:"));
+  EXPECT_EQ(listener->counters().failed, 1u);
+  EXPECT_EQ(listener->counters().accepted, 0u);
+}
+
+TEST_F(TlsStreams, WhoeverStillCountsIsLetInThoughTheCertificatesChangeDuringItsHandshake) {
+  const TlsFiles master = ca.issue("master");
+  listen_with(master);
+  connect_with(ca.issue("w"), "master");
+  listener->set_context(server_context(ca.revoking(master, ca.issue("w2"))));
+  run();
+  EXPECT_TRUE(server && client) << refused << connect_error;
+}
+
+TEST_F(TlsStreams, AMasterThatIsRevokedDuringAnAttemptIsNotConnectedTo) {
+  const TlsFiles master = ca.issue("master");
+  const TlsFiles worker = ca.issue("w");
+  stop_at = StopAt::kNotConnected;
+  listen_with(master);
+  connect_with(worker, "master");
+  connector->set_context(client_context(ca.revoking(worker, master)));
+  run();
+  EXPECT_FALSE(client) << "connected";
+  EXPECT_THAT(connect_error, HasSubstr("the certificate of master is revoked"));
+}
+
+TEST_F(TlsStreams, AnAttemptThatIsUnderWayGoesOnWithTheNewCertificates) {
+  listen_with(ca.issue("master"));
+  connect_with(ca.issue("w"), "master");
+  connector->set_context(client_context(ca.issue("renewed")));
+  run();
+  ASSERT_TRUE(server && client) << refused << connect_error;
+  EXPECT_THAT(server->peer().names, ElementsAre("renewed"));
+}
+
+TEST_F(TlsStreams, NewCertificatesBehindAnAttemptBeginNoOther) {
+  listen_with(ca.issue("master"));
+  connect_with(ca.issue("w"), "master");
+  run();
+  ASSERT_TRUE(server && client);
+  connector->set_context(client_context(ca.issue("renewed")));
+  run_for_a_moment();
+  EXPECT_EQ(listener->counters().accepted, 1u);
 }
 
 // ---- connecting

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "net/owned.h"
+#include "net/pki_files.h"
 #include "tests/unit/net/fixture.h"
 
 namespace rollcall::net {
@@ -197,6 +198,82 @@ TEST_F(Tls, ServerNameIsComparedWholeAndWithoutCase) {
     connect(master, worker, wrong);
     EXPECT_FALSE(client->handshake_done()) << wrong;
   }
+}
+
+// ---- whom new files let in
+
+// A certificate of these names, signed by `issuer` (null: by itself), and its key, as PEM files.
+struct Made {
+  Certificate certificate;
+  PrivateKey key;
+};
+Made made(const std::string& name, const Made* issuer, bool is_ca) {
+  Made it{nullptr, PrivateKey(EVP_EC_gen("P-256"))};
+  const auto now = std::chrono::system_clock::now();
+  it.certificate = draft_certificate({"test", name, now - hours(1), now + hours(1)}, it.key.get());
+  X509* raw = it.certificate.get();
+  const Made& by = issuer != nullptr ? *issuer : it;
+  X509_set_issuer_name(raw, X509_get_subject_name(by.certificate.get()));
+  EXPECT_TRUE(add_extension(raw, by.certificate.get(), NID_basic_constraints,
+                            is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE"));
+  const bool named =
+      is_ca || add_extension(raw, by.certificate.get(), NID_subject_alt_name, "DNS:" + name);
+  EXPECT_TRUE(named);
+  EXPECT_GT(X509_sign(raw, by.key.get(), EVP_sha256()), 0);
+  return it;
+}
+
+TEST_F(Tls, ARevokedIntermediateTakesAllBelowItAlongInEveryCheck) {
+  TempDir dir;
+  const Made root = made("root", nullptr, true);
+  const Made between = made("between", &root, true);
+  const Made node = made("w", &between, false);
+  write_text(dir / "ca.crt", to_pem(root.certificate.get()));
+  write_text(dir / "w.crt", to_pem(node.certificate.get()) + to_pem(between.certificate.get()));
+  ASSERT_TRUE(write_key(dir / "w.key", node.key.get(), Existing::kKept));
+  const TlsFiles files{dir / "ca.crt", dir / "w.crt", dir / "w.key"};
+  TlsFiles told = files;
+  told.revoked = dir / "revoked";
+  write_text(told.revoked, serial_text(between.certificate.get()) + "\n");
+
+  connect(files, files);
+  ASSERT_TRUE(server->handshake_done()) << server_error << client_error;
+  EXPECT_TRUE(server->check_peer(server_context(files)));
+  for (const TlsEngine* side : {&*server, &*client}) {
+    const auto good = side->check_peer(server_context(told));
+    ASSERT_FALSE(good);
+    EXPECT_THAT(good.error().message, HasSubstr("the certificate \"O = test, CN = between\" is"));
+  }
+  EXPECT_EQ(server_context(told).own_revoked_by(), told.revoked);
+  EXPECT_EQ(server_context(files).own_revoked_by(), "");
+  connect(told, files);
+  EXPECT_THAT(server_error, HasSubstr("is revoked")) << "a new connection";
+}
+
+TEST_F(Tls, ContextsAreEqualAsLongAsTheFilesSayTheSame) {
+  TempDir dir;
+  TlsFiles files = ca.issue("w");
+  files.revoked = dir / "revoked";
+  write_text(files.revoked, "0A # lost\n");
+  const TlsContext before = client_context(files);
+  EXPECT_TRUE(before.equals(before));
+  write_text(files.revoked, "A\n");
+  EXPECT_TRUE(client_context(files).equals(before)) << "the same in other words";
+  write_text(files.revoked, "0A\n0B\n");
+  EXPECT_FALSE(client_context(files).equals(before));
+  write_text(files.revoked, "0A\n");
+  const std::string authority = read_text(files.ca);
+  TestCa other;
+  write_text(files.ca, authority + read_text(other.certificate()));
+  EXPECT_FALSE(client_context(files).equals(before));
+  write_text(files.ca, authority);
+  EXPECT_TRUE(client_context(files).equals(before));
+  const TlsFiles renewed = ca.issue("w2");
+  std::filesystem::copy_file(renewed.certificate, files.certificate,
+                             std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(renewed.key, files.key,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_FALSE(client_context(files).equals(before));
 }
 
 TEST_F(Tls, TextInsteadOfTlsIsToldAsSuch) {
