@@ -78,7 +78,8 @@ Exit revoke(const Options& options) {
   const auto revoked = net::pki_revoke(options.dir, asked, Clock::now());
   if (!revoked) return fail_with(revoked.error());
   for (const auto& serial : revoked->serials) std::printf("revoked  %s\n", serial.c_str());
-  if (revoked->serials.empty()) std::printf("All of this was revoked before.\n");
+  if (revoked->serials.empty())
+    std::printf("All of this was revoked before, or is of a CA that is gone.\n");
   std::printf(
       "\nCopy %s beside ca.crt of every node: the daemons take it within seconds, without a\n"
       "restart, and end the connections of whoever is on it.\n",
@@ -95,11 +96,14 @@ Exit change_ca(const Options& options) {
             options.dir +
             "/ca.crt to every node,\n"
             "2. rollcall pki renew NODE, for the master and each worker, and copy the pairs,\n"
-            "3. rollcall pki change-ca --finish, and copy ca.crt (and ca.crl) again.\n");
+            "3. rollcall pki change-ca --finish, and copy ca.crl, if there is one, then ca.crt.\n");
   }
   if (const auto ended = net::pki_end_change(options.dir); !ended) return fail_with(ended.error());
-  std::printf("The older CA is gone. Copy %s/ca.crt (and ca.crl, if there is one) to every node.\n",
-              options.dir.c_str());
+  std::printf(
+      "The older CA is gone. In this order:\n"
+      "1. copy %s/ca.crl, if there is one, to every node,\n"
+      "2. copy %s/ca.crt to every node: from then on the older CA counts no more there.\n",
+      options.dir.c_str(), options.dir.c_str());
   return Exit::kDone;
 }
 

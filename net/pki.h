@@ -15,7 +15,7 @@ namespace rollcall::net {
 //
 //   ca.crt        the CA that signs, and behind it an older one while the CA is changed
 //   ca.key        its key; ca.key.older that of the older one
-//   ca.crl        what was revoked, a list of each CA
+//   ca.crl        what was revoked, a list of each CA; after a change the older one's too
 //   NODE.crt/.key a node's newest pair
 //   renewed/      certificates that were renewed, so that they can still be revoked and shown
 
@@ -53,13 +53,13 @@ struct RevokeRequest {
   std::string node;                       // all of its certificates, or
   bool only_renewed = false;              // all but the newest
   std::vector<std::string> files = {};    // these, wherever they are
-  std::vector<std::string> serials = {};  // of the CA that signs
+  std::vector<std::string> serials = {};  // of the CA that signs, and of an older one
 };
 struct RevokedCertificates {
   std::string list_path;
   std::vector<std::string> serials;  // that were not on it before
 };
-// Adds to ca.crl.
+// Adds to ca.crl. Never a CA's own certificate, by which it would refuse everybody.
 std::expected<RevokedCertificates, Error> pki_revoke(const std::string& dir,
                                                      const RevokeRequest& request,
                                                      std::chrono::system_clock::time_point now);
@@ -67,8 +67,8 @@ std::expected<RevokedCertificates, Error> pki_revoke(const std::string& dir,
 // A new CA beside the one that is there: from now on it signs, and ca.crt holds both.
 std::expected<IssuedCertificate, Error> pki_begin_change(const std::string& dir,
                                                          std::chrono::system_clock::time_point now);
-// The older CA is forgotten, with its key and its list. Refused while a node's newest certificate
-// is signed by it.
+// The older CA is forgotten, with its key. Refused while a node's newest certificate is signed by
+// it. Cut short at any step, the next call goes on behind it.
 std::expected<void, Error> pki_end_change(const std::string& dir);
 
 struct ListedCertificate {

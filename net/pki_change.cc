@@ -57,7 +57,7 @@ std::vector<Certificate> renewed_of(const std::string& dir, const std::string& n
 
 struct Signers {
   Authority now;
-  std::optional<Authority> older;
+  std::optional<Authority> older;  // while the CA is changed
 };
 
 std::expected<Signers, Error> load_signers(const std::string& dir) {
@@ -70,7 +70,9 @@ std::expected<Signers, Error> load_signers(const std::string& dir) {
   auto key = read_key(older_ca_key(dir));
   if (!key) return std::unexpected(key.error());
   auto certificate = certificate_of(*certificates, key->get());
-  if (certificate != nullptr) signers.older = {std::move(certificate), *std::move(key)};
+  // Its key may be there already while it still signs, and still be there once it is gone.
+  if (certificate != nullptr && X509_cmp(certificate.get(), signers.now.certificate.get()) != 0)
+    signers.older = {std::move(certificate), *std::move(key)};
   return signers;
 }
 
@@ -147,6 +149,12 @@ bool lists(X509_CRL* list, const ASN1_INTEGER* serial) {
          X509_CRL_get0_by_serial(list, &entry, const_cast<ASN1_INTEGER*>(serial)) == 1;
 }
 
+std::expected<void, Error> remove_older_key(const std::string& dir) {
+  if (unlink(older_ca_key(dir).c_str()) != 0)
+    return fail("cannot remove " + older_ca_key(dir) + system_text(errno));
+  return sync_folder(dir);
+}
+
 using Serial = Owned<ASN1_INTEGER, ASN1_INTEGER_free>;
 
 // Serials to revoke, by the CA that signed them.
@@ -154,7 +162,13 @@ struct Wanted {
   std::vector<Serial> now, older;
 };
 
+std::unexpected<Error> is_a_ca(const std::string& what) {
+  return fail(what + " is that of a CA, and on its own list it would refuse every node: " +
+              "`rollcall pki change-ca` brings a new CA");
+}
+
 std::expected<void, Error> want(Wanted& wanted, const Signers& signers, X509* certificate) {
+  if (X509_check_ca(certificate) != 0) return is_a_ca(called(certificate));
   const auto signed_by = [&](const Authority& authority) {
     const bool good = X509_verify(certificate, X509_get0_pubkey(authority.certificate.get())) == 1;
     ERR_clear_error();
@@ -174,20 +188,38 @@ std::expected<void, Error> want(Wanted& wanted, const Signers& signers, X509* ce
 
 std::expected<void, Error> want_node(Wanted& wanted, const Signers& signers, const std::string& dir,
                                      const RevokeRequest& request) {
-  auto certificates = renewed_of(dir, request.node);
-  if (!request.only_renewed) {
-    auto newest = newest_of(dir, request.node);
-    if (!newest) return std::unexpected(newest.error());
-    certificates.push_back(*std::move(newest));
-  }
-  if (certificates.empty()) {
+  if (auto named = check_node_name(request.node); !named) return named;
+  const auto renewed = renewed_of(dir, request.node);
+  if (request.only_renewed && renewed.empty()) {
     return fail(request.node + " has no renewed certificate: `rollcall pki renew " + request.node +
                 "` comes first; without --renewed its newest one is revoked");
   }
-  // A CA that is gone needs no list any more.
-  for (const auto& certificate : certificates) {
-    const auto added = want(wanted, signers, certificate.get());
-    if (!added && !request.only_renewed) return added;
+  // Those that a CA signed that is gone count no more as it is.
+  for (const auto& certificate : renewed) (void)want(wanted, signers, certificate.get());
+  if (request.only_renewed) return {};
+  const auto newest = newest_of(dir, request.node);
+  if (!newest) return std::unexpected(newest.error());
+  return want(wanted, signers, newest->get());
+}
+
+std::expected<void, Error> want_serial(Wanted& wanted, const Signers& signers,
+                                       const std::string& text) {
+  const auto hex = canonical_serial(text);
+  if (!hex) {
+    return fail("\"" + text + "\" is not a serial number: hex digits, as `rollcall pki show` " +
+                "shows them, are needed");
+  }
+  BIGNUM* read = nullptr;
+  const int digits = BN_hex2bn(&read, hex->c_str());
+  const Owned<BIGNUM, BN_free> number(read);
+  if (digits != static_cast<int>(hex->size())) return openssl_failed("reading a serial number");
+  for (const auto* authority : {&signers.now, signers.older ? &*signers.older : nullptr}) {
+    if (authority == nullptr) continue;
+    Serial serial(BN_to_ASN1_INTEGER(number.get(), nullptr));
+    if (serial == nullptr) return openssl_failed("reading a serial number");
+    if (ASN1_INTEGER_cmp(X509_get0_serialNumber(authority->certificate.get()), serial.get()) == 0)
+      return is_a_ca("the serial number " + *hex);
+    (authority == &signers.now ? wanted.now : wanted.older).push_back(std::move(serial));
   }
   return {};
 }
@@ -206,15 +238,8 @@ std::expected<Wanted, Error> wanted_of(const Signers& signers, const std::string
       return std::unexpected(added.error());
   }
   for (const auto& text : request.serials) {
-    if (auto good = RevokedSerials::parse(text, "--serial"); !good || good->size() != 1) {
-      return fail("\"" + text + "\" is not a serial number: hex digits, as `rollcall pki show` " +
-                  "shows them, are needed");
-    }
-    BIGNUM* number = nullptr;
-    BN_hex2bn(&number, text.c_str());
-    const Owned<BIGNUM, BN_free> owned(number);
-    wanted.now.emplace_back(BN_to_ASN1_INTEGER(number, nullptr));
-    if (signers.older) wanted.older.emplace_back(BN_to_ASN1_INTEGER(number, nullptr));
+    if (auto added = want_serial(wanted, signers, text); !added)
+      return std::unexpected(added.error());
   }
   return wanted;
 }
@@ -280,7 +305,7 @@ std::expected<RevokedCertificates, Error> pki_revoke(const std::string& dir,
 }
 
 std::expected<IssuedCertificate, Error> pki_begin_change(const std::string& dir, PkiTime now) {
-  const std::string next_key = dir + "/ca.key.next";
+  const std::string next_key = next_ca_key(dir);
   if (file_exists(older_ca_key(dir)) && !file_exists(next_key)) {
     return fail("a change of the CA is under way in " + dir +
                 ": end it with `rollcall pki change-ca --finish`");
@@ -325,7 +350,12 @@ std::expected<void, Error> pki_end_change(const std::string& dir) {
   if (!signers) return std::unexpected(signers.error());
   const auto listed = pki_list(dir);
   if (!listed) return std::unexpected(listed.error());
+  if (file_exists(next_ca_key(dir))) {
+    return fail("the change of the CA in " + dir +
+                " was cut short as it began: `rollcall pki change-ca` goes on with it");
+  }
   if (!signers->older) {
+    if (file_exists(older_ca_key(dir))) return remove_older_key(dir);  // cut short just before that
     return fail("no change of the CA is under way in " + dir +
                 ": `rollcall pki change-ca` begins one");
   }
@@ -345,21 +375,24 @@ std::expected<void, Error> pki_end_change(const std::string& dir) {
   }
   const auto before = present_lists(dir);
   if (!before) return std::unexpected(before.error());
-  // The list first: one that no CA has signed any more would be refused by the daemons.
+  // The list first, for the nodes are given it first. Until they have the new ca.crt the older CA
+  // counts there, and so does its list.
   std::expected<void, Error> done;
   if (!before->empty()) {
     X509_CRL* kept = list_of(*before, signers->now);
     const Crl list = make_list(signers->now, kept, {}, std::chrono::system_clock::now());
     if (list == nullptr) return openssl_failed("signing the list of revoked certificates");
-    done = write_file(crl_path(dir), to_pem(list.get()), kCertificateMode, Existing::kReplaced);
+    X509_CRL* older = list_of(*before, *signers->older);
+    done = write_file(crl_path(dir), to_pem(list.get()) + (older != nullptr ? to_pem(older) : ""),
+                      kCertificateMode, Existing::kReplaced);
   }
+  if (done) done = sync_folder(dir);
   if (done) {
     done = write_file(ca_certificate(dir), to_pem(signers->now.certificate.get()), kCertificateMode,
                       Existing::kReplaced);
   }
-  if (done && unlink(older_ca_key(dir).c_str()) != 0)
-    done = fail("cannot remove " + older_ca_key(dir) + system_text(errno));
-  return done ? sync_folder(dir) : done;
+  if (done) done = sync_folder(dir);
+  return done ? remove_older_key(dir) : done;
 }
 
 }  // namespace rollcall::net

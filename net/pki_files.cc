@@ -83,6 +83,9 @@ std::string ca_key(const std::string& dir) {
 std::string older_ca_key(const std::string& dir) {
   return dir + "/ca.key.older";
 }
+std::string next_ca_key(const std::string& dir) {
+  return dir + "/ca.key.next";
+}
 std::string crl_path(const std::string& dir) {
   return dir + "/ca.crl";
 }

@@ -24,6 +24,7 @@ inline constexpr mode_t kCertificateMode = 0644;
 std::string ca_certificate(const std::string& dir);  // the CA that signs first, then an older one
 std::string ca_key(const std::string& dir);
 std::string older_ca_key(const std::string& dir);  // while the CA is changed
+std::string next_ca_key(const std::string& dir);   // while that begins
 std::string crl_path(const std::string& dir);
 IssuedCertificate paths_of(const std::string& dir, const std::string& node);
 std::string archive_of(const std::string& dir);  // certificates that were renewed

@@ -67,7 +67,10 @@ TEST_F(PkiCommand, ChangesTheCa) {
   const auto begun = rollcall("pki change-ca --dir " + dir);
   EXPECT_EQ(begun.code, 0) << begun.output;
   EXPECT_THAT(begun.output, HasSubstr("change-ca --finish"));
-  EXPECT_EQ(rollcall("pki change-ca --finish --dir " + dir).code, 0);
+  const auto ended = rollcall("pki change-ca --finish --dir " + dir);
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_THAT(ended.output, HasSubstr("1. copy " + dir + "/ca.crl"));
+  EXPECT_THAT(ended.output, HasSubstr("2. copy " + dir + "/ca.crt"));
   EXPECT_EQ(rollcall("pki change-ca --finish --dir " + dir).code, 1);
 }
 

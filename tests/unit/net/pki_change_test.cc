@@ -141,6 +141,42 @@ TEST_F(PkiChange, RevokingWhatWasRenewedLeavesTheNewestOne) {
   EXPECT_EQ(revoke({"w"}).serials.size(), 1u) << "the newest one";
 }
 
+TEST_F(PkiChange, ANodeIsRevokedThoughItHadCertificatesOfACaThatIsGone) {
+  begin_change();
+  renew("master");
+  const std::string newest = renew("w");
+  ASSERT_EQ(end_change(), std::nullopt);
+  EXPECT_TRUE(revoke({"w", true}).serials.empty()) << "nothing of them counts";
+  EXPECT_EQ(revoke({"w"}).serials, std::vector<std::string>{newest});
+  EXPECT_THAT(between(deployed("master"), deployed("w")), HasSubstr("is revoked"));
+}
+
+TEST_F(PkiChange, ANodeWhoseNewestCertificateIsOfAnotherCaIsNotRevokedHalf) {
+  renew("w");
+  TestCa other;
+  write_text(dir / "w.crt", read_text(other.issue("w").certificate));
+  const auto revoked = pki_revoke(dir.path(), {"w"}, now);
+  ASSERT_FALSE(revoked);
+  EXPECT_THAT(revoked.error().message, HasSubstr("not signed by a CA in this folder"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "ca.crl"));
+}
+
+TEST_F(PkiChange, ACasOwnCertificateIsNeverRevoked) {
+  begin_change();
+  const auto refused = [&](const RevokeRequest& request) {
+    const auto revoked = pki_revoke(dir.path(), request, now);
+    return revoked ? "revoked" : revoked.error().message;
+  };
+  EXPECT_THAT(refused({"ca"}), HasSubstr("the node name \"ca\" is taken"));
+  EXPECT_THAT(refused({"../w"}), HasSubstr("is not usable"));
+  EXPECT_THAT(refused({.node = "", .files = {dir / "ca.crt"}}), HasSubstr("is that of a CA"));
+  const auto authorities = client_context(deployed("w")).authorities();
+  ASSERT_EQ(authorities.size(), 2u);
+  for (const auto& authority : authorities)
+    EXPECT_THAT(refused({.node = "", .serials = {authority.serial}}), HasSubstr("is that of a CA"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "ca.crl"));
+}
+
 TEST_F(PkiChange, RevokingNothingThatWasRenewedIsRefused) {
   const auto revoked = pki_revoke(dir.path(), {"w", true}, now);
   ASSERT_FALSE(revoked);
@@ -156,6 +192,18 @@ TEST_F(PkiChange, ASerialOrAFileIsRevokedWithoutTheNode) {
   EXPECT_TRUE(revoke({.node = "", .files = {gone.certificate}}).serials.empty()) << "again";
   EXPECT_THAT(between(deployed("master"), gone), HasSubstr("is revoked"));
   EXPECT_FALSE(pki_revoke(dir.path(), {.node = "", .serials = {"w2"}}, now));
+}
+
+TEST_F(PkiChange, ASerialCountsWholeHoweverItIsWritten) {
+  EXPECT_EQ(revoke({.node = "", .serials = {"4f:3a:0b"}}).serials,
+            std::vector<std::string>{"4F3A0B"});
+  EXPECT_EQ(revoke({.node = "", .serials = {":5F"}}).serials, std::vector<std::string>{"5F"});
+  EXPECT_TRUE(revoke({.node = "", .serials = {"004F3a0B"}}).serials.empty()) << "the same";
+  for (const char* wrong : {"", ":", "0", " 4F", "4F 3A", "4F\n5F", "4F # mine", "0x4F", "-4F"}) {
+    const auto revoked = pki_revoke(dir.path(), {.node = "", .serials = {wrong}}, now);
+    ASSERT_FALSE(revoked) << wrong;
+    EXPECT_THAT(revoked.error().message, HasSubstr("is not a serial number"));
+  }
 }
 
 TEST_F(PkiChange, ACertificateOfAnotherCaIsNotRevokedHere) {
@@ -176,6 +224,68 @@ TEST_F(PkiChange, AListThatOurCaDidNotSignIsRefusedWithBothFiles) {
   const auto context = TlsContext::server(files);
   ASSERT_FALSE(context);
   EXPECT_THAT(context.error().message, HasSubstr(files.crl + " is not signed by a CA in "));
+}
+
+TEST_F(PkiChange, WhatIsCopiedListFirstLetsNobodyInWhoIsRevokedAndIsNeverRefused) {
+  issue("stolen");
+  revoke({"stolen"});
+  begin_change();
+  const auto stolen = deployed("stolen");  // which believes both CAs
+  renew("master");
+  renew("w");
+  const auto master = deployed("master");
+  ASSERT_EQ(end_change(), std::nullopt);
+  write_text(master.crl, read_text(dir / "ca.crl"));
+  EXPECT_EQ(between(master, deployed("w")), "");
+  EXPECT_THAT(between(master, stolen), HasSubstr("is revoked")) << "the older CA counts still";
+  write_text(master.ca, read_text(dir / "ca.crt"));
+  EXPECT_EQ(between(master, deployed("w")), "");
+  EXPECT_THAT(between(master, stolen), HasSubstr("is not signed by this cluster's CA"));
+}
+
+TEST_F(PkiChange, AListOfTheCaBeforeIsPassedOverOnlyBesideOneThatCounts) {
+  revoke({"w"});
+  const std::string older = read_text(dir / "ca.crl");
+  begin_change();
+  renew("master");
+  renew("w");
+  ASSERT_EQ(end_change(), std::nullopt);
+  auto files = deployed("master");
+  write_text(files.crl, older);
+  EXPECT_FALSE(TlsContext::server(files)) << "only the older one";
+  revoke({"master"});
+  write_text(files.crl, older + read_text(dir / "ca.crl"));
+  EXPECT_EQ(server_context(files).own_revoked_by(), files.crl) << "the other one counts";
+  // One of another name may be that of an intermediate, which somebody relies on.
+  TempDir other;
+  ASSERT_TRUE(pki_init(other.path(), "another", now));
+  ASSERT_TRUE(pki_issue(other.path(), {"w", {}}, now));
+  ASSERT_TRUE(pki_revoke(other.path(), {"w"}, now));
+  write_text(files.crl, read_text(dir / "ca.crl") + read_text(other / "ca.crl"));
+  EXPECT_FALSE(TlsContext::server(files));
+}
+
+TEST_F(PkiChange, AChangeAfterAChangeTakesTheListsAsTheyAre) {
+  revoke({"w"});
+  for (int i = 0; i < 2; ++i) {
+    begin_change();
+    EXPECT_EQ(client_context(deployed("master")).authorities().size(), 2u);
+    renew("master");
+    renew("w");
+    EXPECT_EQ(end_change(), std::nullopt);
+    EXPECT_EQ(between(deployed("master"), deployed("w")), "");
+  }
+  revoke({"w"});
+  EXPECT_THAT(between(deployed("master"), deployed("w")), HasSubstr("is revoked"));
+}
+
+TEST_F(PkiChange, AListSaysWhoSignedItAndHowLongItIsGood) {
+  revoke({"w"});
+  const auto context = server_context(deployed("master"));
+  const auto lists = context.revocation_lists();
+  ASSERT_EQ(lists.size(), 1u);
+  EXPECT_EQ(lists.front().issuer, "O = test, CN = rollcall CA");
+  EXPECT_EQ(lists.front().next_update, context.authorities().front().not_after);
 }
 
 TEST_F(PkiChange, AListCutAnywhereIsRefused) {
@@ -266,6 +376,62 @@ TEST_F(PkiChange, AChangeThatWasCutShortGoesOn) {
   EXPECT_FALSE(std::filesystem::exists(dir / "ca.key.next"));
   renew("w");
   EXPECT_EQ(between(deployed("master"), deployed("w")), "");
+}
+
+TEST_F(PkiChange, AnEndThatWasCutShortAtAnyStepIsEndedByTheNextCall) {
+  issue("gone");
+  revoke({"gone"});  // of the older CA: must not come back at any step
+  begin_change();
+  renew("master");
+  renew("w");
+  const auto gone = deployed("gone");
+  const std::string ca = read_text(dir / "ca.crt");
+  const std::string crl = read_text(dir / "ca.crl");
+  const std::string key = read_text(dir / "ca.key.older");
+  ASSERT_EQ(end_change(), std::nullopt);
+  const std::string ended = read_text(dir / "ca.crt");
+  const std::string ended_crl = read_text(dir / "ca.crl");
+  for (int steps = 0; steps < 3; ++steps) {  // that were done: the list, ca.crt; not the key
+    write_text(dir / "ca.key.older", key);
+    write_text(dir / "ca.crl", steps > 0 ? ended_crl : crl);
+    write_text(dir / "ca.crt", steps > 1 ? ended : ca);
+    EXPECT_THAT(between(deployed("master"), gone), HasSubstr("master: the certificate of gone"))
+        << steps;
+    EXPECT_EQ(between(deployed("master"), deployed("w")), "") << steps;
+    EXPECT_FALSE(pki_begin_change(dir.path(), now)) << steps;
+    EXPECT_EQ(end_change(), std::nullopt) << steps;
+    EXPECT_FALSE(std::filesystem::exists(dir / "ca.key.older")) << steps;
+    EXPECT_EQ(read_text(dir / "ca.crt"), ended) << steps;
+    EXPECT_EQ(between(deployed("master"), deployed("w")), "") << steps;
+    EXPECT_THAT(end_change()->message, HasSubstr("no change of the CA is under way"));
+  }
+  begin_change();
+}
+
+TEST_F(PkiChange, ABeginningThatWasCutShortAtAnyStepIsNoChangeToEnd) {
+  const std::string ca = read_text(dir / "ca.crt");
+  const std::string key = read_text(dir / "ca.key");
+  begin_change();
+  const std::string next = read_text(dir / "ca.key");
+  const std::string both = read_text(dir / "ca.crt");
+  for (int steps = 1; steps < 4; ++steps) {  // that were done: the key, ca.crt, the older key
+    write_text(dir / "ca.key", key);
+    write_text(dir / "ca.key.next", next);
+    write_text(dir / "ca.crt", steps > 1 ? both : ca);
+    std::filesystem::remove(dir / "ca.key.older");
+    if (steps > 2) write_text(dir / "ca.key.older", key);
+    const auto refused = end_change();
+    ASSERT_TRUE(refused) << steps;
+    EXPECT_THAT(refused->message, HasSubstr("`rollcall pki change-ca` goes on with it")) << steps;
+    revoke({"w"});
+    EXPECT_THAT(between(deployed("master"), deployed("w")), HasSubstr("is revoked")) << steps;
+    renew("w");
+    EXPECT_EQ(between(deployed("master"), deployed("w")), "") << steps;
+    begin_change();
+    EXPECT_EQ(read_text(dir / "ca.key"), next) << steps;
+    EXPECT_EQ(read_text(dir / "ca.key.older"), key) << steps;
+    EXPECT_EQ(between(deployed("master"), deployed("w")), "") << steps;
+  }
 }
 
 TEST_F(PkiChange, ListsWhatThereIs) {
