@@ -1,6 +1,7 @@
-// The ini files of the two daemons. A file is read once, at start; a key that is not known, a value
-// out of its bounds or a key given twice is refused, so that a typing error never passes for a
-// default. The defaults are the initial values below; packaging/*.ini show them all.
+// The ini files of the two daemons. A file is read at start, and anew while they run (reload.h); a
+// key that is not known, a value out of its bounds or a key given twice is refused, so that a
+// typing error never passes for a default. The defaults are the initial values below;
+// packaging/*.ini show them all.
 //
 // An error has one line for each thing that is wrong, "file:line: what is wrong; what is allowed"
 // (without the line if the file cannot be read). A program that gets one prints it and exits with
@@ -34,8 +35,8 @@ enum class AnyPort { No, Yes };
 std::expected<Address, Error> parse_address(std::string_view text, std::uint16_t default_port,
                                             AnyPort any_port);
 
-// True if `address` can be reached from this machine only. The HTTP side asks nobody for a
-// password, so a main warns when this is false.
+// True if `address` can be reached from this machine only. Unless `read_token` the HTTP side shows
+// its pages to everybody, so a main warns when this is false.
 bool is_loopback(const Address& address);
 // 0.0.0.0 or ::, which stand for every address of this machine.
 bool is_wildcard(const Address& address);

@@ -51,4 +51,19 @@ std::vector<ExpiryWarning> ExpiryWatch::look(const std::vector<net::CertificateI
   return warnings;
 }
 
+std::vector<net::RevocationListInfo> ExpiryWatch::overdue(
+    const std::vector<net::RevocationListInfo>& lists, TimePoint now) {
+  std::vector<net::RevocationListInfo> found;
+  decltype(lists_told_) told;
+  for (const auto& list : lists) {
+    if (now < list.next_update) continue;
+    const auto before = lists_told_.find({list.issuer, list.next_update});
+    const bool fresh = before == lists_told_.end() || now - before->second >= kListAgain;
+    told[{list.issuer, list.next_update}] = fresh ? now : before->second;
+    if (fresh) found.push_back(list);
+  }
+  lists_told_ = std::move(told);
+  return found;
+}
+
 }  // namespace rollcall::app

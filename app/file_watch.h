@@ -23,10 +23,10 @@ class FileWatch {
   // From time to time. True once, when they are not as they were known, and are as they were at the
   // call before; then they are known as they are.
   bool changed();
-
- private:
+  // Of all of them, as they are now.
   std::string marks() const;
 
+ private:
   Mark mark_;
   std::vector<std::string> files_;
   std::string known_, last_;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -45,24 +43,6 @@ std::expected<SidecarConfig, Error> load_config(const SidecarConfig& config) {
 }
 std::expected<MasterConfig, Error> load_config(const MasterConfig& config) {
   return load_master_config(config.origin.file);
-}
-
-std::string bytes_of(const net::TlsFiles& files) {
-  std::string all;
-  for (const auto& path : {files.ca, files.certificate, files.key, files.crl, files.revoked}) {
-    std::ifstream file(path, std::ios::binary);
-    all += path + "\n" + std::string(std::istreambuf_iterator<char>(file), {});
-  }
-  // The key must not lie about in memory; a hash tells as well whether something changed.
-  const std::size_t hash = std::hash<std::string>{}(all);
-  std::ranges::fill(all, '\0');
-  return std::to_string(hash);
-}
-
-std::string joined(const std::vector<std::string>& keys) {
-  std::string text;
-  for (const auto& key : keys) text += (text.empty() ? "" : ", ") + key;
-  return text;
 }
 
 void warn(const ExpiryWarning& warning) {
@@ -127,11 +107,7 @@ Reloader<Config>::Reloader(Config config, net::TlsContext context, TlsRole role)
     : config_(std::move(config)),
       context_(std::move(context)),
       role_(role),
-      at_start_(config_.origin.values) {
-  const auto files = tls_files(config_.tls, config_.origin);
-  tls_bytes_ = bytes_of(files);
-  has_crl_ = !files.crl.empty();
-}
+      at_start_(config_.origin.values) {}
 
 template <typename Config>
 void Reloader<Config>::start(net::Loop& loop, Apply apply) {
@@ -142,6 +118,9 @@ void Reloader<Config>::start(net::Loop& loop, Apply apply) {
   timer_.emplace(loop);
   timer_->repeat(kTick, [this] { tick(); });
   tick();
+  // What was changed since it was read for this start is taken as soon as the loop runs.
+  const auto now = load();
+  asked_ = !now || !(now->config == config_) || !now->context.equals(context_);
 }
 
 template <typename Config>
@@ -152,11 +131,36 @@ void Reloader<Config>::stop() {
 template <typename Config>
 void Reloader<Config>::tick() {
   const bool watches = ticks_++ % (kWatchEvery / kTick) == 0;
-  if (watches && files_.changed()) asked_ = true;
-  if (std::exchange(asked_, false)) reload();
-  if (!watches) return;
-  for (const auto& warning : expiry_.look(certificates(), std::chrono::system_clock::now()))
-    warn(warning);
+  const bool changed = watches && files_.changed();
+  if (changed || (asked_ && settled())) {
+    asked_ = false;
+    seen_.clear();
+    reload();
+  }
+  if (watches) warn_of_dates();
+}
+
+// As FileWatch has it, for those who do not want to wait that long.
+template <typename Config>
+bool Reloader<Config>::settled() {
+  std::string now = files_.marks();
+  if (now == seen_) return ++ticks_as_seen_ >= kSettle / kTick;
+  seen_ = std::move(now);
+  ticks_as_seen_ = 0;
+  return false;
+}
+
+template <typename Config>
+void Reloader<Config>::warn_of_dates() {
+  const auto now = std::chrono::system_clock::now();
+  for (const auto& warning : expiry_.look(certificates(), now)) warn(warning);
+  for (const auto& list : expiry_.overdue(context_.revocation_lists(), now)) {
+    log(Level::Warn, "a list of revoked certificates is overdue; it goes on counting",
+        {{"file", list.file},
+         {"issuer", list.issuer},
+         {"next_update", time_text(list.next_update)},
+         {"mend", "copy the newest list of this CA here"}});
+  }
 }
 
 template <typename Config>
@@ -171,14 +175,14 @@ std::expected<typename Reloader<Config>::Loaded, Error> Reloader<Config>::load()
   if (!config) return std::unexpected(config.error());
   const auto files = tls_files(config->tls, config->origin);
   // Whoever was revoked would be let in again.
-  if (has_crl_ && files.crl.empty()) {
+  if (files.crl.empty() && !context_.revocation_lists().empty()) {
     return std::unexpected(Error{config->origin.of("tls", "crl") + config->tls.crl +
                                  " is gone: put it back, or restart to go on without it"});
   }
   // The name of a node stays what it is until a restart.
   auto context = load_credentials(config->tls, config->origin, config_.node.name, role_);
   if (!context) return std::unexpected(context.error());
-  return Loaded{*std::move(config), *std::move(context), bytes_of(files)};
+  return Loaded{*std::move(config), *std::move(context)};
 }
 
 template <typename Config>
@@ -199,11 +203,9 @@ void Reloader<Config>::take() {
         {{"why", status_.error}});
     return;
   }
-  const Tls tls = loaded->bytes == tls_bytes_ ? Tls::kSame : Tls::kChanged;
+  const Tls tls = loaded->context.equals(context_) ? Tls::kSame : Tls::kChanged;
   context_ = std::move(loaded->context);
-  tls_bytes_ = std::move(loaded->bytes);
   take_live(config_, loaded->config);
-  has_crl_ = !tls_files(config_.tls, config_.origin).crl.empty();
   ++status_.done;
   status_.error.clear();
   status_.needs_restart = needs_restart(config_, loaded->config, at_start_);
@@ -215,7 +217,7 @@ void Reloader<Config>::take() {
        {"serial", context_.own_certificate().serial}});
   if (!status_.needs_restart.empty()) {
     log(Level::Warn, "this was changed too, and needs a restart",
-        {{"keys", joined(status_.needs_restart)}});
+        {{"keys", net::joined(status_.needs_restart)}});
   }
   warn_of_key(config_.tls);
   if (const auto by = context_.own_revoked_by(); !by.empty()) {

@@ -42,12 +42,14 @@ template <typename Config>
 class Reloader {
  public:
   static constexpr auto kWatchEvery = std::chrono::seconds(2);
+  // So long the files have to be as they are before SIGHUP has them read.
+  static constexpr auto kSettle = std::chrono::milliseconds(500);
 
   enum class Tls { kSame, kChanged };
   // Called with what counts from now on.
   using Apply = std::function<void(const Config&, const net::TlsContext&, Tls)>;
 
-  // `config` and `context` are what the daemon began with.
+  // `config` and `context` are what the daemon began with; their files may have changed since.
   Reloader(Config config, net::TlsContext context, TlsRole role);
 
   // Before the loop runs: SIGHUP and the files are watched, and expiring certificates told, from
@@ -69,25 +71,26 @@ class Reloader {
   struct Loaded {
     Config config;
     net::TlsContext context;
-    std::string bytes;  // of the files that the context was read from
   };
   std::expected<Loaded, Error> load() const;
   void take();
   void watch_files();
+  bool settled();
   void tick();
+  void warn_of_dates();
 
   Config config_;
   net::TlsContext context_;
   const TlsRole role_;
   const std::map<std::string, std::string> at_start_;
-  std::string tls_bytes_;
-  bool has_crl_ = false;
   ReloadStatus status_;
   ExpiryWatch expiry_;
   FileWatch files_;
   Apply apply_;
   Service* service_ = nullptr;
   bool asked_ = false;
+  std::string seen_;       // marks of the files since asked_
+  int ticks_as_seen_ = 0;  // and for how long
   int ticks_ = 0;
   std::optional<net::Timer> timer_;
 };

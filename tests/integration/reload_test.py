@@ -10,12 +10,18 @@ import unittest
 from cluster import Cluster
 
 
-class Reload(unittest.TestCase):
+class ReloadTest(unittest.TestCase):
+    """One cluster for the tests of a class: each leaves it as it found it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=("w1", "w2"))
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.begin()
+
     def setUp(self):
-        self.cluster = Cluster(workers=("w1", "w2"))
-        self.addCleanup(self.cluster.close)
-        self.cluster.begin()
-        self.deployed = {}
+        self.marks = {name: self.cluster.mark(name) for name in ("master", "w1", "w2")}
+        self.addCleanup(self.until_streaming, "w1", "w2")
 
     # What is done.
 
@@ -25,11 +31,20 @@ class Reload(unittest.TestCase):
     def hup(self, name):
         os.kill(self.cluster.daemons[name].process.pid, signal.SIGHUP)
 
+    def hup_until(self, name, result):
+        """SIGHUP, until the files were read once more, with that result: `done` or `failed`."""
+        before = self.reload(name)[result]
+        self.hup(name)
+        self.cluster.until(f"a reload of {name} is {result}",
+                           lambda: self.reload(name)[result] > before)
+
     def change(self, name, old, new):
-        """In the daemon's ini file, as an editor writes it."""
+        """In the daemon's ini file, as an editor writes it, until the end of the test."""
         ini = self.cluster.folder / f"{name}.ini"
         text = ini.read_text()
         self.assertIn(old, text)
+        self.addCleanup(self.hup_until, name, "done")
+        self.addCleanup(ini.write_text, text)
         ini.write_text(text.replace(old, new))
 
     # What is seen.
@@ -37,11 +52,20 @@ class Reload(unittest.TestCase):
     def status(self, name):
         return self.cluster.http[name].get("/status")
 
+    def reload(self, name):
+        return self.status(name)["reload"]
+
+    def log_level(self, name):
+        return self.cluster.http[name].get("/log")["level"]
+
+    def looks(self, name):
+        return self.status(name)["source"]["looks"]
+
     def serial(self, name):
         return self.status(name)["certificates"][0]["serial"]
 
     def said(self, name, text):
-        return any(text in line for line in self.cluster.said_since(name))
+        return any(text in line for line in self.cluster.said_since(name, self.marks[name]))
 
     def until_said(self, name, text):
         self.cluster.until(f"{name} says {text!r}", lambda: self.said(name, text))
@@ -50,12 +74,59 @@ class Reload(unittest.TestCase):
         for worker in workers:
             self.cluster.until(f"{worker} is connected", lambda w=worker: self.cluster.streaming(w))
 
-    def streams(self):
-        return {node["node"]: node["stream"]
-                for node in self.cluster.http["master"].get("/nodes")["nodes"]}
 
-    # The claims.
+class Configuration(ReloadTest):
+    def test_sighup_takes_intervals_and_the_level_of_the_log(self):
+        self.assertEqual(self.log_level("w1"), "info")
+        self.change("w1", "poll = 100ms", "poll = 1m\n[log]\nlevel = debug\n[source]")
+        self.hup_until("w1", "done")
+        self.assertEqual(self.reload("w1")["needs_restart"], [])
+        self.assertEqual(self.log_level("w1"), "debug")
+        # The other worker is the clock: it looks as often as before.
+        before = self.looks("w1"), self.looks("w2")
+        self.cluster.until("w2 has looked 20 times", lambda: self.looks("w2") >= before[1] + 20)
+        self.assertLessEqual(self.looks("w1") - before[0], 2)
+        self.assertTrue(self.cluster.streaming("w1"))
 
+    def test_a_changed_ini_file_is_taken_without_a_signal(self):
+        self.change("w2", "poll = 100ms", "poll = 100ms\n[log]\nlevel = debug\n[source]")
+        self.cluster.until("w2 has read it", lambda: self.log_level("w2") == "debug")
+        self.assertEqual(self.reload("w2")["needs_restart"], [])
+        self.assertIsNone(self.reload("w2")["error"])
+
+    def test_times_of_the_master_reach_the_workers(self):
+        self.change("master", "ttl = 3s", "ttl = 4s")
+        self.hup_until("master", "done")
+        self.until_said("w1", "connection to the master closed")
+        self.until_streaming("w1", "w2")
+
+    def test_what_needs_a_restart_is_named(self):
+        self.change("w1", "[store]\n", "[store]\nmax_events = 5000\n")
+        self.hup_until("w1", "done")
+        self.until_said("w1", "needs a restart")
+        self.assertEqual(self.reload("w1")["needs_restart"], ["[store] max_events"])
+
+    def test_a_bad_file_changes_nothing_and_is_named_with_its_line(self):
+        self.change("w1", "poll = 100ms", "poll = soon\n[log]\nlevel = debug\n[source]")
+        self.hup_until("w1", "failed")
+        self.until_said("w1", "everything stays as it was")
+        self.assertRegex(self.reload("w1")["error"], r"w1\.ini:\d+: \[source\] poll")
+        self.assertEqual(self.log_level("w1"), "info")
+        self.assertTrue(self.cluster.streaming("w1"))
+
+    def test_a_storm_of_sighups_is_lived_through(self):
+        before = {name: self.reload(name)["done"] for name in ("master", "w1")}
+        for _ in range(3000):
+            self.hup("master")
+            self.hup("w1")
+        for name, done in before.items():
+            self.cluster.until(f"{name} has read its files",
+                               lambda n=name, d=done: self.reload(n)["done"] > d)
+        self.until_streaming("w1", "w2")
+        self.assertFalse(self.said("w1", "connection to the master closed"))
+
+
+class Certificates(ReloadTest):
     def test_status_shows_every_certificate_with_the_days_that_are_left(self):
         for name, files in (("master", 2), ("w1", 2)):
             certificates = self.status(name)["certificates"]
@@ -72,64 +143,24 @@ class Reload(unittest.TestCase):
         self.until_streaming("w1")
         self.assertTrue(self.cluster.streaming("w2"))
 
-    def test_sighup_takes_intervals_and_the_level_of_the_log(self):
-        self.change("w1", "poll = 100ms", "poll = 250ms\nscan = 2m")
-        with (self.cluster.folder / "w1.ini").open("a") as ini:
-            ini.write("[log]\nlevel = debug\n")
-        self.hup("w1")
-        self.until_said("w1", "were read anew")
-        self.assertEqual(self.status("w1")["reload"]["needs_restart"], [])
-        self.assertTrue(self.cluster.streaming("w1"))
-
-    def test_times_of_the_master_reach_the_workers(self):
-        self.change("master", "ttl = 3s", "ttl = 4s")
-        self.hup("master")
-        self.until_said("master", "were read anew")
-        self.until_said("w1", "connection to the master closed")
-        self.until_streaming("w1", "w2")
-
-    def test_what_needs_a_restart_is_named(self):
-        self.change("w1", "[store]\n", "[store]\nmax_events = 5000\n")
-        self.hup("w1")
-        self.until_said("w1", "needs a restart")
-        self.assertEqual(self.status("w1")["reload"]["needs_restart"], ["[store] max_events"])
-
-    def test_a_bad_file_changes_nothing_and_is_named_with_its_line(self):
-        self.change("w1", "poll = 100ms", "poll = soon")
-        self.hup("w1")
-        self.until_said("w1", "everything stays as it was")
-        self.assertIn("[source] poll", self.status("w1")["reload"]["error"])
-        self.assertRegex(self.status("w1")["reload"]["error"], r"w1\.ini:\d+: ")
-        self.assertTrue(self.cluster.streaming("w1"))
-
     def test_half_a_certificate_and_a_key_that_does_not_fit_change_nothing(self):
         serial = self.serial("master")
         certificate = self.cluster.pki / "master.crt"
         key = self.cluster.pki / "master.key"
         good = certificate.read_text(), key.read_text()
         certificate.write_text(good[0][:200])
-        self.hup("master")
-        self.until_said("master", "everything stays as it was")
-        self.assertIn("master.crt", self.status("master")["reload"]["error"])
+        self.hup_until("master", "failed")
+        self.assertIn("master.crt", self.reload("master")["error"])
         certificate.write_text(good[0])
         key.write_text((self.cluster.pki / "w1.key").read_text())
-        self.hup("master")
-        self.cluster.until("the key is refused", lambda: "does not belong" in
-                           (self.status("master")["reload"]["error"] or ""))
+        self.hup_until("master", "failed")
+        self.assertIn("does not belong", self.reload("master")["error"])
+        self.until_said("master", "everything stays as it was")
         key.write_text(good[1])
-        self.hup("master")
-        self.cluster.until("all is well", lambda: self.status("master")["reload"]["error"] is None)
+        self.hup_until("master", "done")
+        self.assertIsNone(self.reload("master")["error"])
         self.assertEqual(self.serial("master"), serial)
         self.until_streaming("w1", "w2")
-
-    def test_a_storm_of_sighups_is_lived_through(self):
-        for _ in range(3000):
-            self.hup("master")
-            self.hup("w1")
-        self.until_said("master", "were read anew")
-        self.until_said("w1", "were read anew")
-        self.until_streaming("w1", "w2")
-        self.assertFalse(self.said("w1", "connection to the master closed"))
 
     def test_a_revoked_worker_is_cut_off_and_refused_and_comes_back_with_a_new_certificate(self):
         self.pki("revoke", "w1")
@@ -147,6 +178,9 @@ class Reload(unittest.TestCase):
         self.until_streaming("w1", "w2")
 
     def test_a_change_of_the_ca_while_all_of_them_run(self):
+        self.pki("issue", "stolen")
+        self.pki("revoke", "stolen")
+        refused = {name: self.reload(name)["failed"] for name in ("master", "w1", "w2")}
         self.pki("change-ca")
         self.cluster.until("both know both", lambda: all(
             len(self.status(name)["certificates"]) == 3 for name in ("master", "w1", "w2")))
@@ -160,6 +194,8 @@ class Reload(unittest.TestCase):
         self.cluster.until("all know one", lambda: all(
             len(self.status(name)["certificates"]) == 2 for name in ("master", "w1", "w2")))
         self.until_streaming("w1", "w2")
+        for name, failed in refused.items():
+            self.assertEqual(self.reload(name)["failed"], failed, name)
 
     def test_an_expired_certificate_is_said_loudly_and_mended_without_a_restart(self):
         self.cluster.kill("w1")

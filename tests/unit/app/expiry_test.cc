@@ -35,6 +35,25 @@ TEST_F(Expiry, IsToldThirtySevenAndOneDayBeforeOnceEach) {
   EXPECT_THAT(told, ElementsAre(30, 7, 1));
 }
 
+TEST(OverdueList, IsToldOnceItIsAndEachDayUntilThereIsANewerOne) {
+  ExpiryWatch watch;
+  std::vector<net::RevocationListInfo> lists = {{"CA", "/ca.crl", kEnd},
+                                                {"CA2", "/ca.crl", ExpiryWatch::TimePoint::max()}};
+  const auto told = [&](auto when) {
+    std::vector<std::string> issuers;
+    for (const auto& list : watch.overdue(lists, when)) issuers.push_back(list.issuer);
+    return issuers;
+  };
+  EXPECT_THAT(told(kEnd - std::chrono::seconds(1)), IsEmpty());
+  EXPECT_THAT(told(kEnd), ElementsAre("CA"));
+  EXPECT_THAT(told(kEnd + hours(23)), IsEmpty());
+  EXPECT_THAT(told(kEnd + hours(24)), ElementsAre("CA"));
+  EXPECT_THAT(told(kEnd + hours(47)), IsEmpty());
+  lists.front().next_update = kEnd + days(7);
+  EXPECT_THAT(told(kEnd + days(3)), IsEmpty());
+  EXPECT_THAT(told(kEnd + days(7)), ElementsAre("CA"));
+}
+
 TEST_F(Expiry, IsToldAtOnceByWhoStartsLate) {
   EXPECT_THAT(said(days(3)), ElementsAre(3));
   EXPECT_THAT(said(days(3)), IsEmpty());

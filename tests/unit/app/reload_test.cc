@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <stdlib.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <utility>
 
 #include "net/pki.h"
 
@@ -33,12 +36,16 @@ class Reload : public ::testing::Test {
     auto context =
         load_credentials(config->tls, config->origin, config->node.name, TlsRole::sidecar);
     EXPECT_TRUE(context) << context.error().message;
-    reloader.emplace(*config, *context, TlsRole::sidecar);
+    began_with.emplace(*std::move(config), *std::move(context));
+    begin();
   }
   ~Reload() override {
     set_log_level(Level::Info);
     std::filesystem::remove_all(dir);
   }
+
+  // As a daemon that has read its files a while ago.
+  void begin() { reloader.emplace(began_with->first, began_with->second, TlsRole::sidecar); }
 
   std::string ini(const std::string& more = "") {
     return "[node]\nname = w1\n[master]\naddress = localhost\n[tls]\nca = " + dir +
@@ -58,7 +65,28 @@ class Reload : public ::testing::Test {
   }
   std::string serial() { return reloader->certificates().front().serial; }
 
+  using Tls = Reloader<SidecarConfig>::Tls;
+  // Turns the loop until something is taken; what was told of the files of TLS.
+  std::vector<Tls> told_in(
+      net::Loop& loop, const std::function<void()>& once_begun = [] {}) {
+    std::vector<Tls> told;
+    net::Timer guard(loop);
+    guard.start(std::chrono::seconds(60), [&] {
+      ADD_FAILURE() << "nothing was taken";
+      loop.stop();
+    });
+    reloader->start(loop, [&](const auto&, const auto&, auto tls) {
+      told.push_back(tls);
+      loop.stop();
+    });
+    loop.post(once_begun);
+    loop.run();
+    reloader->stop();
+    return told;
+  }
+
   std::string dir;
+  std::optional<std::pair<SidecarConfig, net::TlsContext>> began_with;
   std::optional<Reloader<SidecarConfig>> reloader;
 };
 
@@ -146,15 +174,74 @@ TEST_F(Reload, TakesAListOfRevokedOnesAndDoesNotLetGoOfIt) {
 
 TEST_F(Reload, SaysWhetherTheFilesOfTlsChanged) {
   net::Loop loop;
-  std::vector<Reloader<SidecarConfig>::Tls> told;
+  std::vector<Tls> told;
   reloader->start(loop, [&](const auto&, const auto&, auto tls) { told.push_back(tls); });
   reloader->reload();
   ASSERT_TRUE(net::pki_renew(dir, "w1", 30, system_clock::now()));
   reloader->reload();
   reloader->reload();
-  using Tls = Reloader<SidecarConfig>::Tls;
   EXPECT_THAT(told, ElementsAre(Tls::kSame, Tls::kChanged, Tls::kSame));
   reloader->stop();
+}
+
+TEST_F(Reload, TakesWhatWasChangedWhileTheDaemonBegan) {
+  const auto renewed = net::pki_renew(dir, "w1", 30, system_clock::now());
+  ASSERT_TRUE(renewed);
+  begin();
+  net::Loop loop;
+  std::vector<Tls> told;
+  reloader->start(loop, [&](const auto&, const auto&, auto tls) { told.push_back(tls); });
+  EXPECT_NE(serial(), renewed->serial) << "what is in use";
+  reloader->reload();
+  EXPECT_THAT(told, ElementsAre(Tls::kChanged));
+  EXPECT_EQ(serial(), renewed->serial);
+  reloader->stop();
+}
+
+TEST_F(Reload, TakesByItselfWhatWasChangedWhileTheDaemonBegan) {
+  const auto renewed = net::pki_renew(dir, "w1", 30, system_clock::now());
+  ASSERT_TRUE(renewed);
+  begin();
+  net::Loop first, second;
+  EXPECT_THAT(told_in(first), ElementsAre(Tls::kChanged));
+  EXPECT_EQ(serial(), renewed->serial);
+  write("s.ini", ini("poll = 5s\n"));
+  begin();
+  EXPECT_THAT(told_in(second), ElementsAre(Tls::kChanged)) << "it began with the certificate before";
+  EXPECT_EQ(reloader->config().source.poll, std::chrono::seconds(5));
+}
+
+TEST_F(Reload, AListThatWentAwayWhileTheDaemonBeganIsMissedAllTheSame) {
+  ASSERT_TRUE(net::pki_revoke(dir, {"w2"}, system_clock::now()));
+  auto& [config, context] = *began_with;
+  context = *load_credentials(config.tls, config.origin, config.node.name, TlsRole::sidecar);
+  std::filesystem::remove(dir + "/ca.crl");
+  begin();
+  EXPECT_THAT(reloaded(), HasSubstr(dir + "/ca.crl is gone: put it back"));
+}
+
+TEST_F(Reload, OnSighupTakesFilesOnceTheyAreStill) {
+  const std::string before = read("s.ini");
+  net::Loop loop;
+  net::Timer writes(loop);
+  int parts = 0;
+  // Each part could be taken for the whole: no key is cut.
+  const auto told = told_in(loop, [&] {
+    ::raise(SIGHUP);
+    writes.repeat(std::chrono::milliseconds(50), [&] {
+      if (++parts == 12) return writes.stop();
+      write("s.ini", before + "# part " + std::to_string(parts) +
+                         "\n[log]\nlevel = " + (parts < 11 ? "debug" : "warn") + "\n");
+    });
+  });
+  EXPECT_THAT(told, ElementsAre(Tls::kSame));
+  EXPECT_EQ(parts, 12) << "not before the last part";
+  EXPECT_EQ(reloader->config().log.level, Level::Warn);
+}
+
+TEST_F(Reload, OnSighupReadsFilesThatDidNotChange) {
+  net::Loop loop;
+  EXPECT_THAT(told_in(loop, [] { ::raise(SIGHUP); }), ElementsAre(Tls::kSame));
 }
 
 TEST(TakeLive, LeavesNothingBehindThatIsNotNamed) {
