@@ -98,6 +98,9 @@ void add_upkeep(MetricsText& text, const Upkeep& upkeep) {
   };
   reloads("done", upkeep.reload.done);
   reloads("failed", upkeep.reload.failed);
+  text.gauge("rollcall_reload_failing",
+             "1 while changed files are not taken, because something in them is wrong",
+             upkeep.reload.error.empty() ? 0 : 1);
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ ALERTS = {
                                         f"{5 * DAY}x60", f"{20 * DAY}x60", 5),
     "RollcallCertificateExpires1Day": ("rollcall_certificate_expiry_timestamp_seconds",
                                        f"{DAY // 2}x60", f"{5 * DAY}x60", 5),
+    "RollcallReloadFailed": ("rollcall_reload_failing", "1x60", "0 1 1 0x60", 10),
     "RollcallAgentsContested": ("rollcall_master_agents_contested", "1x60", "0x60", 10),
     "RollcallSinkStopped": ("rollcall_sink_stopped", "1x60", "0 1 1 0x60", 10),
     "RollcallSinkRefused": ('rollcall_sink_corrections_total{result="refused"}',
