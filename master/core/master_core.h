@@ -108,10 +108,9 @@ class MasterCore {
   void remember(Feed feed) { feed_ = std::move(feed); }
   // First call: what the log needs before anybody can be welcomed.
   Output start(const Now& now);
-  // Whether the time can be told, so that workers can be let in.
   // From now on these times and nodes of `config`; workers are told the times by WELCOME.
   void take_times(const Config& config);
-
+  // Whether the time can be told, so that workers can be let in.
   bool ready() const { return time_.ready(); }
 
   // A connection whose peer proved a certificate with these names.

@@ -98,10 +98,10 @@ class WazuhDbSource {
   // Another worker has it by now.
   void given_up(AgentId agent);
   void start();
-  // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
-  // read_info() asked for is forgotten.
   // From the next look on.
   void set_intervals(std::chrono::microseconds poll, std::chrono::microseconds scan);
+  // Calls nothing more but `done`, at the end of this turn. A look under way is dropped, and what
+  // read_info() asked for is forgotten.
   void stop(std::function<void()> done = {});
 
   // After the next complete look, or between two, each agent that is not waiting already.
