@@ -6,7 +6,7 @@
 namespace rollcall::app {
 namespace {
 
-constexpr std::array<int, 3> kDays = {30, 7, 1};
+constexpr std::array<int, 3> kDays = {kExpiresSoonDays, 7, 1};
 constexpr int kOver = static_cast<int>(kDays.size()) + 1;
 constexpr int kNotYet = kOver + 1;
 

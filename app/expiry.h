@@ -12,6 +12,9 @@
 
 namespace rollcall::app {
 
+// From then on people are told that a certificate will be over.
+inline constexpr int kExpiresSoonDays = 30;
+
 struct ExpiryWarning {
   Level level = Level::Warn;
   std::string_view message;
