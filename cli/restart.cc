@@ -59,16 +59,18 @@ void print(const Json& answer) {
               shown_length(field(answer, "took_us")).c_str(), shown(field(answer, "id")).c_str());
 }
 
-// Shows meanwhile how many agents still have no end: those that move are waited for.
+// Shows meanwhile how many agents have their end: those that move are waited for.
 std::expected<Daemon::Answer, Exit> told(const Daemon& daemon, const std::string& path,
                                          const std::string& body) {
   auto answer = std::async(std::launch::async, [&] { return daemon.put(path, body); });
   Progress progress("Waiting for agents that have no answer yet");
+  Remaining waited_for;
   while (answer.wait_for(std::chrono::milliseconds(300)) != std::future_status::ready) {
     const auto status = daemon.try_get("/status");
     if (!status) continue;  // what is wrong is the answer's to say
     const Json waiting = field(field(parsed(*status), "commands"), "waiting_agents");
-    progress.show(static_cast<std::uint64_t>(number_of(waiting)), 0);
+    waited_for.see(static_cast<std::uint64_t>(number_of(waiting)));
+    if (waited_for.total() > 0) progress.show(waited_for.done(), waited_for.total());
   }
   return answer.get();
 }
