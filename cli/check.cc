@@ -28,12 +28,14 @@ Exit check(const Options& options) {
   if (files.empty()) return none_found();
   bool wrong = false;
   for (const auto& file : files) {
-    const Findings findings = check_daemon(file, options.user);
+    const Findings findings = shown_while("Checking", kCheckSteps, [&](Steps& steps) {
+      return check_daemon(file, options.user, steps);
+    });
     wrong = wrong || findings.any_wrong();
     if (options.json) {
       Json json = findings_json(findings);
       json["config"] = file;
-      std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+      print_json(json);
     } else {
       std::printf("%s", findings_text(findings).c_str());
     }
@@ -44,8 +46,14 @@ Exit check(const Options& options) {
 Exit support(const Options& options) {
   const auto files = options.configs.empty() ? usual_configs() : options.configs;
   if (files.empty()) return none_found();
-  const auto written = write_support(files, options.user, options.out, ROLLCALL_VERSION);
+  const auto written = shown_while("Packing", support_steps(files.size()), [&](Steps& steps) {
+    return write_support(files, options.user, options.out, ROLLCALL_VERSION, steps);
+  });
   if (!written) return fail(written.error().message);
+  if (options.json) {
+    print_json({{"file", *written}});
+    return Exit::kDone;
+  }
   std::printf(
       "%s\nIt holds no keys and no tokens, but names and addresses of nodes and agents: look at "
       "it\n"
@@ -65,6 +73,7 @@ CLI::App* add(CLI::App& app, Run& run, const std::shared_ptr<Options>& options,
       ->allow_extra_args(false);
   command->add_option("--user", options->user,
                       "Look with the rights of this user (rollcall); only root can");
+  command->add_flag("--json", options->json, "As JSON");
   command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
   return command;
 }
@@ -73,11 +82,10 @@ CLI::App* add(CLI::App& app, Run& run, const std::shared_ptr<Options>& options,
 
 void add_check(CLI::App& app, Run& run) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = add(app, run, options, "check",
-                          "Whether a daemon can work here, and what mends what it cannot", check);
-  command->add_flag("--json", options->json, "As JSON");
-  command = add(app, run, options, "support", "Pack what somebody who helps needs, without secrets",
-                support);
+  add(app, run, options, "check", "Whether a daemon can work here, and what mends what it cannot",
+      check);
+  CLI::App* command = add(app, run, options, "support",
+                          "Pack what somebody who helps needs, without secrets", support);
   command->add_option("--out", options->out, "The file to write (rollcall-support-TIME.tar.gz)");
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <httplib.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,17 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <utility>
 
-#include "app/daemon.h"
-#include "inspect/token.h"
-#include "net/loop.h"
-#include "net/tls_stream.h"
+#include "cli/local_page.h"
+#include "inspect/daemon_metrics.h"
 
 namespace rollcall::cli {
 namespace {
@@ -30,12 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-constexpr int kSoonDays = 30;
 constexpr double kFarOffSeconds = 10;
 constexpr auto kSlowSync = milliseconds(100);
-constexpr auto kConnectWithin = milliseconds(5'000);
-// In TLS 1.3 a refusal comes behind the handshake; one way there and back.
-constexpr auto kRefusedWithin = milliseconds(1'000);
 
 std::string reason(int error) {
   return std::strerror(error);
@@ -44,10 +39,6 @@ std::string reason(int error) {
 std::string size_text(std::uint64_t bytes) {
   const std::uint64_t mib = bytes >> 20;
   return mib >= 10'240 ? std::to_string(mib >> 10) + " GiB" : std::to_string(mib) + " MiB";
-}
-
-const app::TlsConfig& tls_of(const AnyConfig& config) {
-  return std::visit([](const auto& one) -> const app::TlsConfig& { return one.tls; }, config);
 }
 
 int try_to_read(const std::string& path) {
@@ -90,33 +81,23 @@ fs::path nearest(fs::path folder) {
   return folder;
 }
 
-void check_readable(Findings& findings, const CheckedDaemon& daemon, const std::string& what,
-                    const std::string& path) {
-  const int error = as_user(daemon.user, [&] { return try_to_read(path); });
-  if (error == 0) return;
-  findings.wrong(what, path + " cannot be read by " + daemon.user.name + " (" + reason(error) + ")",
-                 error == ENOENT
-                     ? "copy it from the folder of the CA (rollcall pki show says what "
-                       "there is)"
-                     : "chgrp " + daemon.user.name + " " + path + " && chmod g+r " + path);
+// The first folder on the way to a file that this user cannot pass; empty if there is none.
+std::string closed_folder(const DaemonUser& user, const fs::path& file) {
+  fs::path folder;
+  for (const auto& part : file.parent_path()) {
+    folder /= part;
+    if (as_user(user, [&] { return ::access(folder.c_str(), X_OK) == 0 ? 0 : errno; }) == EACCES)
+      return folder;
+  }
+  return "";
 }
 
-void judge(Findings& findings, const net::CertificateInfo& one, const std::string& name,
-           std::chrono::system_clock::time_point now) {
-  const int days = net::days_left(one.not_after, now);
-  const std::string mend = one.names.empty() ? "rollcall pki change-ca"
-                                             : "rollcall pki renew " + one.names.front() +
-                                                   ", where the CA is, and copy both files here";
-  if (now < one.not_before) {
-    findings.wrong(name, one.file + " is not valid before " + app::time_text(one.not_before),
-                   "timedatectl set-ntp true, here or where it was issued");
-  } else if (days < 0) {
-    findings.wrong(name, one.file + " has expired on " + app::time_text(one.not_after), mend);
-  } else if (days < kSoonDays) {
-    findings.warning(name, one.file + " is valid for " + std::to_string(days) + " days more", mend);
-  } else {
-    findings.good(name, one.file + ", valid for " + std::to_string(days) + " days");
-  }
+// The command that lets this user read the file.
+std::string let_read(const DaemonUser& user, const std::string& path) {
+  const std::string closed = closed_folder(user, path);
+  const std::string what = shell_word(closed.empty() ? path : closed);
+  return "chgrp " + shell_word(user.group) + " " + what + " && chmod " +
+         (closed.empty() ? "g+r " : "g+x ") + what;
 }
 
 void judge_socket(Findings& findings, const CheckedDaemon& daemon, const std::string& what,
@@ -125,74 +106,45 @@ void judge_socket(Findings& findings, const CheckedDaemon& daemon, const std::st
   if (error == 0) return findings.good(what, path);
   std::string mend = "systemctl start wazuh-manager";
   if (error == EACCES || error == EPERM)
-    mend = "usermod -aG wazuh " + daemon.user.name + " && systemctl restart " + daemon.unit;
+    mend = "usermod -aG wazuh " + shell_word(daemon.user.name) + " && systemctl restart " +
+           daemon.unit;
   findings.wrong(
       what, path + " cannot be reached by " + daemon.user.name + " (" + reason(error) + ")", mend);
 }
 
-// One connection to the master, which is told nothing.
-class Attempt {
- public:
-  Attempt(net::TlsContext context, net::TlsConnector::Target target)
-      : connector_(loop_, std::move(context)), end_(loop_) {
-    end_.start(kConnectWithin + kRefusedWithin, [this] {
-      failure_ = "no answer in time";
-      loop_.stop();
-    });
-    connector_.connect(std::move(target), [this](auto stream) {
-      if (!stream) return finish(stream.error().message);
-      stream_ = std::move(*stream);
-      net::StreamEvents events;
-      events.on_data = [](std::span<const std::byte>) {};
-      events.on_closed = [this](const std::string& why) { finish(why); };
-      stream_->start(std::move(events));
-      end_.start(kRefusedWithin, [this] { finish(""); });
-    });
-    loop_.run();
-    connector_.cancel();
-    stream_.reset();
+// Whether the unit makes this folder when the daemon is started for the first time.
+bool comes_with_first_start(const CheckedDaemon& daemon, const fs::path& folder) {
+  std::error_code none;
+  if (daemon.state.empty() || fs::exists(folder, none)) return false;
+  const fs::path state = daemon.state;
+  return std::ranges::mismatch(state, folder).in1 == state.end();
+}
+
+std::string mend_of_store(const CheckedDaemon& daemon, const std::string& folder, int error) {
+  const std::string user = shell_word(daemon.user.name);
+  if (error == ENOSPC || error == EDQUOT)
+    return noted("du -xh " + shell_word(nearest(folder).string()) + " | sort -h | tail -n 30",
+                 "make room there");
+  if (error == EROFS) {
+    return "mount -o remount,rw \"$(findmnt -no TARGET -T " + shell_word(nearest(folder).string()) +
+           ")\"";
   }
-  const std::string& failure() const { return failure_; }
+  std::error_code none;
+  if (fs::exists(folder, none))
+    return "chown -R " + user + ": " + shell_word(folder) + " && chmod 700 " + shell_word(folder);
+  return "install -d -m 700 -o " + user + " -g " + shell_word(daemon.user.group) + " " +
+         shell_word(folder);
+}
 
- private:
-  void finish(const std::string& failure) {
-    failure_ = failure;
-    loop_.stop();
-  }
-
-  net::Loop loop_;
-  net::TlsConnector connector_;
-  net::Timer end_;
-  std::unique_ptr<net::TlsStream> stream_;
-  std::string failure_;
-};
-
-// The command that mends what a connection failed for.
-std::string mend_of(const std::string& failure, const app::Address& to) {
-  const auto has = [&](std::string_view text) { return failure.find(text) != std::string::npos; };
-  if (has("revoked")) return "rollcall pki renew NODE, where the CA is, and copy both files";
-  if (has("expired") || has("not yet valid"))
-    return "rollcall pki renew NODE, where the CA is; or timedatectl set-ntp true";
-  if (has("not signed") || has("unknown ca"))
-    return "copy ca.crt from the folder of the CA to both machines";
-  if (has("is for ")) return "correct [master] name, or issue the master a certificate for it";
-  if (has("look up")) return "getent hosts " + to.host + ", and correct [master] address";
-  if (has("refused our certificate"))
-    return "journalctl -u rollcall-master, on the master: it says why";
-  return "systemctl start rollcall-master, on the master, and open TCP port " +
-         std::to_string(to.port) + " there";
+// The line that a fault of a configuration names, "file:7: ..."; 0 if it names none.
+int line_of(const std::string& fault, const std::string& file) {
+  int line = 0;
+  if (fault.starts_with(file + ":"))
+    std::from_chars(fault.data() + file.size() + 1, fault.data() + fault.size(), line);
+  return line;
 }
 
 }  // namespace
-
-std::expected<AnyConfig, Error> load_any_config(const std::string& file) {
-  auto master = app::load_master_config(file);
-  if (master) return *std::move(master);
-  auto sidecar = app::load_sidecar_config(file);
-  if (sidecar) return *std::move(sidecar);
-  const bool is_sidecars = sidecar.error().message.find("is not known") == std::string::npos;
-  return std::unexpected(is_sidecars ? sidecar.error() : master.error());
-}
 
 std::vector<std::string> usual_configs() {
   std::vector<std::string> found;
@@ -205,13 +157,39 @@ std::vector<std::string> usual_configs() {
 }
 
 DaemonUser daemon_user(const std::string& wanted) {
+  const auto group_of = [](gid_t id) {
+    const auto* group = ::getgrgid(id);
+    return group != nullptr ? std::string(group->gr_name) : std::to_string(id);
+  };
   const auto* self = ::getpwuid(::geteuid());
-  const std::string me = self != nullptr ? self->pw_name : std::to_string(::geteuid());
-  if (::geteuid() != 0) return {me, false};
+  const DaemonUser me{self != nullptr ? self->pw_name : std::to_string(::geteuid()),
+                      group_of(::getegid()), false};
+  if (::geteuid() != 0) return me;
   const std::string name = wanted.empty() ? "rollcall" : wanted;
   const auto* other = ::getpwnam(name.c_str());
-  if (other == nullptr || other->pw_uid == 0) return {me, false};
-  return {name, true};
+  if (other == nullptr || other->pw_uid == 0) return me;
+  return {name, group_of(other->pw_gid), true};
+}
+
+CheckedDaemon checked_daemon(const std::string& file, const AnyConfig& config,
+                             const DaemonUser& user) {
+  CheckedDaemon daemon;
+  daemon.file = file;
+  daemon.user = user;
+  if (const auto* sidecar = std::get_if<app::SidecarConfig>(&config)) {
+    daemon.program = "rollcalld";
+    daemon.unit = "rollcall-sidecar";
+    daemon.node = sidecar->node.name;
+    daemon.tls = sidecar->tls;
+    daemon.state = app::SidecarConfig{}.store.path;
+  } else {
+    const auto& master = std::get<app::MasterConfig>(config);
+    daemon.program = daemon.unit = "rollcall-master";
+    daemon.node = master.node.name;
+    daemon.tls = master.tls;
+    daemon.state = app::MasterConfig{}.store.path;
+  }
+  return daemon;
 }
 
 int as_user(const DaemonUser& user, const std::function<int()>& probe) {
@@ -231,63 +209,35 @@ int as_user(const DaemonUser& user, const std::function<int()>& probe) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 }
 
-std::optional<Json> local_page(const app::InspectConfig& inspect, const std::string& path) {
-  if (inspect.address.port == 0) return std::nullopt;
-  std::string host = inspect.address.host;
-  if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";
-  httplib::Client client(host, inspect.address.port);
-  client.set_connection_timeout(std::chrono::seconds(2));
-  client.set_read_timeout(std::chrono::seconds(10));
-  auto answer = client.Get(path);
-  if (answer && answer->status == 401) {
-    const auto secret = inspect::Token::load(inspect.token);
-    if (secret) answer = client.Get(path, {{"Authorization", secret->authorization()}});
+int check_readable(Findings& findings, const CheckedDaemon& daemon, const std::string& what,
+                   const std::string& path, const std::string& missing) {
+  const int error = as_user(daemon.user, [&] { return try_to_read(path); });
+  if (error != 0) {
+    findings.wrong(what,
+                   path + " cannot be read by " + daemon.user.name + " (" + reason(error) + ")",
+                   error == ENOENT ? missing : let_read(daemon.user, path));
   }
-  if (!answer) return std::nullopt;
-  auto json = Json::parse(answer->body, nullptr, false);
-  return json.is_discarded() ? std::nullopt : std::optional(std::move(json));
+  return error;
 }
 
-void check_certificates(Findings& findings, const CheckedDaemon& daemon, const AnyConfig& config,
-                        std::chrono::system_clock::time_point now) {
-  const auto& tls = tls_of(config);
-  check_readable(findings, daemon, "ca", tls.ca);
-  check_readable(findings, daemon, "certificate", tls.certificate);
-  check_readable(findings, daemon, "key", tls.key);
-  if (const auto exposed = app::key_exposed(tls); !exposed.empty())
-    findings.wrong("key", tls.key + " can be read by every user", "chmod o-rwx " + tls.key);
-  const bool sidecar = std::holds_alternative<app::SidecarConfig>(config);
-  const auto context = std::visit(
-      [&](const auto& one) {
-        return app::load_credentials(one.tls, one.origin, one.node.name,
-                                     sidecar ? app::TlsRole::sidecar : app::TlsRole::master);
-      },
-      config);
-  if (!context) {
-    return findings.wrong("certificate", context.error().message,
-                          "rollcall pki show, where the CA is; copy ca.crt and the node's pair");
-  }
-  for (const auto& authority : context->authorities()) judge(findings, authority, "ca", now);
-  judge(findings, context->own_certificate(), "certificate", now);
-  if (const auto by = context->own_revoked_by(); !by.empty()) {
-    findings.wrong("certificate", tls.certificate + " is revoked by " + by,
-                   "rollcall pki renew " + context->own_certificate().names.front() +
-                       ", where the CA is, and copy both files here");
-  }
-}
-
-void check_clock(Findings& findings, const std::optional<Json>& sidecars_status) {
+KernelClock kernel_clock() {
   timex state{};
-  const int synchronised = ::adjtimex(&state);
-  if (synchronised < 0) {
+  const int said = ::adjtimex(&state);
+  if (said < 0) return {reason(errno)};
+  return {"", said != TIME_ERROR && (state.status & STA_UNSYNC) == 0, state.maxerror};
+}
+
+void check_clock(Findings& findings, const KernelClock& kernel,
+                 const std::optional<Json>& sidecars_status) {
+  if (!kernel.unknown.empty()) {
     findings.skipped("clock",
-                     "the kernel does not say whether it is synchronised (" + reason(errno) + ")");
-  } else if (synchronised == TIME_ERROR || (state.status & STA_UNSYNC) != 0) {
+                     "the kernel does not say whether it is synchronised (" + kernel.unknown + ")");
+  } else if (!kernel.synchronised) {
     findings.warning("clock", "the clock of this machine is not synchronised with others",
                      "timedatectl set-ntp true");
   } else {
     findings.good("clock",
-                  "synchronised, within " + std::to_string(state.maxerror / 1'000) + " ms");
+                  "synchronised, within " + std::to_string(kernel.within_us / 1'000) + " ms");
   }
   if (!sidecars_status) return;
   const Json& clock = field(*sidecars_status, "clock");
@@ -301,26 +251,34 @@ void check_clock(Findings& findings, const std::optional<Json>& sidecars_status)
                 seconds < 0 ? "behind" : "ahead of");
   if (std::abs(seconds) < kFarOffSeconds) return findings.good("master's clock", text);
   findings.warning("master's clock", std::string(text) + "; certificates are judged by each one's",
-                   "timedatectl set-ntp true, on both machines");
+                   noted("timedatectl set-ntp true", "on both machines"));
 }
 
-void check_disk(Findings& findings, const CheckedDaemon& daemon, const std::string& folder,
-                std::uint64_t wanted_bytes) {
-  const fs::path there = nearest(folder);
-  struct statvfs space{};
+void check_disk(Findings& findings, const CheckedDaemon& daemon, const StateFolder& folder) {
+  const fs::path there = nearest(folder.path);
+  struct statvfs space {};
   if (::statvfs(there.c_str(), &space) != 0) {
-    return findings.wrong("disk", folder + ": " + reason(errno), "df " + there.string());
+    return findings.wrong("disk", folder.path + ": " + reason(errno),
+                          edit_and_restart(daemon, "[store] path = a folder that can be used"));
   }
+  // What the folder holds is no longer needed of what is free.
+  const auto held = static_cast<std::uint64_t>(inspect::bytes_in(folder.path));
+  const std::uint64_t wanted = folder.wanted_bytes - std::min(held, folder.wanted_bytes);
   const std::uint64_t free = std::uint64_t{space.f_bavail} * space.f_frsize;
-  const std::string room =
-      size_text(free) + " are free, up to " + size_text(wanted_bytes) + " may be needed";
-  if (free < wanted_bytes / 10) {
-    findings.wrong("disk", folder + ": " + room, "df -h " + there.string());
-  } else if (free < wanted_bytes) {
-    findings.warning("disk", folder + ": " + room, "df -h " + there.string());
+  const std::string room = folder.path + ": " + size_text(free) + " are free, up to " +
+                           size_text(wanted) + " more may be needed";
+  const std::string mend =
+      edit_and_restart(daemon, "a smaller [store] " + folder.key + "; or make room: du -xh " +
+                                   shell_word(there.string()) + " | sort -h | tail");
+  if (free < wanted / 10) {
+    findings.wrong("disk", room, mend);
+  } else if (free < wanted) {
+    findings.warning("disk", room, mend);
   } else {
-    findings.good("disk", folder + ": " + room);
+    findings.good("disk", room);
   }
+  if (comes_with_first_start(daemon, folder.path))
+    return findings.skipped("disk", folder.path + " is made at the first start");
   const auto began = std::chrono::steady_clock::now();
   const int error = as_user(daemon.user, [&] { return try_to_store(there.string()); });
   const auto took =
@@ -329,12 +287,12 @@ void check_disk(Findings& findings, const CheckedDaemon& daemon, const std::stri
     return findings.wrong(
         "disk",
         there.string() + " cannot be written by " + daemon.user.name + " (" + reason(error) + ")",
-        "install -d -m 700 -o " + daemon.user.name + " " + folder);
+        mend_of_store(daemon, folder.path, error));
   }
   const std::string speed = "a durable write takes " + std::to_string(took.count()) + " ms";
   if (took < kSlowSync) return findings.good("disk", speed);
   findings.warning("disk", speed + ", and each decision waits for one",
-                   "use a local disk, no network one");
+                   edit_and_restart(daemon, "[store] path = a folder on a local disk"));
 }
 
 void check_wazuh(Findings& findings, const CheckedDaemon& daemon, const AnyConfig& config) {
@@ -355,44 +313,10 @@ void check_wazuh(Findings& findings, const CheckedDaemon& daemon, const AnyConfi
   judge_socket(findings, daemon, "agents", source.agent_socket, SOCK_DGRAM);
 }
 
-void check_master_port(Findings& findings, const AnyConfig& config) {
-  std::vector<app::Address> addresses;
-  std::string name;
-  if (const auto* sidecar = std::get_if<app::SidecarConfig>(&config)) {
-    addresses = sidecar->master.addresses;
-    name = sidecar->master.name;
-  } else {
-    const auto& master = std::get<app::MasterConfig>(config);
-    app::Address own = master.listen.address;
-    if (own.host == "0.0.0.0" || own.host == "::") own.host = "127.0.0.1";
-    addresses = {own};
-    name = master.node.name;
-  }
-  const auto& tls = tls_of(config);
-  const auto context = std::visit(
-      [&](const auto& one) { return net::TlsContext::client(app::tls_files(tls, one.origin)); },
-      config);
-  if (!context) return findings.skipped("master", "not tried without a good certificate");
-  for (const auto& to : addresses) {
-    if (to.port == 0) {
-      findings.skipped("master", "[listen] address lets the system choose a port");
-      continue;
-    }
-    const std::string where = app::to_text(to);
-    const Attempt attempt(*context, {to.host, to.port, name, kConnectWithin});
-    if (attempt.failure().empty()) {
-      findings.good("master", where + " is " + name + ", and lets this node in");
-    } else {
-      findings.wrong("master", where + ": " + attempt.failure(), mend_of(attempt.failure(), to));
-    }
-  }
-}
-
 void check_running(Findings& findings, const CheckedDaemon& daemon,
-                   const app::InspectConfig& inspect) {
+                   const app::InspectConfig& inspect, const std::optional<Json>& ready) {
   if (inspect.address.port == 0)
     return findings.skipped("daemon", "[inspect] address lets the system choose a port");
-  const auto ready = local_page(inspect, "/readyz");
   if (!ready) {
     return findings.warning("daemon",
                             daemon.program + " does not answer at " + app::to_text(inspect.address),
@@ -404,35 +328,60 @@ void check_running(Findings& findings, const CheckedDaemon& daemon,
                    "journalctl -u " + daemon.unit + " -n 50");
 }
 
-Findings check_daemon(const std::string& file, const std::string& user) {
+namespace {
+
+void tell_faults(Findings& findings, const std::string& file, const ConfigFault& fault) {
+  const std::string manual = std::string("man ") +
+                             (fault.is_sidecars ? "rollcall-sidecar.ini" : "rollcall-master.ini") +
+                             " has all keys";
+  std::string left = fault.message;
+  while (!left.empty()) {
+    const auto line = left.substr(0, left.find('\n'));
+    findings.wrong("configuration", line, edit(file, manual, line_of(line, file)));
+    left.erase(0, std::min(line.size() + 1, left.size()));
+  }
+}
+
+StateFolder state_folder(const AnyConfig& config) {
+  if (const auto* sidecar = std::get_if<app::SidecarConfig>(&config))
+    return {sidecar->store.path, 2 * sidecar->store.max_bytes, "max_bytes"};
+  const auto& store = std::get<app::MasterConfig>(config).store;
+  return {store.path, store.max_size, "max_size"};
+}
+
+}  // namespace
+
+Findings check_daemon(const std::string& file, const std::string& user, Steps& steps) {
   Findings findings;
-  CheckedDaemon daemon{"rollcalld", "rollcall-sidecar", file, daemon_user(user)};
   const auto config = load_any_config(file);
   if (!config) {
-    std::string left = config.error().message;
-    while (!left.empty()) {
-      const auto line = left.substr(0, left.find('\n'));
-      findings.wrong("configuration", line, "man rollcall-sidecar.ini, or rollcall-master.ini");
-      left.erase(0, std::min(line.size() + 1, left.size()));
-    }
+    tell_faults(findings, file, config.error());
     return findings;
   }
-  findings.good("configuration", file);
+  const CheckedDaemon daemon = checked_daemon(file, *config, daemon_user(user));
   const auto* sidecar = std::get_if<app::SidecarConfig>(&*config);
-  if (sidecar == nullptr) daemon.program = daemon.unit = "rollcall-master";
-  const auto& inspect =
-      sidecar != nullptr ? sidecar->inspect : std::get<app::MasterConfig>(*config).inspect;
+  const auto& inspect = inspect_of(*config);
+  if (check_readable(findings, daemon, "configuration", file, edit(file, "it is gone")) == 0)
+    findings.good("configuration", file);
   check_certificates(findings, daemon, *config, std::chrono::system_clock::now());
-  check_clock(findings, sidecar != nullptr ? local_page(inspect, "/status") : std::nullopt);
+  steps.add_done();
+  const auto ready = local_json(inspect, "/readyz");
+  const auto status = sidecar != nullptr ? local_json(inspect, "/status") : std::nullopt;
+  steps.add_done();
+  check_clock(findings, kernel_clock(), status);
   check_wazuh(findings, daemon, *config);
-  if (sidecar != nullptr) {
-    check_disk(findings, daemon, sidecar->store.path, 2 * sidecar->store.max_bytes);
+  steps.add_done();
+  check_disk(findings, daemon, state_folder(*config));
+  steps.add_done();
+  if (sidecar == nullptr && !ready && inspect.address.port != 0) {
+    findings.skipped("master", "not tried: " + daemon.program + " does not run");
   } else {
-    const auto& store = std::get<app::MasterConfig>(*config).store;
-    check_disk(findings, daemon, store.path, store.max_size);
+    check_master_port(findings, daemon, *config);
   }
-  check_master_port(findings, *config);
-  check_running(findings, daemon, inspect);
+  steps.add_done();
+  if (status) check_link(findings, daemon, *sidecar, *status);
+  check_running(findings, daemon, inspect, ready);
+  steps.add_done();
   return findings;
 }
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "app/config.h"
+#include "cli/any_config.h"
 #include "inspect/token.h"
 
 namespace rollcall::cli {
@@ -19,13 +19,9 @@ struct Place {
 };
 
 std::expected<Place, Error> of_config(const std::string& file) {
-  auto master = app::load_master_config(file);
-  if (master) return Place{master->inspect, false};
-  auto sidecar = app::load_sidecar_config(file);
-  if (sidecar) return Place{sidecar->inspect, true};
-  // Whose it is shows in what is found wrong with it as the other's.
-  const bool is_sidecars = sidecar.error().message.find("is not known") == std::string::npos;
-  return std::unexpected(is_sidecars ? sidecar.error() : master.error());
+  const auto config = load_any_config(file);
+  if (!config) return std::unexpected(config.error());
+  return Place{inspect_of(*config), std::holds_alternative<app::SidecarConfig>(*config)};
 }
 
 std::expected<app::Address, Error> parse_url(std::string_view text, std::uint16_t default_port) {

@@ -66,7 +66,7 @@ std::string findings_text(const Findings& findings) {
     const bool wrong = one.state == Finding::State::kWrong;
     out += padded(wrong ? "WRONG" : name_of(one.state), 9) + padded(one.what, 15) +
            harmless(one.text) + "\n";
-    if (!one.mend.empty()) out += padded("", 9) + padded("mend:", 15) + one.mend + "\n";
+    if (!one.mend.empty()) out += padded("", 9) + padded("mend:", 15) + harmless(one.mend) + "\n";
   }
   return out;
 }

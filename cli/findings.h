@@ -13,7 +13,7 @@ struct Finding {
   State state = State::kGood;
   std::string what;  // "certificate"
   std::string text;
-  std::string mend;  // a command; empty if there is nothing to do
+  std::string mend;  // a command (mend.h); empty if there is nothing to do
 };
 
 class Findings {

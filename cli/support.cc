@@ -15,8 +15,10 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <utility>
 
 #include "cli/check_parts.h"
+#include "cli/local_page.h"
 #include "cli/secrets.h"
 #include "cli/tar.h"
 #include "net/pki.h"
@@ -32,20 +34,6 @@ std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return path + ": " + std::strerror(errno) + "\n";
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// What a program says; of no harm if it is not there. `command` is a text of ours.
-std::string said_by(const std::string& command) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(
-      ::popen((command + " 2>&1").c_str(), "re"), ::pclose);
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (pipe && text.size() < kMostOutput) {
-    const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe.get());
-    if (count == 0) break;
-    text.append(buffer.data(), count);
-  }
-  return text;
 }
 
 std::string time_text(std::time_t now) {
@@ -84,26 +72,14 @@ std::string about(const std::string& version) {
          read_text("/proc/loadavg") + read_text("/proc/meminfo");
 }
 
-std::string certificates_of(const app::TlsConfig& tls) {
-  Json all = Json::array();
-  for (const auto& path : {tls.ca, tls.certificate}) {
-    const auto read = net::pki_read(path);
-    if (!read) {
-      all.push_back({{"file", path}, {"error", read.error().message}});
-      continue;
-    }
-    for (const auto& one : *read) {
-      all.push_back({{"file", path},
-                     {"subject", one.info.subject},
-                     {"names", one.info.names},
-                     {"serial", one.info.serial},
-                     {"not_before_s", std::chrono::system_clock::to_time_t(one.info.not_before)},
-                     {"not_after_s", std::chrono::system_clock::to_time_t(one.info.not_after)},
-                     {"revoked_by", one.revoked_by}});
-    }
-  }
-  return all.dump(1) + "\n";
+// JSON for a file; what is not UTF-8 is replaced.
+std::string json_text(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
+
+constexpr std::array kPages = {"status", "readyz", "healthz",    "sync",      "handoffs",
+                               "nodes",  "sink",   "migrations", "contested", "balance"};
+constexpr std::uint64_t kMachineSteps = 5;
 
 class Pack {
  public:
@@ -111,7 +87,7 @@ class Pack {
   void add(const std::string& name, std::string content) {
     files_.push_back({root_ + "/" + name, without_secrets(std::move(content))});
   }
-  void add_daemon(const std::string& file, const std::string& user);
+  void add_daemon(const std::string& file, const std::string& user, Steps& steps);
   const std::vector<PackedFile>& files() const { return files_; }
 
  private:
@@ -119,12 +95,10 @@ class Pack {
   std::vector<PackedFile> files_;
 };
 
-void Pack::add_daemon(const std::string& file, const std::string& user) {
+void Pack::add_daemon(const std::string& file, const std::string& user, Steps& steps) {
   const std::string name = fs::path(file).stem();
   add(name + ".ini", read_text(file));
-  add(name + "/check.json",
-      findings_json(check_daemon(file, user)).dump(1, ' ', false, Json::error_handler_t::replace) +
-          "\n");
+  add(name + "/check.json", json_text(findings_json(check_daemon(file, user, steps))));
   const auto config = load_any_config(file);
   if (!config) return;
   std::visit(
@@ -132,14 +106,15 @@ void Pack::add_daemon(const std::string& file, const std::string& user) {
         add(name + "/certificates.json", certificates_of(one.tls));
         add(name + "/files.txt",
             listing(fs::path(one.tls.ca).parent_path()) + "\n" + listing(one.store.path));
-        for (const char* page : {"status", "readyz", "healthz", "sync", "handoffs", "nodes", "sink",
-                                 "migrations", "contested", "balance"}) {
-          const auto answer = local_page(one.inspect, std::string("/") + page);
-          if (answer && field(*answer, "error") != "there is no such page")
-            add(name + "/" + page + ".json", answer->dump(1) + "\n");
+        for (const char* page : kPages) {
+          if (const auto answer = local_json(one.inspect, std::string("/") + page))
+            add(name + "/" + page + ".json", json_text(*answer));
         }
+        if (auto text = local_page(one.inspect, "/metrics"))
+          add(name + "/metrics.txt", *std::move(text));
       },
       *config);
+  steps.add_done();
 }
 
 std::expected<void, Error> write_private(const std::string& path, const std::string& bytes) {
@@ -163,21 +138,74 @@ std::expected<void, Error> write_private(const std::string& path, const std::str
 
 }  // namespace
 
+std::string said_by(const std::string& command, std::size_t most) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(
+      ::popen((command + " 2>&1").c_str(), "re"), ::pclose);
+  std::string text;
+  std::array<char, 4096> buffer;
+  bool cut = false;
+  // What is too much is dropped at twice the size, so that it is moved seldom.
+  const auto keep_newest = [&] {
+    cut = true;
+    text.erase(0, text.size() - most);
+  };
+  while (pipe) {
+    const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe.get());
+    if (count == 0) break;
+    text.append(buffer.data(), count);
+    if (text.size() >= 2 * most) keep_newest();
+  }
+  if (text.size() > most) keep_newest();
+  if (!cut) return text;
+  text.erase(0, text.find('\n') + 1);  // the rest of a line
+  return "[what is older is left out]\n" + text;
+}
+
+std::string certificates_of(const app::TlsConfig& tls) {
+  Json all = Json::array();
+  for (const auto& path : {tls.ca, tls.certificate}) {
+    const auto read = net::pki_read(path);
+    if (!read) {
+      all.push_back({{"file", path}, {"error", read.error().message}});
+      continue;
+    }
+    for (const auto& one : *read) {
+      all.push_back({{"file", path},
+                     {"subject", one.info.subject},
+                     {"names", one.info.names},
+                     {"serial", one.info.serial},
+                     {"not_before_s", std::chrono::system_clock::to_time_t(one.info.not_before)},
+                     {"not_after_s", std::chrono::system_clock::to_time_t(one.info.not_after)},
+                     {"revoked_by", one.revoked_by}});
+    }
+  }
+  return json_text(all);
+}
+
+std::uint64_t support_steps(std::size_t daemons) {
+  return kMachineSteps + daemons * (kCheckSteps + 1);
+}
+
 std::expected<std::string, Error> write_support(const std::vector<std::string>& configs,
                                                 const std::string& user, const std::string& out,
-                                                const std::string& version) {
+                                                const std::string& version, Steps& steps) {
   const std::time_t now = std::time(nullptr);
   const std::string root = "rollcall-support-" + time_text(now);
   Pack pack(root);
-  pack.add("about.txt", about(version));
-  pack.add("disk.txt", said_by("df -h; mount"));
-  pack.add("time.txt", said_by("timedatectl"));
-  pack.add("units.txt",
-           said_by("systemctl status --no-pager rollcall-master rollcall-sidecar wazuh-manager"));
-  pack.add("journal.txt",
-           said_by("journalctl --no-pager -o short-iso-precise -n 20000 -u rollcall-master "
-                   "-u rollcall-sidecar"));
-  for (const auto& file : configs) pack.add_daemon(file, user);
+  const auto add = [&](const char* name, std::string content) {
+    pack.add(name, std::move(content));
+    steps.add_done();
+  };
+  add("about.txt", about(version));
+  add("disk.txt", said_by("df -h; mount", kMostOutput));
+  add("time.txt", said_by("timedatectl", kMostOutput));
+  add("units.txt",
+      said_by("systemctl status --no-pager rollcall-master rollcall-sidecar wazuh-manager",
+              kMostOutput));
+  add("journal.txt", said_by("journalctl --no-pager -o short-iso-precise -n 20000 "
+                             "-u rollcall-master -u rollcall-sidecar",
+                             kMostOutput));
+  for (const auto& file : configs) pack.add_daemon(file, user, steps);
   const auto packed = gzip(tar_of(pack.files(), now));
   if (!packed) return std::unexpected(packed.error());
   const std::string path = out.empty() ? root + ".tar.gz" : out;

@@ -80,6 +80,10 @@ void print_field(std::string_view name, std::string_view value, Tone tone) {
   }
 }
 
+void print_json(const Json& json) {
+  std::printf("%s\n", json.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
 const Json& field(const Json& of, std::string_view name) {
   static const Json none;
   if (!of.is_object()) return none;

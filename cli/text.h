@@ -25,6 +25,9 @@ std::string wrapped(std::string_view text);
 // "name       value", the value wrapped behind its column.
 void print_field(std::string_view name, std::string_view value, Tone tone = Tone::plain);
 
+// On a line of its own; what is not UTF-8 is replaced.
+void print_json(const Json& json);
+
 // A field of an answer; null if it is not there, as in those of another version.
 const Json& field(const Json& of, std::string_view name);
 
