@@ -9,21 +9,22 @@
 #include <string>
 #include <vector>
 
+#include "app/expiry.h"
 #include "cli/command.h"
+#include "cli/mend.h"
 #include "cli/text.h"
 #include "net/pki.h"
 
 namespace rollcall::cli {
 namespace {
 
-constexpr const char* kDefaultDir = "/etc/rollcall/pki";
-constexpr int kSoonDays = 30;
 using Clock = std::chrono::system_clock;
 
 struct Options {
-  std::string dir = kDefaultDir;
+  std::string dir = kPkiFolder;
   std::string cluster = "rollcall";
   net::CertificateRequest request;
+  std::vector<std::string> nodes;
   net::RevokeRequest revoke;
   std::vector<std::string> files;
   bool finish = false;
@@ -43,27 +44,68 @@ Exit fail_with(const Error& error) {
   return fail("rollcall pki: " + error.message);
 }
 
-Exit report(const std::expected<net::IssuedCertificate, Error>& issued, const std::string& next) {
+void print_issued(const net::IssuedCertificate& issued) {
+  std::printf("certificate  %s\nkey          %s\nserial       %s\nvalid until  %s\n\n",
+              issued.certificate_path.c_str(), issued.key_path.c_str(), issued.serial.c_str(),
+              day_text(issued.not_after).c_str());
+}
+
+Json json_of(const net::IssuedCertificate& issued) {
+  return {{"certificate", issued.certificate_path},
+          {"key", issued.key_path},
+          {"serial", issued.serial},
+          {"not_after", day_text(issued.not_after)}};
+}
+
+Exit report(const Options& options, const std::expected<net::IssuedCertificate, Error>& issued,
+            const std::string& next) {
   if (!issued) return fail_with(issued.error());
-  std::printf("certificate  %s\nkey          %s\nserial       %s\nvalid until  %s\n\n%s",
-              issued->certificate_path.c_str(), issued->key_path.c_str(), issued->serial.c_str(),
-              day_text(issued->not_after).c_str(), next.c_str());
+  if (options.json) {
+    print_json(json_of(*issued));
+    return Exit::kDone;
+  }
+  print_issued(*issued);
+  std::printf("%s", next.c_str());
   return Exit::kDone;
 }
 
 Exit init(const Options& options) {
-  return report(net::pki_init(options.dir, options.cluster, Clock::now()),
+  return report(options, net::pki_init(options.dir, options.cluster, Clock::now()),
                 "Keep the key here and nowhere else: who has it can speak for any node.\n"
                 "Next: rollcall pki issue NODE, for the master and for each worker.\n");
 }
 
+// Each node by itself: one that has its pair already does not keep others from theirs.
 Exit issue(const Options& options) {
-  return report(net::pki_issue(options.dir, options.request, Clock::now()),
-                "The node needs these two files and " + options.dir + "/ca.crt.\n");
+  if (options.nodes.size() > 1 && !options.request.dns_names.empty())
+    return fail("rollcall pki: --dns names one node only: issue that one by itself", Exit::kUsage);
+  Exit how = Exit::kDone;
+  std::size_t issued_ones = 0;
+  for (const auto& node : options.nodes) {
+    net::CertificateRequest request = options.request;
+    request.node = node;
+    const auto issued = net::pki_issue(options.dir, request, Clock::now());
+    if (!issued) {
+      how = fail_with(issued.error());
+      continue;
+    }
+    ++issued_ones;
+    if (options.json) {
+      print_json(json_of(*issued));
+    } else {
+      print_issued(*issued);
+    }
+  }
+  if (issued_ones > 0 && !options.json) {
+    std::printf("%s needs these two files and %s/ca.crt.\n",
+                options.nodes.size() > 1 ? "Each node" : "The node", options.dir.c_str());
+  }
+  return how;
 }
 
 Exit renew(const Options& options) {
   return report(
+      options,
       net::pki_renew(options.dir, options.request.node, options.request.days, Clock::now()),
       "Copy both to the node; its daemon takes them within seconds, without a restart.\n"
       "The certificate before goes on counting: `rollcall pki revoke " +
@@ -77,6 +119,10 @@ Exit revoke(const Options& options) {
                 Exit::kUsage);
   const auto revoked = net::pki_revoke(options.dir, asked, Clock::now());
   if (!revoked) return fail_with(revoked.error());
+  if (options.json) {
+    print_json({{"list", revoked->list_path}, {"revoked", revoked->serials}});
+    return Exit::kDone;
+  }
   for (const auto& serial : revoked->serials) std::printf("revoked  %s\n", serial.c_str());
   if (revoked->serials.empty())
     std::printf("All of this was revoked before, or is of a CA that is gone.\n");
@@ -90,7 +136,7 @@ Exit revoke(const Options& options) {
 Exit change_ca(const Options& options) {
   if (!options.finish) {
     return report(
-        net::pki_begin_change(options.dir, Clock::now()),
+        options, net::pki_begin_change(options.dir, Clock::now()),
         "From now on this CA signs, and ca.crt holds the older one too. In this order:\n"
         "1. copy " +
             options.dir +
@@ -99,6 +145,10 @@ Exit change_ca(const Options& options) {
             "3. rollcall pki change-ca --finish, and copy ca.crl, if there is one, then ca.crt.\n");
   }
   if (const auto ended = net::pki_end_change(options.dir); !ended) return fail_with(ended.error());
+  if (options.json) {
+    print_json({{"certificate", options.dir + "/ca.crt"}});
+    return Exit::kDone;
+  }
   std::printf(
       "The older CA is gone. In this order:\n"
       "1. copy %s/ca.crl, if there is one, to every node,\n"
@@ -112,7 +162,7 @@ std::string_view state_of(const net::ListedCertificate& one, Clock::time_point n
   if (one.info.not_before > now) return "not valid yet";
   if (one.info.not_after <= now) return "expired";
   if (!one.is_of_this_ca && one.use == net::ListedCertificate::Use::kNode) return "of another CA";
-  return net::days_left(one.info.not_after, now) < kSoonDays ? "expires soon" : "good";
+  return net::days_left(one.info.not_after, now) < app::kExpiresSoonDays ? "expires soon" : "good";
 }
 
 Json json_of(const net::ListedCertificate& one, Clock::time_point now) {
@@ -170,7 +220,7 @@ Exit show(const Options& options) {
   }
   Json list = Json::array();
   for (const auto& one : all) list.push_back(json_of(one, now));
-  std::printf("%s\n", Json{{"certificates", list}}.dump().c_str());
+  print_json({{"certificates", list}});
   return Exit::kDone;
 }
 
@@ -180,6 +230,7 @@ CLI::App* add(CLI::App& pki, Run& run, const Shared& options, const std::string&
               const std::string& about, Exit (*what)(const Options&)) {
   CLI::App* command = pki.add_subcommand(name, about);
   command->add_option("--dir", options->dir, "Folder of the CA")->capture_default_str();
+  command->add_flag("--json", options->json, "As JSON");
   command->callback([&run, options, what] { run = [options, what] { return what(*options); }; });
   return command;
 }
@@ -205,13 +256,13 @@ void add_pki(CLI::App& app, Run& run) {
   CLI::App* command = add(*pki, run, options, "init", "Make a new CA (ca.crt, ca.key)", init);
   command->add_option("--cluster", options->cluster, "Name of the cluster")->capture_default_str();
 
-  command = add(*pki, run, options, "issue", "Issue a certificate for a node (NODE.crt, NODE.key)",
-                issue);
-  command->add_option("NODE", options->request.node, "Name of the node, as it calls itself")
+  command = add(*pki, run, options, "issue",
+                "Issue a certificate for each of these nodes (NODE.crt, NODE.key)", issue);
+  command->add_option("NODE", options->nodes, "Name of a node, as it calls itself; or several")
       ->required();
   add_days(*command, options);
   add_list(*command, "--dns", options->request.dns_names,
-           "A further name of the node; may be given again");
+           "A further name, of one node only; may be given again");
 
   command = add(*pki, run, options, "renew",
                 "Put a new pair with the same names in the place of a node's", renew);
@@ -228,7 +279,6 @@ void add_pki(CLI::App& app, Run& run) {
 
   command = add(*pki, run, options, "show", "What there is, and how long it is valid", show);
   command->add_option("FILE", options->files, "Certificates in these files, not those of --dir");
-  command->add_flag("--json", options->json, "As JSON");
 
   command = add(*pki, run, options, "change-ca",
                 "Begin a change of the CA: both count, the new one signs", change_ca);

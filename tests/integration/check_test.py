@@ -149,8 +149,8 @@ class Check(unittest.TestCase):
             terminal = Terminal([PROGRAMS["rollcall"], "check", "--config", ini], 80, 24, {})
             self.addCleanup(terminal.close)
             terminal.until("a bar", lambda: "Checking  [##" in terminal.shown)
+            terminal.until("what it found", lambda: "WRONG    master" in terminal.shown)
             self.assertEqual(terminal.ended(), 1)
-        self.assertRegex(terminal.shown, r"WRONG +master +.* no connection within")
 
     def test_a_wazuh_that_is_not_there(self):
         self.ini.write_text(self.ini.read_text().replace("[source]\n",

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -12,6 +13,7 @@
 namespace rollcall::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class PkiCommand : public ::testing::Test {
@@ -38,6 +40,43 @@ TEST_F(PkiCommand, MakesACaAndACertificate) {
   EXPECT_EQ(issued.code, 0) << issued.output;
   EXPECT_THAT(issued.output, HasSubstr(dir + "/worker-1.crt"));
   EXPECT_TRUE(std::filesystem::exists(dir + "/worker-1.key"));
+}
+
+TEST_F(PkiCommand, IssuesForSeveralNodesAtOnce) {
+  ASSERT_EQ(rollcall("pki init --dir " + dir).code, 0);
+  ASSERT_EQ(rollcall("pki issue w2 --dir " + dir).code, 0);
+  const auto issued = rollcall("pki issue w1 w2 w3 --days 30 --dir " + dir);
+  EXPECT_EQ(issued.code, 1) << "w2 has one";
+  EXPECT_THAT(issued.output, HasSubstr("w2.key exists and is never overwritten"));
+  EXPECT_THAT(issued.output, HasSubstr("Each node needs these two files"));
+  for (const char* node : {"w1", "w3"})
+    EXPECT_THAT(rollcall("pki show --json " + dir + "/" + node + ".crt").output,
+                HasSubstr("\"days_left\":29"));
+  const auto named = rollcall("pki issue w4 w5 --dns x.example --dir " + dir);
+  EXPECT_EQ(named.code, 2);
+  EXPECT_THAT(named.output, HasSubstr("--dns names one node only"));
+  EXPECT_FALSE(std::filesystem::exists(dir + "/w4.crt"));
+}
+
+TEST_F(PkiCommand, SaysAllOfItAsJson) {
+  const auto said = [&](const std::string& arguments) {
+    const auto ended = rollcall("pki " + arguments + " --json --dir " + dir);
+    EXPECT_EQ(ended.code, 0) << ended.output;
+    return ended.output;
+  };
+  EXPECT_THAT(said("init"), AllOf(HasSubstr("{\"certificate\":\"" + dir + "/ca.crt\""),
+                                  HasSubstr("\"key\":\"" + dir + "/ca.key\"")));
+  const auto issued = said("issue w1 w2");
+  EXPECT_EQ(std::ranges::count(issued, '\n'), 2) << "one line for each node";
+  EXPECT_THAT(issued, AllOf(HasSubstr(dir + "/w1.key"), HasSubstr(dir + "/w2.key"),
+                            HasSubstr("\"serial\":\""), HasSubstr("\"not_after\":\"")));
+  EXPECT_THAT(said("renew w1"), HasSubstr("{\"certificate\":\"" + dir + "/w1.crt\""));
+  EXPECT_THAT(said("revoke w1 --renewed"),
+              AllOf(HasSubstr("{\"list\":\"" + dir + "/ca.crl\""), HasSubstr("\"revoked\":[\"")));
+  EXPECT_THAT(said("revoke w1 --renewed"), HasSubstr("\"revoked\":[]"));
+  EXPECT_THAT(said("change-ca"), HasSubstr(dir + "/ca.key"));
+  for (const char* node : {"w1", "w2"}) said(std::string("renew ") + node);
+  EXPECT_EQ(said("change-ca --finish"), "{\"certificate\":\"" + dir + "/ca.crt\"}\n");
 }
 
 TEST_F(PkiCommand, FailsWithOneAndAReason) {
