@@ -3,18 +3,18 @@
 // Readers cost the loop one small question at a time, however many they are and however much
 // happens: all of them share what it answered a moment ago. A part has what changed about the
 // workers since the reader's last one, and the newest entries of the feed; in a storm it says how
-// many it left out.
+// many it left out. While the loop does not answer, a part says that it is busy.
 #include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "inspect/master_json.h"
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
+#include "inspect/shared_answer.h"
 
 namespace rollcall::inspect {
 namespace {
@@ -22,11 +22,9 @@ namespace {
 using master::FeedEntry;
 using master::LeaseStatus;
 using namespace std::chrono_literals;
-using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostEntries = 200;  // of the feed, in one part
 constexpr std::size_t kFirstEntries = 30;  // that came before the reader did
-constexpr auto kShared = 200ms;            // how old an answer of the loop may be
 constexpr auto kPause = 300ms;             // between two parts, however much happens
 constexpr auto kIdle = 1'000ms;            // and if nothing does
 constexpr std::int64_t kSecondUs = 1'000'000;
@@ -39,7 +37,6 @@ struct LiveWorker {
 };
 
 struct LiveMoment {
-  SteadyClock::time_point at;
   std::int64_t master_us = 0;
   Json status;
   std::size_t under_way = 0;  // migrations
@@ -76,28 +73,7 @@ LiveMoment live_moment_of(const MasterView& view) {
   return m;
 }
 
-// Asks the loop for all readers.
-class Moments {
- public:
-  Moments(Post post, MasterView view) : post_(std::move(post)), view_(std::move(view)) {}
-
-  // Nothing if the loop does not answer.
-  std::shared_ptr<const LiveMoment> now() {
-    const std::lock_guard lock(mutex_);
-    if (latest_ && SteadyClock::now() - latest_->at < kShared) return latest_;
-    auto answer = ask(post_, [view = view_] { return live_moment_of(view); });
-    if (!answer) return nullptr;
-    answer->at = SteadyClock::now();
-    latest_ = std::make_shared<const LiveMoment>(*std::move(answer));
-    return latest_;
-  }
-
- private:
-  Post post_;
-  MasterView view_;
-  std::mutex mutex_;
-  std::shared_ptr<const LiveMoment> latest_;  // guarded by mutex_
-};
+using LiveMoments = SharedAnswer<LiveMoment>;
 
 // A moment so long ago, in whole seconds: what goes on does not change it all the time.
 Json ago_json(std::int64_t master_us, std::optional<std::int64_t> us) {
@@ -144,13 +120,13 @@ Json worker_json(const LiveWorker& w, std::int64_t master_us) {
 
 class MasterLive final : public Stream {
  public:
-  explicit MasterLive(std::shared_ptr<Moments> moments) : moments_(std::move(moments)) {}
+  explicit MasterLive(std::shared_ptr<LiveMoments> moments) : moments_(std::move(moments)) {}
 
   bool starts_at_once() const override { return true; }
 
   Part next() override {
-    const auto moment = moments_->now();
-    if (!moment) return {": the daemon is busy\n\n", seen_, false, kPause, kIdle};
+    const auto moment = moments_->get();
+    if (!moment) return {busy_event(), seen_, false, kPause, kIdle};
     Json j;
     j["daemon"] = "master";
     j["now"] = moment->master_us;
@@ -204,7 +180,7 @@ class MasterLive final : public Stream {
     j["events"] = std::move(list);
   }
 
-  std::shared_ptr<Moments> moments_;
+  std::shared_ptr<LiveMoments> moments_;
   bool begun_ = false;
   std::uint64_t seen_ = 0;
   std::map<NodeName, std::string> said_;
@@ -213,7 +189,8 @@ class MasterLive final : public Stream {
 }  // namespace
 
 void add_master_live(HttpServer& server, Post post, MasterView view) {
-  const auto moments = std::make_shared<Moments>(std::move(post), std::move(view));
+  const auto moments = std::make_shared<LiveMoments>(
+      std::move(post), [view = std::move(view)] { return live_moment_of(view); });
   server.route("GET", "/live", [moments](const Request& request) {
     if (auto refused = read_parameters(request, {})) return *std::move(refused);
     return live_response(std::make_shared<MasterLive>(moments));

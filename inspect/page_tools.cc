@@ -105,6 +105,10 @@ std::string event_text(std::string_view name, const Json& data) {
          "\ndata: " + data.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n\n";
 }
 
+std::string busy_event() {
+  return event_text("busy", {{"why", "the daemon is busy"}});
+}
+
 std::string whole_events(std::string_view unsent, std::string_view why) {
   const std::size_t end = unsent.find("\n\n");
   std::string text(unsent.substr(0, end == unsent.npos ? 0 : end + 2));

@@ -62,6 +62,8 @@ std::optional<Response> read_parameters(const Request& request,
 
 // One server-sent event.
 std::string event_text(std::string_view name, const Json& data);
+// What a live stream says while the loop does not answer: what was told before may be over.
+std::string busy_event();
 // A stream's last words: what has begun is ended, what has not is for the next stream.
 std::string whole_events(std::string_view unsent, std::string_view why);
 // The answer that begins a stream of events; `begin`: its first ones.

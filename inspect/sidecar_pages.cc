@@ -6,6 +6,7 @@
 #include "inspect/page_tools.h"
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
+#include "inspect/shared_answer.h"
 #include "inspect/texts.h"
 #include "inspect/web_page.h"
 
@@ -276,7 +277,10 @@ Json sync_json(const Moment& m) {
 
 class SidecarPages {
  public:
-  SidecarPages(Post post, SidecarView view) : post_(std::move(post)), view_(std::move(view)) {}
+  SidecarPages(Post post, SidecarView view)
+      : post_(std::move(post)), view_(std::move(view)), live_(post_, [this] {
+          return Live{moment(), view_.driver.core().tracker().drain().has_value()};
+        }) {}
 
   Response healthz() const;
   Response readyz() const;
@@ -286,15 +290,20 @@ class SidecarPages {
   Response agent(const Request& request) const;
   Response why(const Request& request) const;
   // What the web page follows, as it stands; nothing if the loop does not answer.
-  std::optional<Json> live() const;
+  std::optional<Json> live();
 
  private:
+  struct Live {
+    Moment moment;
+    bool drained = false;
+  };
   Moment moment() const;  // loop thread
   AgentView view_of(AgentId id, const AgentState& state) const;
   std::optional<std::vector<AgentId>> find(const LocalFilter& filter, std::uint64_t after) const;
 
   Post post_;
   SidecarView view_;
+  SharedAnswer<Live> live_;
 };
 
 Moment SidecarPages::moment() const {
@@ -350,16 +359,13 @@ Response SidecarPages::sync() const {
       post_, [this] { return moment(); }, [](const Moment& m) { return json(sync_json(m)); });
 }
 
-std::optional<Json> SidecarPages::live() const {
-  const auto answer = ask(post_, [this] {
-    return std::pair{moment(), view_.driver.core().tracker().drain().has_value()};
-  });
-  if (!answer) return std::nullopt;
-  const auto& [m, drained] = *answer;
+std::optional<Json> SidecarPages::live() {
+  const auto now = live_.get();
+  if (!now) return std::nullopt;
   return Json{{"daemon", "sidecar"},
-              {"drained", drained},
-              {"status", status_json(m, view_.version)},
-              {"sync", sync_json(m)}};
+              {"drained", now->drained},
+              {"status", status_json(now->moment, view_.version)},
+              {"sync", sync_json(now->moment)}};
 }
 
 AgentView SidecarPages::view_of(AgentId id, const AgentState& state) const {
@@ -500,20 +506,20 @@ Response SidecarPages::why(const Request& request) const {
 
 class SidecarLive final : public Stream {
  public:
-  explicit SidecarLive(std::shared_ptr<const SidecarPages> pages) : pages_(std::move(pages)) {}
+  explicit SidecarLive(std::shared_ptr<SidecarPages> pages) : pages_(std::move(pages)) {}
   bool starts_at_once() const override { return true; }
   Part next() override {
     // Nobody tells the server of news here, so it is asked twice a second.
     constexpr std::chrono::milliseconds kIdle{500};
     const auto now = pages_->live();
-    return {.text = now ? event_text("now", *now) : ": the daemon is busy\n\n", .idle = kIdle};
+    return {.text = now ? event_text("now", *now) : busy_event(), .idle = kIdle};
   }
   std::string farewell(std::string_view unsent, std::string_view why) const override {
     return whole_events(unsent, why);
   }
 
  private:
-  std::shared_ptr<const SidecarPages> pages_;
+  std::shared_ptr<SidecarPages> pages_;
 };
 
 }  // namespace
@@ -521,7 +527,7 @@ class SidecarLive final : public Stream {
 void add_sidecar_pages(HttpServer& server, Post post, SidecarView view) {
   add_handoff_page(server, post, view);
   add_sidecar_metrics(server, post, view);
-  const auto pages = std::make_shared<const SidecarPages>(std::move(post), std::move(view));
+  const auto pages = std::make_shared<SidecarPages>(std::move(post), std::move(view));
   add_page(server, "/healthz", [pages] { return pages->healthz(); });
   add_page(server, "/readyz", [pages] { return pages->readyz(); });
   add_page(server, "/status", [pages] { return pages->status(); });

@@ -10,6 +10,7 @@ rollcall_test(inspect_test THREADS
     inspect/master_pages_test.cc
     inspect/metrics_text_test.cc
     inspect/page_tools_test.cc
+    inspect/shared_answer_test.cc
     inspect/sidecar_pages_test.cc
     inspect/sink_page_test.cc
     inspect/texts_test.cc

@@ -1,6 +1,8 @@
 // The sidecar's pages over the real core and driver; only store, link and source are exchanged.
 #include <gmock/gmock.h>
 
+#include <atomic>
+
 #include "inspect/pages.h"
 #include "inspect/readiness.h"
 #include "tests/unit/app/fixture.h"
@@ -19,6 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 
 class SidecarPages : public PagesTest,
                      public app::SidecarDriver::Link,
@@ -310,6 +313,26 @@ TEST_F(SidecarPages, HandoffsShowWhatWasTakenFromOthersAndWhatWentToThemWithoutA
   EXPECT_EQ(get("/handoffs?limit=1")["next_after"], 7);
   EXPECT_EQ(get("/handoffs?kind=took&limit=1")["next_after"], nullptr);
   EXPECT_EQ(refused("/handoffs?kind=x"), "kind takes one of offered, took, released");
+}
+
+TEST_F(SidecarPages, TheStreamSaysThatTheDaemonIsBusyAndGoesOnWhenItIsNot) {
+  std::atomic<bool> stuck = false;
+  HttpServer server({});
+  add_sidecar_pages(
+      server,
+      [&, loop = on_loop()](std::function<void()> task) { return !stuck && loop(std::move(task)); },
+      {driver_, clock_, [this] { return source_; }, "1.2.3"});
+  ASSERT_TRUE(server.start());
+  Client client(server.port());
+  client.send(request("GET /live"));
+  client.read_until("event: now\ndata: ");
+  EXPECT_EQ(json::parse(client.read_until("\n\n"))["daemon"], "sidecar");
+  stuck = true;
+  EXPECT_THAT(client.read_until("event: busy\n"), Not(HasSubstr("(closed)")));
+  EXPECT_THAT(client.read_until("\n\n"), HasSubstr("the daemon is busy"));
+  stuck = false;
+  EXPECT_THAT(client.read_until("event: now\n"), Not(HasSubstr("(closed)")));
+  server.stop();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -15,6 +16,7 @@ namespace rollcall::inspect {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -133,6 +135,29 @@ TEST_F(WebPage, AStormIsToldAsItsEndAndHowMuchWasLeftOut) {
   EXPECT_EQ(part["events"].size(), 200u);
   EXPECT_EQ(part["skipped"], 300);
   EXPECT_EQ(part["events"].back()["agent"], 1'499);
+}
+
+TEST_F(WebPage, TheStreamSaysThatTheDaemonIsBusyAndGoesOnWhenItIsNot) {
+  tell();
+  std::atomic<bool> stuck = true;
+  HttpServer server({});
+  add_master_live(
+      server,
+      [&, loop = on_loop()](std::function<void()> task) { return !stuck && loop(std::move(task)); },
+      {driver_, clock_, "1.2.3", [] { return net::TlsListener::Counters{}; }});
+  ASSERT_TRUE(server.start());
+  Client client(server.port());
+  client.send(request("GET /live"));
+  client.read_until("retry: 2000\n");
+  EXPECT_THAT(client.read_until("\n\n"),
+              AllOf(HasSubstr("event: busy\ndata: "), HasSubstr("the daemon is busy")));
+  stuck = false;
+  client.read_until("event: now\ndata: ");
+  const json first = json::parse(client.read_until("\n\n"), nullptr, false);
+  EXPECT_EQ(first["whole"], true);
+  stuck = true;
+  EXPECT_THAT(client.read_until("event: busy\n"), Not(HasSubstr("(closed)")));
+  server.stop();
 }
 
 TEST_F(WebPage, AgentsAreFoundByWhatPeopleType) {
