@@ -268,15 +268,23 @@ export class AgentStory {
             type: 'button',
             'data-hold': 'older',
             text: 'Show older decisions',
-            onclick: () => this.loadOlder(next),
+            onclick: ({ currentTarget }) => this.loadOlder(next, currentTarget),
           });
     return [el('h3', { text: 'What was decided, the newest first' }), list, end];
   }
-  async loadOlder(before) {
-    const page = await get(`/agents/${encodeURIComponent(this.id)}/history?limit=50&before=${before}`);
-    this.older.push(...page.decisions);
-    this.olderNext = page.next_before;
-    this.refresh();
+  async loadOlder(before, button) {
+    const { id } = this;
+    try {
+      const page = await get(`/agents/${encodeURIComponent(id)}/history?limit=50&before=${before}`);
+      // Another agent's story may be open by now.
+      if (this.id !== id) return;
+      const known = new Set(this.older.map((d) => d.number));
+      this.older.push(...page.decisions.filter((d) => !known.has(d.number)));
+      this.olderNext = page.next_before;
+      this.refresh();
+    } catch (error) {
+      setText(button, `Show older decisions (they could not be read: ${error.message})`);
+    }
   }
 }
 

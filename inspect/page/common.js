@@ -156,6 +156,60 @@ export function showFindings(box, findings) {
     },
   );
 }
+// The worst first.
+const kKinds = ['bad', 'warn', 'info', 'good'];
+export function worstFirst(findings) {
+  return findings.sort((a, b) => kKinds.indexOf(a.kind) - kKinds.indexOf(b.kind));
+}
+
+// What there is to say of /status about certificates and about what was read anew, on both pages. The days
+// are those at which the log warns, too.
+export function upkeepFindings({ certificates, reload }) {
+  const found = [];
+  const authorities = certificates.filter((c) => !c.names.length);
+  for (const c of certificates.filter((one) => one.days_left < 30)) {
+    const own = c.names[0];
+    const what = own ? `The certificate of ${own}` : `The certificate of the CA (${c.subject})`;
+    const when =
+      c.days_left < 0
+        ? 'has expired'
+        : c.days_left < 1
+          ? 'expires within a day'
+          : `expires within ${some(c.days_left + 1, 'day')}`;
+    const change =
+      authorities.length > 1
+        ? 'When all nodes have a certificate of the other CA, end the change.'
+        : 'A change of the CA takes no restart (docs/operations.md).';
+    found.push({
+      kind: c.days_left < 0 ? 'bad' : c.days_left < 7 ? 'warn' : 'info',
+      key: `certificate${c.serial}`,
+      title: `${what} ${when}`,
+      text: `${c.file}: ${c.days_left < 0 ? 'no connection can be made with it since' : 'it is valid until'} ${clock(c.not_after)}. ${own ? 'Renew it where the CA is, and copy both files here; no restart is needed.' : change}`,
+      command: own
+        ? `rollcall pki renew ${own}`
+        : authorities.length > 1
+          ? 'rollcall pki change-ca --finish'
+          : 'rollcall pki change-ca',
+    });
+  }
+  if (reload.error)
+    found.push({
+      kind: 'warn',
+      key: 'reload',
+      title: 'What was changed is wrong, and everything stays as it was',
+      text: reload.error,
+      command: 'rollcall check',
+    });
+  if (reload.needs_restart.length)
+    found.push({
+      kind: 'info',
+      key: 'restart',
+      title: 'The configuration was changed and needs a restart',
+      text: `${listed(reload.needs_restart)}: as before until then.`,
+    });
+  return found;
+}
+
 export function say(text) {
   setText(by('announce'), text);
 }
@@ -196,11 +250,18 @@ function askForToken(why) {
 
 async function ask(path, options = {}) {
   for (;;) {
+    const shown = token;
     const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
     const response = await fetch(path, { ...options, headers, cache: 'no-store' });
     if (response.status !== 401 && response.status !== 403) return response;
-    const body = await response.json().catch(() => ({}));
-    await askForToken(body.error ?? 'it is needed');
+    const { error = '' } = await response.json().catch(() => ({}));
+    const file = /\/\S+$/.exec(error)?.[0] ?? 'its token file';
+    const why =
+      response.status === 401
+        ? `Who reads shows the token in ${file}.`
+        : `This is not the token in ${file}.`;
+    // Another one may have been given meanwhile.
+    if (shown === token) await askForToken(why);
   }
 }
 // The JSON of a page; throws what the daemon says is wrong.
@@ -239,18 +300,21 @@ function openLive() {
 // Asked for before anything else of the page is there: it takes as long.
 let opened = openLive();
 
-// Follows /live for as long as the page is open. `onNow` gets each part, `onState` 'live' or 'cut'.
+// Follows /live for as long as the page is open. `onNow` gets each part, `onState` 'live' or 'cut' and why:
+// also while the stream goes on and says that the daemon is busy.
 export async function follow(onNow, onState) {
   const kSilenceMs = 6_000,
     kAgainMs = [300, 1_000, 2_000, 3_000];
   for (let failed = 0; ; ++failed) {
     const { cut, response: answer } = opened ?? openLive();
     opened = null;
-    let watch = setTimeout(() => cut.abort(), kSilenceMs);
+    let watch = 0;
     const heard = () => {
       clearTimeout(watch);
-      watch = setTimeout(() => cut.abort(), kSilenceMs);
+      // Who is asked for the token takes longer.
+      watch = setTimeout(() => (asking ? heard() : cut.abort()), kSilenceMs);
     };
+    heard();
     let why = 'it ended the stream';
     try {
       const response = await answer;
@@ -261,8 +325,12 @@ export async function follow(onNow, onState) {
           break;
         }
         failed = 0;
-        onState('live');
         const part = JSON.parse(event.data);
+        if (event.event === 'busy') {
+          onState('cut', part.why);
+          continue;
+        }
+        onState('live');
         queueMicrotask(() => onNow(part)); // what fails there is no fault of the stream
       }
     } catch (error) {

@@ -11,7 +11,6 @@ import {
   go,
   keyed,
   keys,
-  length,
   listed,
   pairs,
   route,
@@ -26,7 +25,9 @@ import {
   some,
   themeSwitch,
   time,
+  upkeepFindings,
   words,
+  worstFirst,
 } from '/page/common.js';
 import { Picture, agreementWords, linkState } from '/page/picture.js';
 import { AgentList, AgentStory, showContested } from '/page/agents.js';
@@ -135,7 +136,13 @@ function findings() {
     );
   const their = (few) => (few.length === 1 ? 'its' : 'their');
   if (s.log_error)
-    add('bad', 'log', 'The log cannot be written', `Nothing is decided until it can: ${s.log_error}`);
+    add(
+      'bad',
+      'log',
+      'The log cannot be written',
+      `Nothing is decided until it can: ${s.log_error}`,
+      'rollcall check',
+    );
   if (!s.ready)
     add('bad', 'time', 'The master cannot tell the time yet', 'No worker is let in until it can.');
   const held = all.filter((w) => w.lease.status === 'held');
@@ -156,7 +163,7 @@ function findings() {
       'lapsed',
       `${some(lapsed.length, 'worker')} ${lapsed.length === 1 ? 'is' : 'are'} silent: ${names(lapsed)}`,
       `Nobody knows where ${their(lapsed)} ${agents(lapsed)} are. ${first < Infinity ? `From ${clock(first)} on they count as disconnected, unless they are heard of.` : 'Nothing expires while that is frozen.'}`,
-      lapsed.length === 1 ? `rollcall nodes` : null,
+      'rollcall nodes',
     );
   }
   const away = all.filter((w) => w.away && w.lease.status !== 'expired');
@@ -218,8 +225,9 @@ function findings() {
       `frozen${f.node}`,
       `Expiry is frozen until ${clock(f.until)}`,
       f.node ? `Of ${f.node} only.` : 'Of all workers.',
-      `rollcall unfreeze${f.node ? ` ${f.node}` : ''}`,
+      f.node ? `rollcall unfreeze --node ${f.node}` : 'rollcall unfreeze',
     );
+  found.push(...upkeepFindings(s));
   if (!found.length && !all.length)
     add(
       'info',
@@ -228,7 +236,7 @@ function findings() {
       'They are let in as soon as they show their certificate.',
     );
   if (!found.length) add('good', 'good', 'All is well', goodWords(all));
-  return found;
+  return worstFirst(found);
 }
 
 function goodWords(all) {
@@ -237,7 +245,7 @@ function goodWords(all) {
   if (compared.length < all.length)
     return `${some(all.length, 'worker')} connected; ${count(compared.length)} of them compared their digests so far.`;
   const who = all.length === 1 ? 'The worker agrees' : `All ${count(all.length)} workers agree`;
-  return `${who} with the master about who is there; the oldest digest is ${length(Math.round((now() - oldest) / 1e6) * 1e6)} old.`;
+  return `${who} with the master about who is there; the oldest digest was compared ${ago(oldest, now())}.`;
 }
 
 // ---- drawing

@@ -388,9 +388,9 @@ export class Picture {
     draw.globalAlpha = 0.75 * fade;
     draw.lineWidth = Math.min(5, 1.4 + Math.log2(n) / 2);
     draw.beginPath();
-    for (let s = 0; s <= 1; s += 0.05) {
-      const [x, y] = on(s * eased);
-      if (s === 0) draw.moveTo(x, y);
+    for (let step = 0; step <= 20; ++step) {
+      const [x, y] = on((step / 20) * eased);
+      if (step === 0) draw.moveTo(x, y);
       else draw.lineTo(x, y);
     }
     draw.stroke();

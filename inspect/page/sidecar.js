@@ -28,7 +28,9 @@ import {
   status,
   themeSwitch,
   time,
+  upkeepFindings,
   words,
+  worstFirst,
 } from '/page/common.js';
 
 const model = { part: null, mark: '' };
@@ -65,6 +67,7 @@ function findings({ status: s, sync, drained }) {
       'store',
       'The store cannot be written',
       `Nothing is told to the master until it can: ${s.store.error}`,
+      'rollcall check',
     );
   if (s.link.state !== 'streaming') {
     const lease =
@@ -76,10 +79,17 @@ function findings({ status: s, sync, drained }) {
       'link',
       s.link.state === 'greeting' ? 'The master is greeted' : 'There is no link to the master',
       `${s.link.error ?? s.link.master_says ?? 'It is being tried.'}. ${some(s.backlog.events, 'event')} wait for it.${lease}`,
+      'rollcall check',
     );
   }
   if (!s.source.connected)
-    add('bad', 'source', 'The source does not answer', s.source.error ?? 'It was not asked yet.');
+    add(
+      'bad',
+      'source',
+      'The source does not answer',
+      s.source.error ?? 'It was not asked yet.',
+      'rollcall check',
+    );
   else if (s.source.error) add('warn', 'source', 'The source had trouble', s.source.error);
   if (!sync.source.looked_at_all && s.source.looks > 0)
     add('warn', 'looked', 'Not every row was read yet', 'The first whole look is under way.');
@@ -107,6 +117,7 @@ function findings({ status: s, sync, drained }) {
     );
   if (s.link.state === 'streaming' && s.link.master_says)
     add('info', 'says', 'The master’s last error', s.link.master_says);
+  found.push(...upkeepFindings(s));
   if (!found.length) {
     const agreed =
       s.agreement.equal_ago_us === null
@@ -119,7 +130,7 @@ function findings({ status: s, sync, drained }) {
       `${some(s.open_sessions, 'agent')} here, everything is told. ${agreed}`,
     );
   }
-  return found;
+  return worstFirst(found);
 }
 
 // ---- the way of an event: source, this worker, master
@@ -223,8 +234,8 @@ function renderPanels({ status: s }) {
       [
         ['State', words(s.link.state)],
         ['Error', known(s.link.error)],
-        ['Last event sent', count(s.link.last_seq)],
-        ['Last event acked', count(s.link.acked_seq)],
+        ['Sent up to', count(s.link.last_seq)],
+        ['Acked up to', count(s.link.acked_seq)],
         ['In flight', `${count(s.link.in_flight_bytes)} bytes`],
         ['Master', known(s.link.master)],
         ['Term', known(s.link.term)],

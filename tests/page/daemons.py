@@ -5,6 +5,8 @@
                          wazuh-db
     daemons.py large     100 workers with 500 agents each: eight are real sidecars, whose agents move,
                          the others are played by bench_load and only stay connected
+    daemons.py guarded   a master without workers that asks who reads
+    daemons.py picture   three workers with agents as they may be called: for the picture in docs/page.md
     ... [--agents N] [--show]    --show prints the addresses, and moves agents until Ctrl-C
 
 It answers each line with one: {"ok": ...} or {"error": "..."}. The programs come from BUILD, without it
@@ -16,6 +18,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import socket
 import subprocess
 import sys
@@ -36,9 +39,13 @@ STANDIN_LIVES_S = 1200
 SYSTEMS = (("Debian GNU/Linux", "12"), ("Ubuntu", "24.04 LTS"), ("Microsoft Windows Server 2022", "10.0.20348"))
 
 
-def info_of(agent):
+PARTS = ("web", "web", "db", "mail", "build", "vpn")
+
+
+def info_of(agent, kind="small"):
     name, version = SYSTEMS[agent % len(SYSTEMS)]
-    return {"name": f"web-{agent:03}", "ip": f"10.0.{agent >> 8 & 255}.{agent & 255}", "os_name": name,
+    called = f"{PARTS[agent % len(PARTS)]}-{agent:02}" if kind == "picture" else f"web-{agent:03}"
+    return {"name": called, "ip": f"10.0.{agent >> 8 & 255}.{agent & 255}", "os_name": name,
             "os_version": version, "version": "Wazuh v4.14.7", "group": "default"}
 
 
@@ -72,17 +79,19 @@ class Cluster(Daemons):
         self.where = {}
         self.sockets = {}
         self.tellers = {}
-        (self.small if kind == "small" else self.large)(agents)
+        {"small": self.small, "large": self.large, "guarded": self.guarded,
+         "picture": self.picture}[kind](agents)
 
     def begin_master(self, timing):
         more = {"timing": timing}
         daemon = self.add_master(master_configuration(self.pki, self.folder / "master", **more))
         daemon.start()
         # So that it comes back where the page asks for it.
-        self.inspect = daemon.port("inspect")
-        more["inspect"] = {"address": f"127.0.0.1:{self.inspect}"}
+        more["inspect"] = {"address": f"127.0.0.1:{daemon.port('inspect')}"}
         (self.folder / "master.ini").write_text(master_configuration(
             self.pki, self.folder / "master", daemon.port("listen"), **more))
+        daemon.kill()
+        daemon.start()
 
     def begin_sidecar(self, name, source):
         port = self.daemons["master"].port("listen")
@@ -110,6 +119,19 @@ class Cluster(Daemons):
                 manager.enroll(agent)
                 manager.connect_agent(agent, "w3")
         self.until("all agents are there", lambda: self.active() >= agents + 5)
+
+    def guarded(self, _):
+        self.issue("test", ("master",))
+        self.add_master(master_configuration(self.pki, self.folder / "master",
+                                             inspect={"read_token": "true"})).start()
+
+    def picture(self, agents):
+        names = ("worker-1", "worker-2", "worker-3")
+        self.issue("example", ("master", *names))
+        self.begin_master({"heartbeat": "200ms"})
+        self.begin_told(names)
+        for agent in range(1, agents + 1):
+            self.connect(names[agent % 5 % 3], [agent])
 
     def large(self, agents, workers=100, real=8):
         each = agents // workers
@@ -142,7 +164,7 @@ class Cluster(Daemons):
         return len(events)
 
     def connect(self, worker, agents):
-        events = [{"agent": agent, "event": "connect", "info": info_of(agent)} for agent in agents]
+        events = [{"agent": agent, "event": "connect", "info": info_of(agent, self.kind)} for agent in agents]
         self.where.update((agent, worker) for agent in agents)
         return self.tell(worker, events)
 
@@ -173,6 +195,38 @@ class Cluster(Daemons):
         self.daemons[name].kill()
         return True
 
+    def renew(self, name, days=825):
+        """Its certificate, which it takes by itself."""
+        self.tool("pki", "renew", name, "--days", str(days), "--dir", self.pki)
+        return True
+
+    def configure(self, name, key, value):
+        """One key of its ini file, which it takes by itself; returns what it was."""
+        ini = self.folder / f"{name}.ini"
+        lines = ini.read_text().splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"{key} = "))
+        before = lines[at].removeprefix(f"{key} = ")
+        lines[at] = f"{key} = {value}"
+        ini.write_text("\n".join(lines) + "\n")
+        return before
+
+    def run(self, command, name):
+        """As an operator of this daemon types it."""
+        words = shlex.split(command)
+        if words[0] != "rollcall":
+            raise Failure(f"that is no command of rollcall: {command}")
+        side = "--master" if name == "master" else "--sidecar"
+        self.tool(*words[1:], side, self.http[name].url, "--token", self.folder / name / "token")
+        return True
+
+    def help(self, words):
+        """What `rollcall ... --help` says."""
+        return subprocess.run([self.programs["rollcall"], *words, "--help"], capture_output=True,
+                              text=True, check=True, timeout=60).stdout
+
+    def token(self):
+        return (self.folder / "master" / "token").read_text().strip()
+
     def pages(self):
         return {name: daemon.url for name, daemon in self.http.items()}
 
@@ -183,7 +237,8 @@ class Cluster(Daemons):
         super().close(*arguments, **options)
 
 
-ASKED = ("tell", "connect", "move", "mix", "start", "kill", "pages")
+ASKED = ("tell", "connect", "move", "mix", "start", "kill", "renew", "configure", "run", "help", "token",
+         "pages")
 
 
 def serve(cluster):
@@ -204,17 +259,17 @@ def show(cluster):
     for name, url in cluster.pages().items():
         print(f"{name:8} {url}/", flush=True)
     while True:
-        cluster.mix(4 if cluster.kind == "small" else 40)
+        cluster.mix(40 if cluster.kind == "large" else 4)
         time.sleep(2)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="daemons.py", description=__doc__.split("\n\n")[0])
-    parser.add_argument("kind", choices=("small", "large"))
+    parser.add_argument("kind", choices=("small", "large", "guarded", "picture"))
     parser.add_argument("--agents", type=int)
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
-    agents = options.agents or (40 if options.kind == "small" else 50_000)
+    agents = options.agents or (50_000 if options.kind == "large" else 40)
     cluster = None
     try:
         cluster = Cluster(options.kind, agents)

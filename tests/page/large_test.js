@@ -75,7 +75,7 @@ test('the first picture is there with all that there is', async () => {
   await shown(page, '.count', kAll);
   times.sort((a, b) => a - b);
   remark(
-    `first picture with ${kAgents} agents and 100 workers: median ${times[3].toFixed(0)} ms, ` +
+    `first picture with ${kAgents} agents and 100 workers: median ${times[3].toFixed(0)} ms (goal: under 200), ` +
       `${times[0].toFixed(0)} to ${times[6].toFixed(0)} ms`,
   );
   page.faults.length = 0; // what was asked for when the page was left
@@ -90,6 +90,12 @@ test('a change is seen while other agents move, and a storm does not stall the p
     new PerformanceObserver((list) => list.getEntries().forEach((e) => window.tasks.push(e.duration))).observe({
       type: 'longtask',
     });
+    window.frames_drawn = 0;
+    const frame = () => {
+      ++window.frames_drawn;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
   });
   const seen = [];
   for (let i = 0; i < 9; ++i) {
@@ -103,11 +109,40 @@ test('a change is seen while other agents move, and a storm does not stall the p
     seen.push(Date.now() - began);
   }
   seen.sort((a, b) => a - b);
-  remark(`a change was seen after ${seen[4]} ms (median), at most ${seen[8]} ms, with 40 moves around each`);
+  remark(
+    `a change was seen after ${seen[4]} ms (median), at most ${seen[8]} ms, with 40 moves around each (goal: under 1000)`,
+  );
+  await page.evaluate(() => (window.frames_drawn = 0));
+  const storm = Date.now();
   for (let i = 0; i < 4; ++i) await cluster.ask('mix', { count: 800, seed: 100 + i });
   await shot(page, 'master-100-workers-moving-light');
-  const tasks = await page.evaluate(() => window.tasks);
-  remark(`while 3,560 agents moved it was busy for ${Math.max(0, ...tasks).toFixed(0)} ms at a time at most`);
+  // In the end it shows what the daemon says, of all and of each worker.
+  const get = async (path) => (await fetch(`${cluster.pages.master}${path}`)).json();
+  const differing = async () => {
+    const [status, { nodes }] = [await get('/status'), await get('/nodes')];
+    const counts = await page.locator('.count .n').allInnerTexts();
+    const named = ['agents', 'active', 'migrating', 'unreachable', 'disconnected'];
+    const labels = await page
+      .locator('#picture .worker')
+      .evaluateAll((all) => all.map((w) => w.getAttribute('aria-label')));
+    return [
+      ...named.filter((name, i) => counts[i] !== status[name].toLocaleString('en-GB')),
+      ...nodes.map((n) => `${n.node}: ${n.open_sessions.toLocaleString('en-GB')} active;`).filter(
+        (begin) => !labels.some((label) => label.startsWith(begin)),
+      ),
+    ];
+  };
+  await until('page and daemon agree', async () => !(await differing()).length);
+  const took = Date.now() - storm;
+  const { tasks, frames } = await page.evaluate(() => ({ tasks: window.tasks, frames: window.frames_drawn }));
+  const longest = Math.max(0, ...tasks);
+  remark(
+    `while 3,560 agents moved it was busy for ${longest.toFixed(0)} ms at a time at most (goal: under 100), ` +
+      `and drew ${frames} frames in ${took} ms`,
+  );
+  // Generous: what stalls it fails here, what merely is slow on a busy machine does not.
+  assert.ok(longest < 1_000, `it stood still for ${longest} ms`);
+  assert.ok(frames * 1_000 >= took, `it drew ${frames} frames in ${took} ms`);
   assert.ok((await page.locator('#feed li').count()) <= 60, 'the feed keeps its bound');
   await done(page);
 });

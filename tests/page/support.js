@@ -3,6 +3,7 @@
 // them, in the build folder, beside the screenshots.
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
+const http = require('node:http');
 const path = require('node:path');
 const readline = require('node:readline');
 const assert = require('node:assert/strict');
@@ -54,7 +55,8 @@ async function closeBrowser() {
 }
 
 // A tab of its own, which notes what must not happen: errors in the console, and requests elsewhere.
-async function open(url, options = {}) {
+// Without `live` it is not waited for.
+async function open(url, { live = true, ...options } = {}) {
   const context = await (
     await launched()
   ).newContext({ viewport: { width: 1280, height: 860 }, ...options });
@@ -71,7 +73,7 @@ async function open(url, options = {}) {
     if (new URL(request.url()).origin !== new URL(url).origin) page.faults.push(`asks ${request.url()}`);
   });
   await page.goto(url);
-  await page.locator('body[data-state="live"]').waitFor();
+  if (live) await page.locator('body[data-state="live"]').waitFor();
   return page;
 }
 async function done(page) {
@@ -96,8 +98,47 @@ async function shot(page, name) {
   await page.screenshot({ path: path.join(kShots, `${name}.png`) });
 }
 
+// A daemon whose loop can be stuck: what it says on /live waits meanwhile, and readers hear that it is busy.
+class Stuckable {
+  static async before(url) {
+    const one = new Stuckable();
+    one.stuck = false;
+    one.server = http.createServer((request, response) => {
+      const headers = { ...request.headers, host: new URL(url).host };
+      const asked = http.request(`${url}${request.url}`, { method: request.method, headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        if (request.url === '/live') one.passOn(answer, response);
+        else answer.pipe(response);
+      });
+      asked.on('error', () => response.destroy());
+      request.pipe(asked);
+      response.on('close', () => asked.destroy());
+    });
+    await new Promise((ready) => one.server.listen(0, '127.0.0.1', ready));
+    one.url = `http://127.0.0.1:${one.server.address().port}`;
+    return one;
+  }
+  passOn(answer, response) {
+    let text = '';
+    const tick = setInterval(() => {
+      if (this.stuck) return response.write('event: busy\ndata: {"why":"the daemon is busy"}\n\n');
+      const end = text.lastIndexOf('\n\n') + 2;
+      if (end > 1) response.write(text.slice(0, end));
+      text = end > 1 ? text.slice(end) : text;
+    }, 100);
+    answer.setEncoding('utf8');
+    answer.on('data', (chunk) => (text += chunk));
+    answer.on('error', () => {});
+    response.on('close', () => clearInterval(tick));
+  }
+  close() {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+}
+
 function remark(text) {
   console.log(`remark: ${text}`);
 }
 
-module.exports = { Cluster, closeBrowser, done, kStepMs, open, remark, shot, until };
+module.exports = { Cluster, Stuckable, closeBrowser, done, open, remark, shot, until };
