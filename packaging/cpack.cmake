@@ -56,13 +56,13 @@ endfunction()
 function(rollcall_documents component)
   set(doc ${CMAKE_INSTALL_DATADIR}/doc/rollcall-${component})
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs DESTINATION ${doc} COMPONENT ${component})
-  install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${doc} COMPONENT ${component})
   if(ROLLCALL_PORTABLE)
     set(licences ${CMAKE_INSTALL_DATADIR}/licenses/rollcall-${component})
     install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${licences} COMPONENT ${component})
+    install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${doc} COMPONENT ${component})
   else()
     set(licences ${doc}/linked-in)
-    install(FILES debian/copyright ${made}/changelog.Debian.gz DESTINATION ${doc} COMPONENT ${component})
+    install(FILES debian/copyright ${made}/changelog.gz ${made}/changelog.Debian.gz DESTINATION ${doc} COMPONENT ${component})
     install(FILES debian/rollcall-${component}.lintian-overrides RENAME rollcall-${component}
             DESTINATION ${CMAKE_INSTALL_DATADIR}/lintian/overrides COMPONENT ${component})
   endif()
@@ -110,9 +110,11 @@ endfunction()
 
 file(WRITE ${made}/changelog
      "rollcall (${CPACK_PACKAGE_VERSION}-1) unstable; urgency=medium\n\n"
-     "  * What is new stands beside this file, in CHANGELOG.md.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${ROLLCALL_DATE}\n")
+     "  * What is new stands beside this file, in changelog.gz.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${ROLLCALL_DATE}\n")
 if(GZIP)
   execute_process(COMMAND ${GZIP} -9nc ${made}/changelog OUTPUT_FILE ${made}/changelog.Debian.gz)
+  execute_process(COMMAND ${GZIP} -9nc ${PROJECT_SOURCE_DIR}/CHANGELOG.md
+                  OUTPUT_FILE ${made}/changelog.gz)
 endif()
 
 rollcall_package(sidecar "tells the rollcall master about a Wazuh worker's agents"

@@ -436,8 +436,15 @@ class OwnNode(SinkTest):
         self.until_decided(7, "active", "w1")
         self.agents.goodbye(7)
         self.arrive(7)
-        self.wazuh.status(self.wazuh.row(7), "disconnected", int(time.time()))
-        self.own_rows(refused=1, held=0)  # the agent's next keepalive says that it is here
+        row = self.wazuh.row(7)
+
+        def refused():
+            said = self.cluster.status("m")["source"]["own_rows"]
+            # Not yet, or the agent's next keepalive came before any look.
+            if said["refused"] == said["held"] == 0:
+                self.wazuh.status(row, "disconnected", int(time.time()))
+            return said["refused"] > 0 and said["held"] == 0
+        self.cluster.until("m's sidecar heard by a keepalive that the agent is here", refused)
 
         # S7: w1's late keepalive of an agent that came to m after it, and stopped there.
         self.arrive(8)
