@@ -392,7 +392,7 @@ export function eachFrame(draw) {
 export function seldom(everyMs, work) {
   let runs = false,
     again = false,
-    last = 0;
+    last = -Infinity;
   const run = async () => {
     if (runs) {
       again = true;

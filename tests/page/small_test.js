@@ -625,7 +625,9 @@ test('workers that fall silent at once wait for a word, and it names the command
     await page.locator('.finding[data-kind="bad"] code').first().innerText(),
     'rollcall confirm',
   );
-  assert.equal(await page.locator('#picture .link[data-state="held"]').count(), 2);
+  await until('the picture has both', async () =>
+    (await page.locator('#picture .link[data-state="held"]').count()) === 2,
+  );
   await shot(page, 'held-light');
   await page.emulateMedia({ colorScheme: 'dark' });
   await shot(page, 'held-dark');

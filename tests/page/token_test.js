@@ -35,11 +35,14 @@ test('it asks for the token, again if it was wrong, and keeps it for this tab', 
 
   // One of those that were sent with the wrong token is answered when the right one is known.
   const wrong = '0'.repeat(64);
-  let letGo;
+  let letGo, isSent;
   const held = new Promise((go) => (letGo = go));
+  const sent = new Promise((is) => (isSent = is));
   await page.route('**/contested?*', async (route) => {
-    const late = (await route.request().headerValue('authorization'))?.endsWith(wrong);
-    if (late) await held;
+    if (route.request().headers().authorization?.endsWith(wrong)) {
+      isSent();
+      await held;
+    }
     await route.continue();
   });
   await input.fill(wrong);
@@ -48,6 +51,7 @@ test('it asks for the token, again if it was wrong, and keeps it for this tab', 
   assert.equal(await input.inputValue(), '', 'what was wrong is not offered again');
   assert.equal(await page.locator('dialog').count(), 1, 'it asks once, whatever was refused');
   assert.equal(await page.locator('.count').count(), 0);
+  await sent;
 
   await input.fill(await cluster.ask('token'));
   await dialog.getByRole('button', { name: 'Read' }).click();
