@@ -117,8 +117,9 @@ class Installation(unittest.TestCase):
     def has_a_disk_before_its_state_is_there(self):
         for line in self.debian.run("rollcall", "check", "--json", status=None).splitlines():
             found = json.loads(line)
-            self.assertEqual([each["state"] for each in found["checks"] if each["check"] == "disk"],
-                             ["skipped"], found)
+            states = [each["state"] for each in found["checks"] if each["check"] == "disk"]
+            self.assertIn("skipped", states, found)
+            self.assertLessEqual(set(states), {"good", "skipped"}, found)
 
     def agents_flow(self):
         self.agents = Agents({"w1": start_wazuh_db(self.debian)})
@@ -131,7 +132,7 @@ class Installation(unittest.TestCase):
         until("systemd knows", lambda: self.debian.shown(SIDECAR, "StatusText") ==
               f"{len(AGENTS)} agents, 0 events to be acked")
         entry, = self.debian.run("journalctl", "-u", MASTER, "-o", "json", "ROLLCALL_NODE=w1",
-                                 "ROLLCALL_EVENT=worker welcomed").splitlines()
+                                 "ROLLCALL_EVENT=worker connected").splitlines()
         self.assertEqual(json.loads(entry)["PRIORITY"], "6")
 
     def agents_can_be_told_something(self):
