@@ -77,6 +77,24 @@ class LmdbSessionStoreTest : public ::testing::Test {
     mdb_env_close(env);
   }
 
+  // What is said of a store of a few commits once `damage` has been done to its file.
+  template <typename Damage>
+  std::string refusal_with(Damage damage) {
+    TemporaryDirectory directory;
+    {
+      auto store = LmdbSessionStore::open(directory.path());
+      EXPECT_TRUE(store);
+      for (std::uint32_t agent = 0; agent < 3; ++agent)
+        EXPECT_TRUE((*store)->commit({.agents = {{agent, "a"}}}));
+    }
+    const auto file = directory / "data.mdb";
+    auto bytes = read_file(file);
+    damage(bytes);
+    write_file(file, bytes);
+    const auto opened = LmdbSessionStore::open(directory.path());
+    return opened ? "" : opened.error().message;
+  }
+
   // Runs `act` in another process; true if it returned true.
   template <typename Act>
   bool elsewhere(Act act) {
@@ -298,51 +316,36 @@ TEST_F(LmdbSessionStoreTest, OverwrittenPagesAreRefusedOrHarmless) {
   EXPECT_GT(refused, 100);
 }
 
+// Places in LMDB's two headers, which begin their pages.
+constexpr std::size_t kSecondHeader = 4096;
+constexpr std::size_t kPageBytesAt = 16 + 24, kFreeFlagsAt = 16 + 24 + 4, kMainFlagsAt = 16 + 72 + 4,
+                      kNumberAt = 16 + 128;
+
 // LMDB reads the header of the newest number's parity, whichever header that number stands in.
 TEST_F(LmdbSessionStoreTest, AHeaderWithTheNumberOfTheOtherIsRefused) {
-  open();
-  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
-  close();
-  constexpr std::size_t kNumberAt = 16 + 128;
-  const auto whole = read_file(data());
-  for (const std::size_t page : {0, 4096}) {
-    auto bytes = whole;
-    ++bytes[page + kNumberAt];
-    write_file(data(), bytes);
-    const auto opened = LmdbSessionStore::open(directory_.path());
-    ASSERT_FALSE(opened) << page;
-    EXPECT_THAT(opened.error().message, HasSubstr("the transaction number of the other")) << page;
+  for (const std::size_t header : {std::size_t{0}, kSecondHeader}) {
+    EXPECT_THAT(refusal_with([&](std::string& bytes) { ++bytes[header + kNumberAt]; }),
+                HasSubstr("the transaction number of the other"))
+        << header;
   }
 }
 
 // LMDB takes the newer one's.
 TEST_F(LmdbSessionStoreTest, HeadersThatDisagreeAboutTheSizeOfAPageAreRefused) {
-  open();
-  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
-  close();
-  constexpr std::size_t kPageBytesAt = 16 + 24;
-  const auto whole = read_file(data());
-  for (const std::size_t page : {0, 4096}) {
-    auto bytes = whole;
-    bytes[page + kPageBytesAt + 1] = 0x02;  // 512 instead of 4096
-    write_file(data(), bytes);
-    EXPECT_FALSE(LmdbSessionStore::open(directory_.path())) << page;
-  }
+  EXPECT_THAT(refusal_with([](std::string& bytes) {
+                bytes[kSecondHeader + kPageBytesAt + 1] = 0x02;  // 512 instead of 4096
+              }),
+              HasSubstr("disagree about the size of a page"));
 }
 
 TEST_F(LmdbSessionStoreTest, ATableOfAnotherKindIsRefused) {
-  open();
-  for (std::uint32_t agent = 0; agent < 3; ++agent) commit({.agents = {{agent, "a"}}});
-  close();
-  constexpr std::size_t kFreeFlagsAt = 16 + 24 + 4, kMainFlagsAt = 16 + 72 + 4;
-  const auto whole = read_file(data());
   for (const std::size_t at : {kFreeFlagsAt, kMainFlagsAt}) {
-    auto bytes = whole;
-    for (const std::size_t page : {0, 4096}) bytes[page + at] |= 0x04;  // MDB_DUPSORT
-    write_file(data(), bytes);
-    const auto opened = LmdbSessionStore::open(directory_.path());
-    ASSERT_FALSE(opened) << at;
-    EXPECT_THAT(opened.error().message, HasSubstr("a table is of another kind")) << at;
+    EXPECT_THAT(refusal_with([&](std::string& bytes) {
+                  for (const std::size_t header : {std::size_t{0}, kSecondHeader})
+                    bytes[header + at] |= 0x04;  // MDB_DUPSORT
+                }),
+                HasSubstr("a table is of another kind"))
+        << at;
   }
 }
 
