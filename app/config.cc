@@ -615,6 +615,11 @@ bool is_wildcard(const Address& address) {
          (::inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6));
 }
 
+Address local_address(Address address) {
+  if (is_wildcard(address)) address.host = "127.0.0.1";
+  return address;
+}
+
 std::expected<std::uint64_t, Error> parse_size(std::string_view text) {
   constexpr std::string_view kForm = "a whole number with KiB, MiB or GiB, such as 256MiB";
   const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());

@@ -40,6 +40,8 @@ std::expected<Address, Error> parse_address(std::string_view text, std::uint16_t
 bool is_loopback(const Address& address);
 // 0.0.0.0 or ::, which stand for every address of this machine.
 bool is_wildcard(const Address& address);
+// Where programs of this machine reach whoever listens on `address`.
+Address local_address(Address address);
 
 // Reads "64KiB", "256MiB", "1GiB": a whole number with one of these units.
 std::expected<std::uint64_t, Error> parse_size(std::string_view text);

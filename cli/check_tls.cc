@@ -140,9 +140,7 @@ Masters masters_of(const AnyConfig& config) {
   if (const auto* sidecar = std::get_if<app::SidecarConfig>(&config))
     return {sidecar->master.addresses, sidecar->master.name};
   const auto& master = std::get<app::MasterConfig>(config);
-  app::Address own = master.listen.address;
-  if (own.host == "0.0.0.0" || own.host == "::") own.host = "127.0.0.1";
-  return {{own}, master.node.name, true};
+  return {{app::local_address(master.listen.address)}, master.node.name, true};
 }
 
 // The command that mends what a connection failed for.

@@ -114,9 +114,9 @@ std::expected<Daemon, Exit> Daemon::of(const Target& target) {
                                 Exit::kUsage));
   }
   Daemon daemon;
-  daemon.host_ = place.inspect.address.host;
-  if (daemon.host_ == "0.0.0.0" || daemon.host_ == "::") daemon.host_ = "127.0.0.1";
-  daemon.port_ = place.inspect.address.port;
+  const app::Address address = app::local_address(place.inspect.address);
+  daemon.host_ = address.host;
+  daemon.port_ = address.port;
   daemon.sidecar_ = place.sidecar;
   daemon.token_file_ = target.token.empty() ? place.inspect.token : target.token;
   return daemon;

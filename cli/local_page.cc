@@ -11,9 +11,8 @@ namespace rollcall::cli {
 
 std::optional<std::string> local_page(const app::InspectConfig& inspect, const std::string& path) {
   if (inspect.address.port == 0) return std::nullopt;
-  std::string host = inspect.address.host;
-  if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";
-  httplib::Client client(host, inspect.address.port);
+  const app::Address address = app::local_address(inspect.address);
+  httplib::Client client(address.host, address.port);
   client.set_connection_timeout(std::chrono::seconds(2));
   client.set_read_timeout(std::chrono::seconds(10));
   auto answer = client.Get(path);

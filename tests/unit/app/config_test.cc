@@ -549,6 +549,8 @@ TEST(Addresses, ThoseThatStandForAllAreKnown) {
   for (const char* host : {"127.0.0.1", "::1", "10.0.0.1", "localhost", "0.example.org"}) {
     EXPECT_FALSE(is_wildcard({host, 1})) << host;
   }
+  EXPECT_EQ(local_address({"::", 1}), (Address{"127.0.0.1", 1}));
+  EXPECT_EQ(local_address({"10.0.0.1", 1}), (Address{"10.0.0.1", 1}));
 }
 
 TEST(Sizes, AreReadExactlyOrRefused) {

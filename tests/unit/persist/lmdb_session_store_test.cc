@@ -318,8 +318,8 @@ TEST_F(LmdbSessionStoreTest, OverwrittenPagesAreRefusedOrHarmless) {
 
 // Places in LMDB's two headers, which begin their pages.
 constexpr std::size_t kSecondHeader = 4096;
-constexpr std::size_t kPageBytesAt = 16 + 24, kFreeFlagsAt = 16 + 24 + 4, kMainFlagsAt = 16 + 72 + 4,
-                      kNumberAt = 16 + 128;
+constexpr std::size_t kPageBytesAt = 16 + 24, kFreeFlagsAt = 16 + 24 + 4,
+                      kMainFlagsAt = 16 + 72 + 4, kNumberAt = 16 + 128;
 
 // LMDB reads the header of the newest number's parity, whichever header that number stands in.
 TEST_F(LmdbSessionStoreTest, AHeaderWithTheNumberOfTheOtherIsRefused) {
